@@ -1,0 +1,82 @@
+"""What the layers share: registration, checks, and initial values."""
+
+import keras
+
+PACKAGE = "keras_pvt"
+
+
+
+def register(cls):
+    """Register a layer for `.keras` files, under this package's name."""
+    return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+
+
+def dense(width: int, dtype, name: str) -> keras.layers.Dense:
+    """Dense layer with upstream's initial values."""
+    # Upstream's trunc_normal_ cuts at +-2 absolute, 100 deviations: a plain normal.
+    return keras.layers.Dense(
+        width,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+        dtype=dtype,
+        name=name,
+    )
+
+
+def cell_conv(width: int, side: int, dtype, name: str) -> keras.layers.Conv2D:
+    """Convolution whose stride is its kernel: one output cell per `side` x `side` cells."""
+    # torch's default, which upstream keeps: uniform within +-1/sqrt(fan_in).
+    return keras.layers.Conv2D(
+        width,
+        side,
+        strides=side,
+        data_format="channels_last",
+        kernel_initializer=keras.initializers.VarianceScaling(
+            1 / 3, mode="fan_in", distribution="uniform"
+        ),
+        dtype=dtype,
+        name=name,
+    )
+
+
+def norm(epsilon: float, dtype, name: str) -> keras.layers.LayerNormalization:
+    """LayerNormalization over channels."""
+    return keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)
+
+
+def floor_div(size, divisor: int):
+    """`size // divisor`, where None stays None."""
+    return None if size is None else size // divisor
+
+
+def check_positive(owner: str, **numbers: int) -> None:
+    """Raise a ValueError for each number that is not an integer of at least 1."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"{owner}: `{name}` must be an integer >= 1; got {number!r}.")
+
+
+def check_rate(owner: str, **rates: float) -> None:
+    """Raise a ValueError for each rate outside 0 <= rate < 1."""
+    for name, rate in rates.items():
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
+            raise ValueError(
+                f"{owner}: `{name}` is the probability of dropping, 0 <= rate < 1; got {rate!r}."
+            )
+
+
+def check_map(owner: str, shape, side: int = 1) -> None:
+    """Raise a ValueError unless `shape` is `(B, H, W, C)` with H and W of `side` or more.
+
+    Sizes that are not plain integers are known at run time only, and pass.
+    """
+    if len(shape) != 4 or shape[-1] is None:
+        raise ValueError(
+            f"{owner}: expected a channels-last map (batch, height, width, channels) with a "
+            f"known number of channels; got shape {tuple(shape)}."
+        )
+    if any(isinstance(size, int) and size < side for size in shape[1:3]):
+        raise ValueError(
+            f"{owner}: a map of {shape[1]}x{shape[2]} cells is smaller than the {side}x{side} "
+            "cells that this layer reduces to one; give the model a larger image "
+            "(PVT-Tiny to Large need 32 pixels a side)."
+        )

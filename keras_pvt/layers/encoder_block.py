@@ -1,0 +1,126 @@
+"""The encoder block of a stage."""
+
+import keras
+
+from keras_pvt.layers import base
+from keras_pvt.layers.attention import SpatialReductionAttention
+from keras_pvt.layers.drop_path import DropPath
+from keras_pvt.layers.feed_forward import FeedForward
+
+
+@base.register
+class EncoderBlock(keras.layers.Layer):
+    """Attention and feed-forward, each after a norm and around it a residual.
+
+    Args:
+        dim: channels C, in and out.
+        num_heads: attention heads; divides `dim`.
+        mlp_ratio: hidden width of the feed-forward over `dim`.
+        sr_ratio: spatial reduction of keys and values, in cells; 1 means none.
+        drop_rate: probability of dropping a feature after a projection.
+        attention_drop_rate: probability of dropping an attention weight.
+        drop_path_rate: probability of dropping a branch for a sample; see `DropPath`.
+        epsilon: added to the variance in the two norms (1e-6 upstream).
+        reduction_epsilon: the same in the norm of the spatial reduction (1e-5 upstream).
+        first_only: only the first token asks, and only it comes out, `(B, 1, C)`. The last
+            block before a classifier needs no more; the numbers are the same.
+    Call arguments:
+        x: float map `(B, H, W, C)`; tokens `(B, N, C)` also, if `sr_ratio` is 1.
+        training: drops only if True.
+        return_attention_scores: also return the attention weights, see
+            `SpatialReductionAttention`.
+    Returns:
+        Same shape and dtype as `x` (but see `first_only`), and the weights if asked for.
+    Raises:
+        ValueError: see `SpatialReductionAttention`.
+    Source:
+        whai362/PVT classification/pvt.py, `Block`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: int = 4,
+        sr_ratio: int = 1,
+        drop_rate: float = 0.0,
+        attention_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        epsilon: float = 1e-6,
+        reduction_epsilon: float = 1e-5,
+        first_only: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        base.check_positive("EncoderBlock", mlp_ratio=mlp_ratio)
+        self.dim = dim
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.sr_ratio = sr_ratio
+        self.drop_rate = drop_rate
+        self.attention_drop_rate = attention_drop_rate
+        self.drop_path_rate = drop_path_rate
+        self.epsilon = epsilon
+        self.reduction_epsilon = reduction_epsilon
+        self.first_only = first_only
+        policy = self.dtype_policy
+        self.norm1 = base.norm(epsilon, policy, name="norm1")
+        self.attention = SpatialReductionAttention(
+            dim,
+            num_heads,
+            sr_ratio,
+            drop_rate=drop_rate,
+            attention_drop_rate=attention_drop_rate,
+            epsilon=reduction_epsilon,
+            dtype=policy,
+            name="attention",
+        )
+        self.norm2 = base.norm(epsilon, policy, name="norm2")
+        self.feed_forward = FeedForward(
+            dim, dim * mlp_ratio, drop_rate=drop_rate, dtype=policy, name="feed_forward"
+        )
+        # Two layers, for two independent draws.
+        self.drop_path1 = DropPath(drop_path_rate, dtype=policy, name="drop_path1")
+        self.drop_path2 = DropPath(drop_path_rate, dtype=policy, name="drop_path2")
+
+    def build(self, input_shape):
+        self.norm1.build(input_shape)
+        self.attention.build(input_shape)
+        self.norm2.build(input_shape)
+        self.feed_forward.build(input_shape)
+        self.built = True
+
+    def call(self, x, training=False, return_attention_scores=False):
+        y = self.attention(
+            self.norm1(x),
+            first_only=self.first_only,
+            training=training,
+            return_attention_scores=return_attention_scores,
+        )
+        y, scores = y if return_attention_scores else (y, None)
+        if self.first_only:
+            x = x[:, :1]
+        x = x + self.drop_path1(y, training=training)
+        y = self.feed_forward(self.norm2(x), training=training)
+        x = x + self.drop_path2(y, training=training)
+        return (x, scores) if return_attention_scores else x
+
+    def compute_output_spec(self, x, training=False, return_attention_scores=False):
+        return self.attention.compute_output_spec(
+            x, first_only=self.first_only, return_attention_scores=return_attention_scores
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+            "sr_ratio": self.sr_ratio,
+            "drop_rate": self.drop_rate,
+            "attention_drop_rate": self.attention_drop_rate,
+            "drop_path_rate": self.drop_path_rate,
+            "epsilon": self.epsilon,
+            "reduction_epsilon": self.reduction_epsilon,
+            "first_only": self.first_only,
+        }

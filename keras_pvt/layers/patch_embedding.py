@@ -1,0 +1,64 @@
+"""Patch embedding."""
+
+import keras
+
+from keras_pvt.layers import base
+
+
+@base.register
+class PatchEmbedding(keras.layers.Layer):
+    """Cuts a map into square patches and projects each to a vector, then normalises.
+
+    A side that is no multiple of the patch loses its last rows or columns, as upstream.
+
+    Args:
+        dim: channels out.
+        patch_size: side of a patch in cells of the map that comes in.
+        epsilon: added to the variance in the norm (1e-5 upstream).
+    Call arguments:
+        x: float map `(B, H, W, C)`.
+    Returns:
+        Map `(B, H // patch_size, W // patch_size, dim)`.
+    Raises:
+        ValueError: `dim` or `patch_size` below 1; a map that is not of rank 4, or smaller
+            than a patch.
+    Source:
+        PVT, arXiv 2102.12122, section 3.2; whai362/PVT classification/pvt.py, `PatchEmbed`.
+        Differs: takes and returns channels-last maps.
+    """
+
+    def __init__(self, dim: int, patch_size: int, epsilon: float = 1e-5, **kwargs):
+        super().__init__(**kwargs)
+        base.check_positive("PatchEmbedding", dim=dim, patch_size=patch_size)
+        self.dim = dim
+        self.patch_size = patch_size
+        self.epsilon = epsilon
+        self.proj = base.cell_conv(dim, patch_size, self.dtype_policy, name="proj")
+        self.norm = base.norm(epsilon, self.dtype_policy, name="norm")
+
+    def build(self, input_shape):
+        base.check_map(self.name, input_shape, self.patch_size)
+        self.proj.build(input_shape)
+        self.norm.build(self.compute_output_shape(input_shape))
+        self.built = True
+
+    def call(self, x):
+        base.check_map(self.name, x.shape, self.patch_size)
+        return self.norm(self.proj(x))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return (
+            batch,
+            base.floor_div(height, self.patch_size),
+            base.floor_div(width, self.patch_size),
+            self.dim,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "patch_size": self.patch_size,
+            "epsilon": self.epsilon,
+        }

@@ -1,0 +1,107 @@
+"""The feature pyramid as a model."""
+
+import dataclasses
+
+import keras
+
+from keras_pvt.layers import base
+from keras_pvt.models import inputs, pvt
+from keras_pvt.models.classifier import resolve
+from keras_pvt.variants import PVTConfig
+
+
+@base.register
+class PVTBackbone(keras.Model):
+    """PVT as a backbone for dense prediction: maps of four strides.
+
+    No class token and no norm after a stage, as in the official detection code. A plain
+    functional model: keras-cv and KerasHub read its attributes, so neither is needed.
+
+    Args:
+        variant: name of a row of `keras_pvt.variants.VARIANTS`, or a `PVTConfig`.
+        input_shape: (height, width, channels), channels last; None for a size of run time.
+        weights: None for random initial values; "imagenet"; or the path of a file that
+            `keras_pvt.conversion` reads. A classifier's class token and head are left out.
+        drop_rate: probability of dropping a feature after a projection.
+        attention_drop_rate: probability of dropping an attention weight.
+        drop_path_rate: stochastic depth, of the last block; linearly less before.
+        include_preprocessing: take RGB 0..255 and normalise inside.
+        name: of the model; by default the variant's.
+        dtype: policy of every layer; by default Keras's own.
+    Call arguments:
+        x: float images `(B, H, W, channels)`.
+    Returns:
+        P5, `(B, H / 32, W / 32, 512)`; sides are floored at each stage.
+    Attributes:
+        config: the `PVTConfig`.
+        pyramid_outputs: level to Keras tensor, {"P2": (B, H / 4, W / 4, 64), ...}; for
+            `keras.Model(backbone.input, backbone.pyramid_outputs)`.
+        pyramid_level_inputs: level to name of the layer whose output it is.
+        embedding_dims: channels of the levels.
+    Raises:
+        ValueError: an unknown variant or weights; a shape that does not work.
+    Source:
+        whai362/PVT detection/pvt.py.
+    """
+
+    def __init__(
+        self,
+        variant: str | PVTConfig,
+        input_shape: tuple = (None, None, 3),
+        weights: str | None = None,
+        drop_rate: float = 0.0,
+        attention_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        include_preprocessing: bool = False,
+        name: str | None = None,
+        dtype=None,
+    ):
+        config = resolve(variant)
+        policy = keras.dtype_policies.get(dtype)
+        images = inputs.make_input(input_shape, None, config, None)
+        x = inputs.preprocess(images) if include_preprocessing else images
+        rates = pvt.Rates(drop_rate, attention_drop_rate, drop_path_rate)
+        maps = pvt.pyramid(x, config, rates, policy)
+        if name is None:
+            name = variant if isinstance(variant, str) else config.family
+        super().__init__(images, maps[-1], name=name)
+        self.dtype_policy = policy
+        self.config = config
+        self.rates = rates
+        self.include_preprocessing = include_preprocessing
+        self.pyramid_outputs = dict(zip(config.levels, maps, strict=True))
+        self.pyramid_level_inputs = {
+            level: pvt.block_name(stage, depth - 1)
+            for stage, (level, depth) in enumerate(
+                zip(config.levels, config.depths, strict=True), start=1
+            )
+        }
+        self.embedding_dims = config.embed_dims
+        if weights is not None:
+            from keras_pvt.weights import load
+
+            load(self, variant, weights)
+
+    def get_config(self):
+        return {
+            "variant": dataclasses.asdict(self.config),
+            "input_shape": self.input_shape[1:],
+            "drop_rate": self.rates.drop,
+            "attention_drop_rate": self.rates.attention_drop,
+            "drop_path_rate": self.rates.drop_path,
+            "include_preprocessing": self.include_preprocessing,
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        trainable = config.pop("trainable", True)
+        config["variant"] = PVTConfig(**config["variant"])
+        config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        config["input_shape"] = tuple(config["input_shape"])
+        backbone = cls(**config)
+        backbone.trainable = trainable
+        return backbone

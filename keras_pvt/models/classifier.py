@@ -1,0 +1,113 @@
+"""The classifiers, in the manner of `keras.applications`."""
+
+import keras
+
+from keras_pvt.layers.base import dense
+from keras_pvt.models import inputs, pvt
+from keras_pvt.variants import VARIANTS, PVTConfig
+
+POOLINGS = (None, "avg", "max", "token")
+
+
+def classifier(
+    variant: str | PVTConfig,
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor=None,
+    input_shape: tuple | None = None,
+    pooling: str | None = None,
+    classes: int | None = None,
+    classifier_activation="softmax",
+    drop_rate: float = 0.0,
+    attention_drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+    include_preprocessing: bool = False,
+    name: str | None = None,
+    dtype=None,
+) -> keras.Model:
+    """Build a PVT classifier, or its trunk, as a functional model.
+
+    Args:
+        variant: name of a row of `keras_pvt.variants.VARIANTS`, or a row of your own.
+        include_top: end in the class token, its norm and the head.
+        weights: None for random initial values; "imagenet" ("cifar10" for PVTNano); or the
+            path of a file that `keras_pvt.conversion` reads.
+        input_tensor: Keras tensor to start from, instead of a new input.
+        input_shape: (height, width, channels), channels last; None for a height or width of
+            run time. By default the size of the position tables with the top, (224, 224, 3)
+            for the paper's, and (None, None, 3) without.
+        pooling: without the top: None gives stage 4's map, as detectors use it, `(B, H / 32,
+            W / 32, C)`; "avg" and "max" pool that map; "token" gives the normalised class
+            token. Each of the last three is `(B, C)`.
+        classes: width of the head; by default the variant's, 1000 for the paper's.
+        classifier_activation: of the head; None gives logits.
+        drop_rate: probability of dropping a feature after a projection.
+        attention_drop_rate: probability of dropping an attention weight.
+        drop_path_rate: stochastic depth, of the last block; linearly less before.
+        include_preprocessing: take RGB 0..255 and normalise inside; otherwise pass images
+            through `keras_pvt.preprocess_input` first.
+        name: of the model; by default the variant's.
+        dtype: policy of every layer, such as "mixed_bfloat16"; by default Keras's own. A
+            half-precision model still gives its predictions in float32.
+    Returns:
+        A functional `keras.Model` of `(B, classes)`, or see `pooling`.
+    Raises:
+        ValueError: an unknown variant, pooling or weights; a shape that does not work; weights
+            that do not fit.
+    """
+    config = resolve(variant)
+    if pooling not in POOLINGS:
+        raise ValueError(f"`pooling` must be one of {POOLINGS}; got {pooling!r}.")
+    if include_top and pooling is not None:
+        raise ValueError(
+            f"`pooling` {pooling!r} has no meaning with the top; pass include_top=False."
+        )
+    classes = config.classes if classes is None else classes
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"`classes` must be an integer >= 1; got {classes!r}.")
+    policy = keras.dtype_policies.get(dtype)
+    images = inputs.make_input(
+        input_shape, input_tensor, config, config.image_size if include_top else None
+    )
+    x = inputs.preprocess(images) if include_preprocessing else images
+    rates = pvt.Rates(drop_rate, attention_drop_rate, drop_path_rate)
+    if include_top or pooling == "token":
+        x = pvt.class_token(x, config, rates, policy)
+    else:
+        x = pvt.pyramid(x, config, rates, policy)[-1]
+    # Softmax and loss want float32 where the rest is half precision.
+    wide = "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+    if include_top:
+        x = dense(classes, wide, name="head")(x)
+        x = keras.layers.Activation(classifier_activation, dtype=wide, name="predictions")(x)
+    elif pooling == "avg":
+        x = keras.layers.GlobalAveragePooling2D(
+            data_format="channels_last", dtype=policy, name="avg_pool"
+        )(x)
+    elif pooling == "max":
+        x = keras.layers.GlobalMaxPooling2D(
+            data_format="channels_last", dtype=policy, name="max_pool"
+        )(x)
+    source = keras.utils.get_source_inputs(images)
+    source = source[0] if len(source) == 1 else source
+    if name is None:
+        name = variant if isinstance(variant, str) else config.family
+    model = keras.Model(source, x, name=name)
+    if weights is not None:
+        from keras_pvt.weights import load
+
+        load(model, variant, weights)
+    return model
+
+
+def resolve(variant: str | PVTConfig) -> PVTConfig:
+    """The row that a name stands for; a row stands for itself.
+
+    Raises:
+        ValueError: no row has this name.
+    """
+    if isinstance(variant, PVTConfig):
+        return variant
+    if variant not in VARIANTS:
+        raise ValueError(f"no variant {variant!r}; there are {', '.join(VARIANTS)}.")
+    return VARIANTS[variant]

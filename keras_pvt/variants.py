@@ -1,0 +1,159 @@
+"""The variants: one row each, read by constructors, conversion, docs and tests.
+
+Standard library only, so that tools can read the table without Keras.
+"""
+
+import dataclasses
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+RELEASE_URL = "https://github.com/whai362/PVT/releases/download/v2"
+
+
+@dataclasses.dataclass(frozen=True)
+class PVTConfig:
+    """One row of an architecture table. Tuples run over stages 1 to 4.
+
+    Args:
+        family: which graph reads the row; "pvt" is the first paper's.
+        depths: encoder blocks L_i.
+        embed_dims: channels C_i.
+        num_heads: attention heads N_i; each divides its C_i.
+        mlp_ratios: hidden over outer width of the feed-forward, E_i.
+        sr_ratios: spatial reduction R_i of keys and values, in cells a side; 1 is none.
+        patch_sizes: side of a patch P_i, in cells of the map before (pixels in stage 1).
+        image_size: side in pixels of the images whose grids the position tables have.
+        classes: width of the classifier's head.
+        epsilon: in the norms of the blocks and the last norm.
+        reduction_epsilon: in the norms of patch embeddings and spatial reductions.
+
+    Source: PVT, arXiv 2102.12122, table 1; whai362/PVT classification/pvt.py. The paper
+        prints 3 blocks for stage 2 of Small and Medium; the code, and the published
+        parameter counts, have 4.
+    """
+
+    depths: tuple[int, ...]
+    family: str = "pvt"
+    embed_dims: tuple[int, ...] = (64, 128, 320, 512)
+    num_heads: tuple[int, ...] = (1, 2, 5, 8)
+    mlp_ratios: tuple[int, ...] = (8, 8, 4, 4)
+    sr_ratios: tuple[int, ...] = (8, 4, 2, 1)
+    patch_sizes: tuple[int, ...] = (4, 2, 2, 2)
+    image_size: int = 224
+    classes: int = 1000
+    epsilon: float = 1e-6
+    reduction_epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # JSON has no tuples
+                object.__setattr__(self, field.name, tuple(value))
+        stages = {
+            name: getattr(self, name)
+            for name in (
+                "depths",
+                "embed_dims",
+                "num_heads",
+                "mlp_ratios",
+                "sr_ratios",
+                "patch_sizes",
+            )
+        }
+        for name, row in stages.items():
+            if len(row) != 4 or any(not isinstance(n, int) or n < 1 for n in row):
+                raise ValueError(
+                    f"`{name}` must be four integers of at least 1, one a stage; got {row!r}."
+                )
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels per cell of each stage's map; 4, 8, 16, 32 in the paper."""
+        strides, stride = [], 1
+        for patch in self.patch_sizes:
+            stride *= patch
+            strides.append(stride)
+        return tuple(strides)
+
+    @property
+    def grids(self) -> tuple[int, ...]:
+        """Side of each stage's position table, in cells."""
+        return tuple(self.image_size // stride for stride in self.strides)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Pyramid level of each stage: stride 2**n is "Pn"."""
+        return tuple(f"P{stride.bit_length() - 1}" for stride in self.strides)
+
+    @property
+    def min_size(self) -> int:
+        """Smallest image side, in pixels, that leaves a cell after every reduction."""
+        return max(s * r for s, r in zip(self.strides, self.sr_ratios, strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Facts of one set of trained weights.
+
+    Args:
+        source: where it was trained and published.
+        url: of the file; None for weights that ship inside the package.
+        sha256: of the file, hexadecimal; None where none was ever published.
+        classes: class table that the head follows, "imagenet" or "cifar10".
+        top1: published accuracy in percent on the validation set of `classes`.
+        top5: the same for top-5; None where not published.
+        mean: per channel, of RGB in 0..1.
+        std: per channel, of RGB in 0..1; a standard deviation, not a variance.
+        image_size: side of the square that the model sees, in pixels.
+        resize_size: the short side is brought to this many pixels before the centre crop.
+    """
+
+    source: str
+    url: str | None
+    sha256: str | None
+    classes: str
+    top1: float
+    top5: float | None = None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    image_size: int = 224
+    resize_size: int = 256
+
+
+VARIANTS: dict[str, PVTConfig] = {
+    # Ours, for 32-pixel images; not in the paper.
+    "pvt_nano": PVTConfig(
+        depths=(1, 2, 2, 1),
+        embed_dims=(32, 64, 160, 256),
+        num_heads=(1, 2, 5, 8),
+        mlp_ratios=(4, 4, 4, 4),
+        sr_ratios=(4, 2, 1, 1),
+        patch_sizes=(2, 2, 2, 2),
+        image_size=32,
+        classes=10,
+    ),
+    "pvt_tiny": PVTConfig(depths=(2, 2, 2, 2)),
+    "pvt_small": PVTConfig(depths=(3, 4, 6, 3)),
+    "pvt_medium": PVTConfig(depths=(3, 4, 18, 3)),
+    "pvt_large": PVTConfig(depths=(3, 8, 27, 3)),
+}
+
+# Keyed by variant and the name that `weights=` takes. No sha256 of these files was ever
+# published: the first download records it, see download.py.
+WEIGHTS: dict[tuple[str, str], Weights] = {
+    (variant, "imagenet"): Weights(
+        source="whai362/PVT, release v2",
+        url=f"{RELEASE_URL}/{variant}.pth",
+        sha256=None,
+        classes="imagenet",
+        top1=top1,
+        top5=top5,
+    )
+    for variant, top1, top5 in (
+        ("pvt_tiny", 75.1, None),
+        ("pvt_small", 79.8, 94.95),
+        ("pvt_medium", 81.2, None),
+        ("pvt_large", 81.7, None),
+    )
+}

@@ -1,0 +1,46 @@
+"""Fixtures. The backend comes from KERAS_BACKEND; `make test` runs each."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pvt.variants import PVTConfig
+
+# Small, with all widths, depths and ratios unequal, so that a wrong axis or stage shows.
+TINY = PVTConfig(
+    depths=(1, 2, 2, 1),
+    embed_dims=(8, 12, 20, 28),
+    num_heads=(1, 2, 5, 4),
+    mlp_ratios=(3, 2, 4, 2),
+    sr_ratios=(4, 2, 2, 1),
+    patch_sizes=(4, 2, 2, 2),
+    image_size=64,
+    classes=7,
+)
+
+
+@pytest.fixture
+def tiny_config() -> PVTConfig:
+    return TINY
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20210224)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_keras():
+    """The same seed for each test, and no policy left over from the one before."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def perturb(model: keras.Model, seed: int = 1) -> None:
+    """Give every variable its own values: initial norms and biases hide swapped weights."""
+    rng = np.random.default_rng(seed)
+    for variable in model.variables:
+        if "seed_generator" not in variable.path:
+            value = keras.ops.convert_to_numpy(variable.value).astype("float32")
+            variable.assign(value + 0.1 * rng.standard_normal(value.shape).astype("float32"))

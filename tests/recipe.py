@@ -1,0 +1,52 @@
+"""The weights and images behind the goldens: made by a rule, so that none is stored.
+
+Only numpy's frozen legacy generator is used: the numbers are the same everywhere.
+"""
+
+import json
+import math
+import pathlib
+import zlib
+
+import numpy as np
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+SIZES = ((224, 224), (256, 320), (250, 333), (512, 512))
+
+
+def state_dict(name: str, seed: int = 0) -> dict[str, np.ndarray]:
+    """Official-layout float32 checkpoint of `name`, such as "pvt_tiny"."""
+    shapes = json.loads((GOLDEN / "state_dicts" / f"{name}.json").read_text())
+    return {key: tensor(key, tuple(shape), seed) for key, shape in shapes.items()}
+
+
+def tensor(key: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """One weight; its key alone seeds it, its key and rank choose its scale."""
+    rng = np.random.RandomState((zlib.crc32(key.encode()) ^ seed) & 0xFFFFFFFF)
+    noise = rng.standard_normal(shape)
+    if "pos_embed" in key or "cls_token" in key:
+        noise = 0.2 * noise
+    elif not key.endswith("weight"):
+        noise = 0.05 * noise
+    elif len(shape) == 1:  # the scale of a norm
+        noise = 1.0 + 0.1 * noise
+    else:
+        noise = noise / math.sqrt(np.prod(shape[1:]))
+    return noise.astype("float32")
+
+
+def images(height: int, width: int, batch: int = 2, seed: int = 0) -> np.ndarray:
+    """Already normalised images `(batch, height, width, 3)`, float32."""
+    rng = np.random.RandomState(1000003 * height + 1009 * width + seed)
+    return rng.standard_normal((batch, height, width, 3)).astype("float32")
+
+
+def sample(array: np.ndarray, limit: int = 4096) -> np.ndarray:
+    """The values that the goldens keep: every k-th of the flattened array, k odd."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat[:: max(1, flat.size // limit) | 1]
+
+
+def golden(name: str):
+    """The stored outputs of the official code."""
+    return np.load(GOLDEN / f"{name}.npz")
