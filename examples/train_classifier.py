@@ -26,7 +26,9 @@ from keras_pvt.variants import VARIANTS
 
 def load_folder(folder: pathlib.Path, classes: list[str], side: int):
     """Images `(N, side, side, 3)` uint8 and labels `(N,)` of a folder of class folders."""
-    items = [(path, n) for n, name in enumerate(classes) for path in sorted((folder / name).iterdir())]
+    items = [
+        (path, n) for n, name in enumerate(classes) for path in sorted((folder / name).iterdir())
+    ]
 
     def load(item):
         with Image.open(item[0]) as image:
@@ -130,7 +132,9 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     for name in ("epochs", "batch_size", "image_size", "learning_rate"):
         if getattr(options, name) <= 0:
-            parser.error(f"--{name.replace('_', '-')} must be above 0; got {getattr(options, name)}")
+            parser.error(
+                f"--{name.replace('_', '-')} must be above 0; got {getattr(options, name)}"
+            )
     for part in ("train", "val"):
         if not (options.data / part).is_dir():
             parser.error(f"no folder {options.data / part}; --data needs train/ and val/")
@@ -145,9 +149,14 @@ def main(arguments=None) -> int:
     train, train_labels = load_folder(options.data / "train", classes, options.image_size)
     val, val_labels = load_folder(options.data / "val", classes, options.image_size)
     if len(train) < options.batch_size:
-        print(f"error: {len(train)} training images make no batch of {options.batch_size}", file=sys.stderr)
+        print(
+            f"error: {len(train)} training images make no batch of {options.batch_size}",
+            file=sys.stderr,
+        )
         return 1
-    settings = {**{k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(options).items()}}
+    settings = {
+        **{k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(options).items()}
+    }
     settings |= {"classes": classes, "backend": keras.backend.backend(), "keras": keras.__version__}
     (options.out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
 
@@ -168,7 +177,9 @@ def main(arguments=None) -> int:
     )
     # As upstream: vectors (biases, norms) and the class token do not decay.
     optimizer.exclude_from_weight_decay(
-        var_list=[v for v in model.trainable_variables if len(v.shape) == 1 or "class_token" in v.path]
+        var_list=[
+            v for v in model.trainable_variables if len(v.shape) == 1 or "class_token" in v.path
+        ]
     )
     model.compile(
         optimizer,

@@ -132,8 +132,9 @@ class SpatialReductionAttention(keras.layers.Layer):
         y = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_attention_scores:
             return y
-        queries, keys = _cells(shape[1:-1]), _cells(
-            base.floor_div(size, self.sr_ratio) for size in x.shape[1:-1]
+        queries, keys = (
+            _cells(shape[1:-1]),
+            _cells(base.floor_div(size, self.sr_ratio) for size in x.shape[1:-1]),
         )
         scores = (x.shape[0], self.num_heads, queries, keys)
         return y, keras.KerasTensor(scores, dtype=self.compute_dtype)

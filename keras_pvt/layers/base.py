@@ -5,7 +5,6 @@ import keras
 PACKAGE = "keras_pvt"
 
 
-
 def register(cls):
     """Register a layer for `.keras` files, under this package's name."""
     return keras.saving.register_keras_serializable(package=PACKAGE)(cls)

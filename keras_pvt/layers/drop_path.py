@@ -40,9 +40,7 @@ class DropPath(keras.layers.Layer):
         if not training or self.rate == 0:
             return x
         per_sample = (ops.shape(x)[0],) + (1,) * (len(x.shape) - 1)
-        return keras.random.dropout(
-            x, self.rate, noise_shape=per_sample, seed=self.seed_generator
-        )
+        return keras.random.dropout(x, self.rate, noise_shape=per_sample, seed=self.seed_generator)
 
     def compute_output_shape(self, input_shape):
         return input_shape

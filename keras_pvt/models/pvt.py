@@ -116,8 +116,7 @@ def config_of(model: keras.Model) -> PVTConfig:
     first = stages[0][0]
     return PVTConfig(
         depths=tuple(
-            sum(name.startswith(f"stage{stage}_block") for name in by_name)
-            for stage in range(1, 5)
+            sum(name.startswith(f"stage{stage}_block") for name in by_name) for stage in range(1, 5)
         ),
         embed_dims=tuple(block.dim for block, _ in stages),
         num_heads=tuple(block.num_heads for block, _ in stages),
