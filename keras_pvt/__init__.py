@@ -1,4 +1,29 @@
+"""Pyramid Vision Transformer for Keras 3, on TensorFlow, JAX and PyTorch."""
+
 from keras_pvt import layers
 from keras_pvt.models.backbone import PVTBackbone
-from keras_pvt.models.classifier import classifier
+from keras_pvt.models.classifier import (
+    PVTLarge,
+    PVTMedium,
+    PVTNano,
+    PVTSmall,
+    PVTTiny,
+    classifier,
+)
 from keras_pvt.preprocessing import preprocess_input
+from keras_pvt.variants import PVTConfig
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PVTBackbone",
+    "PVTConfig",
+    "PVTLarge",
+    "PVTMedium",
+    "PVTNano",
+    "PVTSmall",
+    "PVTTiny",
+    "classifier",
+    "layers",
+    "preprocess_input",
+]

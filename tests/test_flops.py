@@ -2,11 +2,11 @@
 
 import keras
 import pytest
+from conftest import TINY
 
 import keras_pvt
 from keras_pvt import flops
 from keras_pvt.variants import VARIANTS
-from conftest import TINY
 
 PARAMETERS = {
     "pvt_tiny": 13_229_288,

@@ -32,7 +32,7 @@ class EncoderBlock(keras.layers.Layer):
     Returns:
         Same shape and dtype as `x` (but see `first_only`), and the weights if asked for.
     Raises:
-        ValueError: see `SpatialReductionAttention`.
+        ValueError: see `SpatialReductionAttention`; `first_only` with `sr_ratio` > 1.
     Source:
         whai362/PVT classification/pvt.py, `Block`.
     """
@@ -53,6 +53,10 @@ class EncoderBlock(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         base.check_positive("EncoderBlock", mlp_ratio=mlp_ratio)
+        if first_only and sr_ratio != 1:
+            raise ValueError(
+                f"EncoderBlock: `first_only` is for tokens, `sr_ratio` 1; got {sr_ratio!r}."
+            )
         self.dim = dim
         self.num_heads = num_heads
         self.mlp_ratio = mlp_ratio

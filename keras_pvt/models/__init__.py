@@ -1,0 +1,1 @@
+"""The models: classifiers in the manner of `keras.applications`, and the backbone."""

@@ -111,3 +111,50 @@ def resolve(variant: str | PVTConfig) -> PVTConfig:
     if variant not in VARIANTS:
         raise ValueError(f"no variant {variant!r}; there are {', '.join(VARIANTS)}.")
     return VARIANTS[variant]
+
+
+def _named(function_name: str, variant: str, default_weights: str, paper: str):
+    """A constructor with the signature of `keras.applications`, for one variant."""
+
+    def constructor(
+        include_top: bool = True,
+        weights: str | None = default_weights,
+        input_tensor=None,
+        input_shape: tuple | None = None,
+        pooling: str | None = None,
+        classes: int = VARIANTS[variant].classes,
+        classifier_activation="softmax",
+        drop_rate: float = 0.0,
+        attention_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        include_preprocessing: bool = False,
+        name: str | None = None,
+        dtype=None,
+    ) -> keras.Model:
+        return classifier(
+            variant,
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            drop_rate=drop_rate,
+            attention_drop_rate=attention_drop_rate,
+            drop_path_rate=drop_path_rate,
+            include_preprocessing=include_preprocessing,
+            name=name,
+            dtype=dtype,
+        )
+
+    constructor.__name__ = constructor.__qualname__ = function_name
+    constructor.__doc__ = f"{paper}; see `keras_pvt.classifier` for the arguments."
+    return constructor
+
+
+PVTNano = _named("PVTNano", "pvt_nano", "cifar10", "Ours, for 32-pixel images, not in the paper")
+PVTTiny = _named("PVTTiny", "pvt_tiny", "imagenet", "PVT-Tiny of arXiv 2102.12122")
+PVTSmall = _named("PVTSmall", "pvt_small", "imagenet", "PVT-Small of arXiv 2102.12122")
+PVTMedium = _named("PVTMedium", "pvt_medium", "imagenet", "PVT-Medium of arXiv 2102.12122")
+PVTLarge = _named("PVTLarge", "pvt_large", "imagenet", "PVT-Large of arXiv 2102.12122")

@@ -1,0 +1,45 @@
+# `make demo` classifies photographs; `make test` runs every test on every backend.
+# Python 3.11 or later is all that has to be there.
+
+PYTHON ?= python3
+BACKEND ?= jax
+BACKENDS ?= jax tensorflow torch
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+export KERAS_BACKEND = $(BACKEND)
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.demo-$(BACKEND)  ## classify examples/images, draw demo.png
+	$(BIN)/python examples/classify_images.py --out demo.png
+
+test: $(VENV)/.test  ## every test on every backend
+	@set -e; for backend in $(BACKENDS); do \
+	    echo "== tests on $$backend"; \
+	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(PYTEST_ARGS); \
+	done
+
+check: $(VENV)/.test  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo.png
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name it by make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+# A mark for each set of packages that is in place, made again when the packages change.
+$(VENV)/.demo-%: $(BIN)/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[$*,plot]'
+	touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[jax,tensorflow,torch,test,dev]'
+	touch $@

@@ -1,0 +1,80 @@
+"""What every layer must keep, checked in one call."""
+
+import json
+
+import keras
+import numpy as np
+from conftest import perturb
+
+
+def check_layer(layer: keras.layers.Layer, shape: tuple, tmp_path, rng) -> None:
+    """Shape, config, saving, half precision, open sizes and gradients of one layer.
+
+    Args:
+        layer: not built yet, float32, with unequal widths.
+        shape: of its input without the batch: `(H, W, C)`, or `(N, C)` for tokens.
+        tmp_path: folder for the files.
+        rng: for the inputs.
+    """
+    config = layer.get_config()
+    model = _around(layer, shape)
+    perturb(model)
+    x = rng.standard_normal((2, *shape)).astype("float32")
+    y = run(model, x)
+    assert y.shape[1:] == tuple(model.output_shape[1:]), "symbolic and eager shapes differ"
+    assert np.isfinite(y).all()
+
+    twin_config = json.loads(json.dumps(config))
+    assert type(layer).from_config(twin_config).get_config() == config
+
+    model.save(tmp_path / "layer.keras")
+    loaded = keras.saving.load_model(tmp_path / "layer.keras", safe_mode=True)
+    np.testing.assert_array_equal(run(loaded, x), y)
+
+    open_shape = (None,) * (len(shape) - 1) + shape[-1:]
+    open_model = _around(type(layer).from_config(config), open_shape)
+    open_model.build((None, *open_shape))
+    open_model.set_weights(model.get_weights())
+    np.testing.assert_allclose(run(open_model, x), y, atol=1e-6)
+
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        half_config = {**config, "dtype": policy}
+        half = _around(type(layer).from_config(half_config), shape)
+        half.set_weights(model.get_weights())
+        half_y = half(x)
+        assert keras.backend.standardize_dtype(half_y.dtype) == policy.removeprefix("mixed_")
+        half_y = run(half, x)
+        assert np.isfinite(half_y).all()
+        assert cosine(half_y, y) > 0.999, policy
+
+    if model.trainable_variables:
+        check_every_weight_learns(model, x)
+
+
+def check_every_weight_learns(model: keras.Model, x) -> None:
+    """One step of plain gradient descent moves every trainable weight, to a finite value."""
+    before = [keras.ops.convert_to_numpy(v.value).copy() for v in model.trainable_variables]
+    target = np.random.default_rng(3).standard_normal(run(model, x).shape).astype("float32")
+    model.compile(keras.optimizers.SGD(0.1), loss="mse")
+    loss = model.train_on_batch(x, target)
+    assert np.isfinite(loss)
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        new = keras.ops.convert_to_numpy(variable.value)
+        assert np.isfinite(new).all(), variable.path
+        assert (new != old).any(), f"no gradient reaches {variable.path}"
+
+
+def run(model, x) -> np.ndarray:
+    """Inference, as float32 NumPy."""
+    y = keras.ops.cast(model(x, training=False), "float32")
+    return keras.ops.convert_to_numpy(y)
+
+
+def cosine(a, b) -> float:
+    a, b = np.ravel(a).astype("float64"), np.ravel(b).astype("float64")
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+def _around(layer, shape) -> keras.Model:
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, layer(inputs))

@@ -1,0 +1,103 @@
+"""The four variants against what the official code computes, and against Hugging Face's."""
+
+import keras
+import numpy as np
+import pytest
+import recipe
+
+import keras_pvt
+from keras_pvt import conversion
+from keras_pvt.variants import VARIANTS
+
+PAPER = [name for name in VARIANTS if name != "pvt_nano"]
+
+
+def numpy(tensor) -> np.ndarray:
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def build(name, size, weights):
+    """The classifier (logits) and the pyramid, at a size or open, with recipe weights."""
+    classifier = keras_pvt.classifier(
+        name, input_shape=(*size, 3), classifier_activation=None, weights=None
+    )
+    conversion.load_checkpoint(classifier, weights)
+    backbone = keras_pvt.PVTBackbone(name, input_shape=(*size, 3))
+    conversion.load_checkpoint(backbone, weights)
+    return classifier, keras.Model(backbone.input, backbone.pyramid_outputs)
+
+
+def check(name, size, classifier, pyramid):
+    golden, key = recipe.golden(name), "{}x{}".format(*size)
+    images = recipe.images(*size)
+    np.testing.assert_allclose(
+        numpy(classifier(images)), golden[f"{key}/logits"], rtol=0, atol=2e-5
+    )
+    for level, tensor in pyramid(images).items():
+        level_map = numpy(tensor)
+        assert level_map.shape == tuple(golden[f"{key}/{level}/shape"])
+        rms = golden[f"{key}/{level}/norm"] / np.sqrt(level_map.size)
+        expected = golden[f"{key}/{level}/sample"]
+        np.testing.assert_allclose(
+            recipe.sample(level_map) / rms, expected / rms, rtol=0, atol=2e-5, err_msg=level
+        )
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_variant_equals_the_official_code(name):
+    weights = recipe.state_dict(name)
+    open_models = build(name, (None, None), weights)
+    assert open_models[0].count_params() == int(recipe.golden(name)["parameters"])
+    for size in recipe.SIZES:
+        check(name, size, *open_models)
+        check(name, size, *build(name, size, weights))
+
+
+@pytest.mark.parametrize("size", [(448, 448), (896, 896), (448, 112), (112, 448)])
+def test_sizes_that_upstream_gets_wrong_have_each_stage_s_own_table(size):
+    """Upstream crashes, or adds an un-resized table, where a stage has 3136 tokens.
+
+    The oracle: a model whose tables were resized by torch before, to the very grids.
+    """
+    torch = pytest.importorskip("torch")
+    weights = recipe.state_dict("pvt_tiny")
+    classifier = keras_pvt.PVTTiny(
+        weights=None, input_shape=(None, None, 3), classifier_activation=None
+    )
+    conversion.load_checkpoint(classifier, weights)
+    images = recipe.images(*size, batch=1)
+    logits = numpy(classifier(images))
+
+    for stage, stride in enumerate((4, 8, 16, 32), start=1):
+        layer = classifier.get_layer(f"stage{stage}_position")
+        table = torch.tensor(numpy(layer.table.value).transpose(0, 3, 1, 2))
+        grid = (size[0] // stride, size[1] // stride)
+        table = torch.nn.functional.interpolate(table, size=grid, mode="bilinear")
+        patches = classifier.get_layer(f"stage{stage}_patch_embedding")
+        # The positions, moved into a wrapped patch embedding, leave none for the layer.
+        _add(patches, table.numpy().transpose(0, 2, 3, 1))
+        layer.table.assign(np.zeros(layer.table.shape, "float32"))
+    np.testing.assert_allclose(logits, numpy(classifier(images)), rtol=0, atol=1e-5)
+
+
+def _add(layer, table):
+    """Make a layer add a constant to what it returns."""
+    call = layer.call
+    layer.call = lambda x: call(x) + table
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_each_norm_has_upstream_s_epsilon(name):
+    """No output shows 1e-6 in place of 1e-5 clearly enough: look at the layers."""
+    model = keras_pvt.classifier(name)
+    norms = {
+        layer.path: layer.epsilon
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.LayerNormalization)
+    }
+    reduction = {path for path in norms if "attention" in path or "patch_embedding" in path}
+    blocks = sum(VARIANTS[name].depths)
+    assert len(norms) == 2 * blocks + (blocks - VARIANTS[name].depths[3]) + 4 + 1
+    assert len(reduction) == blocks - VARIANTS[name].depths[3] + 4
+    assert {norms[path] for path in reduction} == {1e-5}
+    assert {norms[path] for path in norms.keys() - reduction} == {1e-6}
