@@ -1,8 +1,13 @@
 """What the models take: RGB images 0..255, normalised by the ImageNet statistics."""
 
+import functools
+import logging
+
 import numpy as np
 
 from keras_pvt.variants import IMAGENET_MEAN, IMAGENET_STD
+
+logger = logging.getLogger("keras_pvt")
 
 
 def channel_statistics(channels: int) -> tuple[list[float], list[float]]:
@@ -19,14 +24,31 @@ def channel_statistics(channels: int) -> tuple[list[float], list[float]]:
     )
 
 
-def preprocess_input(x):
+def preprocess_input(x) -> np.ndarray:
     """Normalise images; a new array comes back, `x` is left alone.
+
+    Float images of at most 1 are taken for 0..255 as well, and a warning is logged once.
 
     Args:
         x: array `(..., C)`, RGB (or see `channel_statistics`), 0..255, any numeric dtype.
     Returns:
         float32 NumPy array of the same shape: `(x / 255 - mean) / std`.
+    Raises:
+        ValueError: `x` is channels-first.
     """
-    x = np.asarray(x, "float32")
+    x = np.asarray(x)
+    if x.ndim >= 3 and x.shape[-1] > 4 and x.shape[-3] in (1, 3):
+        raise ValueError(f"`x` must be channels-last, (..., channels); got shape {x.shape}.")
+    if x.dtype.kind == "f" and x.size and x.max() <= 1:
+        _warn_scaled()
     mean, std = (np.array(s, "float32") for s in channel_statistics(x.shape[-1]))
-    return x * (1 / (255 * std)) - mean / std
+    return x.astype("float32") * (1 / (255 * std)) - mean / std
+
+
+@functools.cache
+def _warn_scaled() -> None:
+    """Once in a process."""
+    logger.warning(
+        "preprocess_input takes images of 0..255, and got floats of at most 1; if they are "
+        "scaled to 0..1 already, multiply them by 255."
+    )

@@ -1,0 +1,64 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_pvt import decoding
+from keras_pvt.decoding import decode_predictions
+from keras_pvt.variants import WEIGHTS
+
+
+def test_best_classes_first_with_id_name_and_value():
+    preds = np.zeros((2, 1000), "float32")
+    preds[0, [285, 0, 999]] = 0.625, 0.25, 0.125
+    preds[1, [817, 1]] = 0.75, 0.25
+    first, second = decode_predictions(preds, top=3)
+    assert first == [
+        ("n02124075", "Egyptian_cat", 0.625),
+        ("n01440764", "tench", 0.25),
+        ("n15075141", "toilet_tissue", 0.125),
+    ]
+    assert second[:2] == [("n04285008", "sports_car", 0.75), ("n01443537", "goldfish", 0.25)]
+    assert type(first[0][2]) is float
+
+
+def test_ten_columns_are_cifar10():
+    (row,) = decode_predictions(np.arange(10)[None] / 45, top=20)
+    assert [name for _, name, _ in row[:3]] == ["truck", "ship", "horse"]
+    assert row[-1] == ("cifar10_0", "airplane", 0.0)
+    assert len(row) == 10
+
+
+def test_five_by_default_and_ties_in_class_order():
+    (row,) = decode_predictions(np.full((1, 1000), 0.001))
+    assert [id_ for id_, _, _ in row] == [id_ for id_, _ in decoding.class_table("imagenet")[:5]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_tensors_of_the_backend_are_taken(dtype):
+    preds = keras.ops.one_hot(keras.ops.array([3, 5]), 10, dtype=dtype)
+    assert [row[0][1] for row in decode_predictions(preds)] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("shape", [(1000,), (1, 999), (1, 1, 10), (2, 7), ()])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match=r"1000 or 10.*got shape"):
+        decode_predictions(np.zeros(shape))
+
+
+@pytest.mark.parametrize("top", [0, -1, 2.0, True, None])
+def test_top_must_be_a_positive_integer(top):
+    with pytest.raises(ValueError, match="top"):
+        decode_predictions(np.zeros((1, 10)), top)
+
+
+def test_nan_is_refused():
+    with pytest.raises(ValueError, match="NaN"):
+        decode_predictions(np.full((1, 10), np.nan))
+
+
+def test_tables_fit_the_weights():
+    synsets = [id_ for id_, _ in decoding.class_table("imagenet")]
+    assert synsets == sorted(set(synsets))  # the order of the head is that of the synset ids
+    assert {facts.classes for facts in WEIGHTS.values()} <= set(decoding.TABLES.values())
+    for columns, name in decoding.TABLES.items():
+        assert len(decoding.class_table(name)) == columns
