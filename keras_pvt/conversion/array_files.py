@@ -1,0 +1,113 @@
+"""Reads files of plain arrays: `.safetensors` and `.npz`."""
+
+import json
+import mmap
+from typing import Any
+
+import numpy as np
+
+from keras_pvt.conversion.errors import CheckpointError
+from keras_pvt.conversion.files import Archive, view
+
+MAX_HEADER = 16 * 1024**2
+
+_SAFETENSORS_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+
+
+def is_safetensors(mapped: mmap.mmap) -> bool:
+    return mapped[8:9] == b"{"
+
+
+def read_safetensors(mapped: mmap.mmap) -> dict[str, np.ndarray]:
+    """Arrays of a `.safetensors` file, as views: the safetensors library would copy each, and
+    knows no bfloat16 for numpy.
+
+    Raises:
+        CheckpointError: a damaged header; arrays that overlap, leave holes, or do not fit.
+    """
+    length = int.from_bytes(mapped[:8], "little")
+    if length > min(MAX_HEADER, len(mapped) - 8):
+        raise CheckpointError("the safetensors header is cut off, or far too long")
+    try:
+        header = json.loads(mapped[8 : 8 + length], object_pairs_hook=_unique)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(f"the safetensors header is damaged: {error}") from error
+    if not isinstance(header, dict):
+        raise CheckpointError("the safetensors header is no table of arrays")
+    header.pop("__metadata__", None)
+    data = memoryview(mapped)[8 + length :]
+    arrays, spans = {}, []
+    for key, facts in header.items():
+        start, end, dtype, shape = _facts(key, facts)
+        array = view(data, dtype, shape, start)
+        if array.nbytes != end - start:
+            raise CheckpointError(f"{key[:80]!r} has {end - start} bytes, not {array.nbytes}")
+        spans.append((start, end))
+        arrays[key] = array
+    position = 0
+    for start, end in sorted(spans):
+        if start != position:
+            raise CheckpointError("the safetensors arrays overlap, or leave holes")
+        position = end
+    if position != len(data):
+        raise CheckpointError(f"the safetensors data has {len(data)} bytes, not {position}")
+    return arrays
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise CheckpointError("the safetensors header has a key twice")
+    return table
+
+
+def _facts(key: str, facts: Any) -> tuple[int, int, str, tuple[int, ...]]:
+    try:
+        dtype, shape, (start, end) = facts["dtype"], tuple(facts["shape"]), facts["data_offsets"]
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(f"the safetensors header describes {key[:80]!r} wrongly") from None
+    if not isinstance(dtype, str) or dtype not in _SAFETENSORS_DTYPES:
+        raise CheckpointError(f"{key[:80]!r} has the unknown dtype {str(dtype)[:40]!r}")
+    if any(type(n) is not int for n in (start, end)) or not 0 <= start <= end:
+        raise CheckpointError(f"the safetensors header places {key[:80]!r} wrongly")
+    return start, end, _SAFETENSORS_DTYPES[dtype], shape
+
+
+def read_npz(archive: Archive) -> dict[str, np.ndarray]:
+    """Arrays of a `.npz` file, as views where they are stored uncompressed.
+
+    Raises:
+        CheckpointError: objects instead of numbers; damaged members.
+    """
+    return {
+        name.removesuffix(".npy"): _read_npy(name, archive.read(name)) for name in archive.names
+    }
+
+
+def _read_npy(name: str, data: memoryview) -> np.ndarray:
+    import io
+
+    head = io.BytesIO(data[:65536])
+    try:
+        version = np.lib.format.read_magic(head)
+        if version != (1, 0):
+            raise ValueError(f"version {version}")
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(head)
+    except Exception as error:  # numpy evaluates the header as a literal, which fails variously
+        raise CheckpointError(f"{name[:80]!r} has a damaged header: {error}") from error
+    if dtype.kind not in "fiub" or not dtype.isnative:
+        raise CheckpointError(f"{name[:80]!r} has the dtype {dtype}, not plain numbers")
+    if by_columns:
+        return view(data, dtype.name, shape[::-1], head.tell()).T
+    return view(data, dtype.name, shape, head.tell())

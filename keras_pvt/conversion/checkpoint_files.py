@@ -1,0 +1,133 @@
+"""Reads and writes checkpoint files of every kind. Only `.pth` needs torch, and only to write."""
+
+import mmap
+import os
+import pathlib
+
+import numpy as np
+
+from keras_pvt.conversion import array_files, keras_files, torch_files
+from keras_pvt.conversion.errors import CheckpointError
+from keras_pvt.conversion.files import LOCAL_HEADER, Archive, map_file, numpy_dtype, replacing
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Arrays of a checkpoint, by the names that the file has for them.
+
+    The content tells the kind, not the suffix: torch's `.pth` (zip, or before torch 1.6; a
+    plain state dict, or one under "state_dict_ema", "state_dict" or "model"), `.safetensors`,
+    `.npz`, and Keras's `.weights.h5` and `.keras`. No pickle is run and torch is not needed.
+
+    Args:
+        path: of a local file.
+    Returns:
+        Read-only arrays, most of them views of the mapped file, which must stay as it is while
+        they are in use. Values are not looked at: they may be infinite or NaN.
+    Raises:
+        CheckpointError: a file of no such kind, or a damaged or hostile one.
+        OSError: a file that cannot be opened.
+    """
+    path = pathlib.Path(path)
+    try:
+        mapped = map_file(path)
+        arrays = _read(mapped, path)
+        if not arrays:
+            raise CheckpointError("the file holds no arrays")
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}.") from error
+    return arrays
+
+
+def _read(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
+    start = mapped[:16]
+    if start.startswith(LOCAL_HEADER):
+        archive = Archive(mapped)
+        ends = [name.rsplit("/", 1)[-1] for name in archive.names]
+        if ends.count("data.pkl") == 1:
+            return torch_files.read_zip(archive)
+        if keras_files.WEIGHTS_MEMBER in archive.names:
+            return keras_files.read_keras(archive)
+        if ends and all(name.endswith(".npy") for name in ends):
+            return array_files.read_npz(archive)
+        raise CheckpointError("the zip file is none of torch, Keras or numpy")
+    if start.startswith(keras_files.HDF5_MAGIC):
+        return keras_files.read_h5(mapped, path)
+    if start.startswith(torch_files.LEGACY_START):
+        return torch_files.read_legacy(mapped)
+    if array_files.is_safetensors(mapped):
+        return array_files.read_safetensors(mapped)
+    raise CheckpointError(
+        f"not a checkpoint: it begins with {start!r}; .pth, .safetensors, .npz, .weights.h5 and "
+        ".keras files are read"
+    )
+
+
+def cast(state: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
+    """The arrays in another floating dtype.
+
+    Raises:
+        ValueError: a value too large for it.
+    """
+    kind = numpy_dtype(dtype)
+    with np.errstate(over="ignore"):
+        narrow = {key: array.astype(kind) for key, array in state.items()}
+    for key, array in narrow.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{key!r} has values too large for {dtype}; choose a wider dtype.")
+    return narrow
+
+
+def save_checkpoint(state: dict[str, np.ndarray], path: str | os.PathLike) -> None:
+    """Write a state dict; the suffix says how: `.safetensors`, `.npz`, or `.pth`.
+
+    The file appears whole or not at all.
+
+    Args:
+        state: arrays by name, as `to_torch` gives them.
+        path: to write to; a file there is replaced.
+    Raises:
+        ValueError: another suffix; bfloat16 in a `.npz`, which numpy cannot name.
+        ImportError: `.pth` without torch.
+        OSError: a folder that cannot be written.
+    """
+    path = pathlib.Path(path)
+    if path.suffix not in _WRITERS:
+        raise ValueError(
+            f"{path}: the suffix must be one of {', '.join(_WRITERS)} to say how to write."
+        )
+    with replacing(path) as temporary:
+        _WRITERS[path.suffix](state, temporary)
+
+
+def _write_safetensors(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
+    from safetensors.numpy import save_file
+
+    state = {key: np.ascontiguousarray(array) for key, array in state.items()}
+    save_file(state, path, metadata={"format": "pt"})  # transformers wants this word
+
+
+def _write_npz(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
+    if any(array.dtype.name == "bfloat16" for array in state.values()):
+        raise ValueError("a .npz file cannot hold bfloat16; write .safetensors, or another dtype.")
+    np.savez(path, allow_pickle=False, **state)
+
+
+def _write_pth(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(
+            'writing .pth needs torch: pip install "keras-pvt[convert]", or write .safetensors, '
+            "which torch users can read too."
+        ) from None
+
+    def tensor(array: np.ndarray):
+        array = np.array(array)  # torch wants its own, writable
+        if array.dtype.name == "bfloat16":
+            return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
+        return torch.from_numpy(array)
+
+    torch.save({key: tensor(array) for key, array in state.items()}, path)
+
+
+_WRITERS = {".safetensors": _write_safetensors, ".npz": _write_npz, ".pth": _write_pth}

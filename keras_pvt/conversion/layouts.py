@@ -1,0 +1,75 @@
+"""How arrays lie in a torch checkpoint and in Keras: each pair declares both directions."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+Arrays = tuple[np.ndarray, ...]
+
+
+class Layout(NamedTuple):
+    """Two inverse functions, from the arrays of one map entry to those of the other side.
+
+    Neither copies where a view will do. Both raise ValueError for an array of a rank, or a
+    table of a length, that they cannot place.
+    """
+
+    to_keras: Callable[..., Arrays]
+    to_torch: Callable[..., Arrays]
+
+
+def _permuted(to_keras: tuple[int, ...]) -> Layout:
+    """The axes of one array in another order."""
+    to_torch = tuple(int(axis) for axis in np.argsort(to_keras))
+    return Layout(lambda x: (x.transpose(to_keras),), lambda x: (x.transpose(to_torch),))
+
+
+def joined(layout: Layout) -> Layout:
+    """Two arrays in the checkpoint that are one in Keras: halves of torch's first axis."""
+
+    def to_keras(first, second):
+        return layout.to_keras(np.concatenate([first, second]))
+
+    def to_torch(x):
+        (both,) = layout.to_torch(x)
+        return tuple(np.split(both, 2))
+
+    return Layout(to_keras, to_torch)
+
+
+def _to_grid(table):
+    batch, cells, channels = table.shape
+    side = math.isqrt(cells)
+    if batch != 1 or side * side != cells:
+        raise ValueError(f"a position table {table.shape} is no square grid")
+    return table.reshape(1, side, side, channels)
+
+
+def _to_rows(grid):
+    return grid.reshape(1, -1, grid.shape[-1])
+
+
+def _split_class_row(table):
+    if table.ndim != 3:
+        raise ValueError(f"a position table has 3 axes, not {table.ndim}")
+    return table[:, :1], _to_grid(table[:, 1:])
+
+
+def _join_class_row(position, grid):
+    if position is None:
+        position = np.zeros((1, 1, grid.shape[-1]), grid.dtype)
+    return (np.concatenate([position, _to_rows(grid)], axis=1),)
+
+
+SAME = Layout(lambda x: (x,), lambda x: (x,))
+# (out, in) to (in, out)
+DENSE = _permuted((1, 0))
+# (out, in, height, width) to (height, width, in, out)
+CONV = _permuted((2, 3, 1, 0))
+# (1, cells, C) to (1, rows, columns, C)
+POSITION = Layout(lambda x: (_to_grid(x),), lambda x: (_to_rows(x),))
+# (1, 1 + cells, C) to the class token's (1, 1, C) and (1, rows, columns, C). A pyramid has no
+# class token: None stands for it, and official dense code wants its row all the same: zeros.
+POSITION_WITH_CLASS = Layout(_split_class_row, _join_class_row)

@@ -1,0 +1,63 @@
+"""What `weights=` in a constructor means."""
+
+import logging
+import os
+import pathlib
+
+import keras
+
+from keras_pvt.conversion import Report, load_checkpoint
+from keras_pvt.variants import WEIGHTS, PVTConfig
+
+BUNDLED = pathlib.Path(__file__).parent / "data"
+
+
+def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLike) -> Report:
+    """Load weights by name or from a file, and make them fit where that is sensible.
+
+    Position tables are resized, the first convolution adapted to the input's channels, and a
+    head of another number of classes left as it is; each is logged as a warning of logger
+    "keras_pvt".
+
+    Args:
+        model: the variant, built by keras_pvt.
+        variant: name of a row of the variant table; a row of your own has no named weights.
+        weights: a name for this variant in the table of weights, such as "imagenet", or the
+            path of a file that `keras_pvt.conversion` reads.
+    Returns:
+        What was changed and skipped.
+    Raises:
+        ValueError: neither a name for this variant nor a file; weights that do not fit.
+        OSError: a file that cannot be had.
+    """
+    report = load_checkpoint(
+        model, find(variant, weights), resize_positions=True, new_head=True, adapt_channels=True
+    )
+    for notice in report.notices:
+        logging.getLogger("keras_pvt").warning("%s: %s", model.name, notice)
+    return report
+
+
+def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:
+    """The local file of `weights`, fetched first where it is a name.
+
+    Raises:
+        ValueError: neither a name for this variant nor a file.
+        OSError: a file that cannot be had.
+    """
+    if isinstance(variant, str) and (variant, weights) in WEIGHTS:
+        if WEIGHTS[variant, str(weights)].url is None:
+            return BUNDLED / f"{variant}_{weights}.safetensors"
+        from keras_pvt.download import fetch
+
+        return fetch(variant, str(weights))
+    path = pathlib.Path(weights).expanduser()
+    if not path.is_file():
+        names = [name for owner, name in WEIGHTS if owner == variant]
+        raise ValueError(
+            f"`weights` {os.fspath(weights)!r} is no file, and no name for "
+            f"{variant if isinstance(variant, str) else 'a configuration of your own'}: the "
+            f"names are {', '.join(repr(name) for name in names) or 'none'}. Pass one, the path "
+            "of a checkpoint file, or None for random initial values."
+        )
+    return path
