@@ -1,0 +1,121 @@
+"""The cache of weight files: one verified copy of each, in the Keras folder."""
+
+import logging
+import os
+import pathlib
+import shutil
+
+from filelock import FileLock
+
+from keras_pvt.download.origin import MIRROR_VARIABLE, file_name, locate
+from keras_pvt.download.transfer import download
+from keras_pvt.download.verification import RECORD_SUFFIX, largest_file, verify
+from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig
+
+logger = logging.getLogger("keras_pvt")
+
+
+class DownloadError(OSError):
+    """No usable weights file; the message says where one can be put."""
+
+
+def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
+    """The verified local file of published weights, fetched at first use.
+
+    It is kept under "models/keras_pvt" in the folder that KERAS_HOME names, else in
+    "~/.keras". KERAS_PVT_WEIGHTS_URL may name a mirror (base URL) or a folder to take files
+    from. Processes that start together fetch once.
+
+    Args:
+        variant: name of a row of `keras_pvt.variants.VARIANTS`.
+        weights: name of weights that are published for it.
+    Returns:
+        Path of the file; it may lie in a read-only folder.
+    Raises:
+        ValueError: no file is published under these names.
+        DownloadError: it cannot be had, or what came is not these weights.
+    """
+    facts = WEIGHTS.get((variant, weights))
+    if facts is None or facts.url is None:
+        names = ", ".join(f"{v} ({w})" for (v, w), row in WEIGHTS.items() if row.url)
+        raise ValueError(f"no weights file of {variant} ({weights}) is published; only {names}.")
+    entry = Entry(folder() / file_name(facts.url), facts.sha256, VARIANTS[variant])
+    if entry.problem() is None:
+        return entry.path
+    origin = locate(facts.url)
+    try:
+        entry.fill(origin)
+    except (OSError, ValueError) as error:
+        raise DownloadError(
+            f"cannot get {entry.path.name} from {origin}: {error}. To go on without it, put "
+            f"the file into {entry.path.parent}, or set {MIRROR_VARIABLE} to a folder or a base "
+            "URL that has it; KERAS_HOME moves the cache."
+        ) from error
+    return entry.path
+
+
+def folder() -> pathlib.Path:
+    """Where the files are kept."""
+    home = os.environ.get("KERAS_HOME") or pathlib.Path("~", ".keras")
+    return pathlib.Path(home).expanduser() / "models" / "keras_pvt"
+
+
+class Entry:
+    """One file of the cache.
+
+    Args:
+        path: of the file; the hash, the lock and the part lie beside it.
+        sha256: published hash, or None.
+        config: row of the variant table that the weights must fit.
+    """
+
+    def __init__(self, path: pathlib.Path, sha256: str | None, config: PVTConfig):
+        self.path = path
+        self._sha256 = sha256
+        self._config = config
+
+    def problem(self) -> str | None:
+        """Why the file cannot be used; None if it can."""
+        try:
+            self._verify(self.path)
+        except FileNotFoundError:
+            return "not there"
+        except (OSError, ValueError) as error:
+            return str(error)
+        return None
+
+    def fill(self, origin: str | pathlib.Path) -> None:
+        """Fetch the file, unless another process does so first.
+
+        Raises:
+            OSError: nothing came, or the folder cannot be written.
+            ValueError: something else came than these weights.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # The system drops the lock of a process that dies.
+        with FileLock(self._beside(".lock")):
+            problem = self.problem()
+            if problem is None:
+                return
+            if self.path.exists():
+                logger.warning("%s is not usable and is fetched again: %s", self.path, problem)
+            part = self._beside(".copy" if isinstance(origin, pathlib.Path) else ".part")
+            try:
+                if isinstance(origin, pathlib.Path):
+                    shutil.copyfile(origin, part)
+                else:
+                    logger.info("fetching %s to %s", origin, self.path)
+                    download(origin, part, limit=largest_file(self._config))
+                self._verify(part)
+            except ValueError:
+                part.unlink(missing_ok=True)
+                raise
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(part, self.path)
+
+    def _verify(self, path: pathlib.Path) -> None:
+        verify(path, self._beside(RECORD_SUFFIX), self._sha256, self._config)
+
+    def _beside(self, suffix: str) -> pathlib.Path:
+        return self.path.with_name(self.path.name + suffix)

@@ -1,0 +1,84 @@
+"""Is a file the weights it should be: by its hash, or by its content the first time."""
+
+import contextlib
+import hashlib
+import math
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from keras_pvt.conversion.checkpoint_files import read_checkpoint
+from keras_pvt.conversion.recognise import likely_variant
+from keras_pvt.conversion.shapes import official_shapes
+from keras_pvt.variants import PVTConfig
+
+RECORD_SUFFIX = ".sha256"
+
+
+def verify(path: pathlib.Path, record: pathlib.Path, sha256: str | None, config: PVTConfig) -> None:
+    """Check a file against the hash that is known, else by content, and record its hash.
+
+    The whole file is hashed each time, 0.1 s for 100 MB, rather than trusting its size and date.
+
+    Args:
+        path: the file.
+        record: where the hash seen at first use is kept, in the format of `sha256sum`.
+        sha256: the published hash, or None.
+        config: row of the variant table that the content must fit.
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is another file than published or first used, or no such weights.
+    """
+    known, since = (sha256, "published") if sha256 else (_read(record), f"recorded in {record}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if known is None:
+        check_content(path, config)
+        # A read-only cache keeps no record; its file is checked by content at every use.
+        with contextlib.suppress(OSError):
+            _write(record, digest)
+    elif digest != known:
+        raise ValueError(f"its sha256 is {digest}, but {known} was {since}")
+
+
+def check_content(path: pathlib.Path, config: PVTConfig) -> None:
+    """Check that a file is an official checkpoint of `config`: keys, shapes, finite values.
+
+    Raises:
+        ValueError: it is not.
+    """
+    state = read_checkpoint(path)
+    shapes = {key: array.shape for key, array in state.items()}
+    expected = official_shapes(config)
+    if shapes != expected:
+        wrong = sorted({key for key, _ in shapes.items() ^ expected.items()})
+        guess = likely_variant(state)
+        raise ValueError(
+            f"{len(wrong)} tensors are missing, unexpected or of another shape, such as "
+            f"{wrong[0]}" + (f"; this looks like {guess}" if guess else "")
+        )
+    for key, array in state.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{key} has values that are not finite")
+
+
+def largest_file(config: PVTConfig) -> int:
+    """Bytes that no official checkpoint of `config` exceeds: twice its float32 values."""
+    values = sum(math.prod(shape) for shape in official_shapes(config).values())
+    return 8 * values + 2**20
+
+
+def _read(record: pathlib.Path) -> str | None:
+    try:
+        match = re.match(r"[0-9a-f]{64}\b", record.read_text(errors="replace"))
+    except FileNotFoundError:
+        return None
+    return match[0] if match else None
+
+
+def _write(record: pathlib.Path, digest: str) -> None:
+    temporary = record.with_name(f"{record.name}.{os.getpid()}")
+    temporary.write_text(f"{digest}  {record.name.removesuffix(RECORD_SUFFIX)}\n")
+    os.replace(temporary, record)

@@ -1,0 +1,106 @@
+"""A web server of files on 127.0.0.1 that can be told to misbehave."""
+
+import dataclasses
+import hashlib
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclasses.dataclass
+class Fault:
+    """What goes wrong in one answer.
+
+    Args:
+        status: answer with this error.
+        cut: close the connection after so many bytes of the body.
+        stall: wait `seconds` after so many bytes of the body.
+        seconds: of the stall.
+        longer: added to the Content-Length that is announced.
+    """
+
+    status: int | None = None
+    cut: int | None = None
+    stall: int | None = None
+    seconds: float = 0.0
+    longer: int = 0
+
+
+class WeightsServer(ThreadingHTTPServer):
+    """Serves `content` under every path; use as a context manager.
+
+    Attributes:
+        content: bytes of the file; its hash is the ETag.
+        ranges: whether Range is honoured.
+        conditions: whether If-Range is.
+        validators: whether ETag and Last-Modified are sent.
+        length: whether Content-Length is.
+        faults: one is used up by each request.
+        requests: (path, Range header) of each request.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, content: bytes):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = content
+        self.ranges = self.conditions = self.validators = self.length = True
+        self.faults: list[Fault] = []
+        self.requests: list[tuple[str, str | None]] = []
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    def handle_error(self, request, client_address):
+        """Clients that hang up are part of the tests."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: WeightsServer
+
+    def log_message(self, *arguments):
+        """Quiet."""
+
+    def do_GET(self):
+        server, content = self.server, self.server.content
+        asked = self.headers.get("Range")
+        server.requests.append((self.path, asked))
+        fault = server.faults.pop(0) if server.faults else Fault()
+        if fault.status:
+            self.send_error(fault.status)
+            return
+        etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        same = not server.conditions or self.headers.get("If-Range") in (None, etag)
+        if asked and server.ranges and same:
+            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+            if start >= len(content):
+                self.send_error(416)
+                return
+            body = content[start:]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            body = content
+            self.send_response(200)
+        if server.validators:
+            self.send_header("ETag", etag)
+        if server.length:
+            self.send_header("Content-Length", str(len(body) + fault.longer))
+        self.end_headers()
+        if fault.stall is not None:
+            self.wfile.write(body[: fault.stall])
+            time.sleep(fault.seconds)
+            body = body[fault.stall :]
+        self.wfile.write(body[: fault.cut])
