@@ -1,0 +1,104 @@
+"""Speed, build time and peak memory of keras_pvt next to other implementations of PVT.
+
+All run in one process, on the same cores, in turns: zeromodels on the same Keras backend, and,
+on torch eager, Hugging Face transformers and the official code. On JAX and TensorFlow, Keras
+models run compiled (`jax.jit`, `tf.function`); on torch, eager.
+"""
+
+import argparse
+import functools
+import importlib.metadata
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import contenders
+import timing
+from contenders import HUGGING_FACE, OURS, UPSTREAM, ZEROMODELS, Case
+from table import Table
+
+EXAMPLES = """examples:
+  KERAS_BACKEND=jax python benchmarks/inference.py
+  KERAS_BACKEND=torch python benchmarks/inference.py --upstream ~/PVT --threads 2
+  python benchmarks/inference.py --only build memory
+  python benchmarks/inference.py --smoke
+"""
+SIZES = ((224, 1), (224, 8), (512, 1), (1024, 1))  # side in pixels, batch
+MEASURES = ("speed", "build", "memory")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--upstream", type=pathlib.Path, help="a checkout of whai362/PVT")
+    parser.add_argument("--threads", type=int, help="cores to use; by default all")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time for each row (20)")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES)
+    parser.add_argument("--variants", nargs="+", default=["pvt_tiny", "pvt_small"])
+    parser.add_argument("--smoke", action="store_true", help="small images, once: does it run?")
+    args = parser.parse_args()
+    threads = timing.limit_threads(args.threads)
+    names = [OURS, ZEROMODELS, HUGGING_FACE] + ([UPSTREAM] if args.upstream else [])
+    print(_versions(threads))
+    if "speed" in args.only:
+        cases = [Case(variant, *size) for variant in args.variants for size in SIZES]
+        seconds = args.seconds
+        if args.smoke:
+            cases, seconds = [Case("pvt_tiny", 64, 2)], 0.0
+        _speed(cases, names, args.upstream, seconds)
+    if "build" in args.only:
+        _build_time(Case("pvt_tiny" if args.smoke else "pvt_large", 224), args.seconds)
+    if "memory" in args.only:
+        cases = [Case(variant, 1024) for variant in args.variants]
+        if args.smoke:
+            cases, names = [Case("pvt_tiny", 64)], names[:2]
+        _memory(cases, names, args.upstream, threads)
+
+
+def _versions(threads: int) -> str:
+    import keras
+
+    backend = keras.backend.backend()
+    packages = {"tensorflow": "tensorflow_cpu"}
+    parts = [f"{threads} threads, {platform.machine()}, Python {platform.python_version()}"]
+    for name in dict.fromkeys(("keras", backend, "torch", "zeromodels", "transformers")):
+        parts.append(f"{name} {importlib.metadata.version(packages.get(name, name))}")
+    return f"Backend {backend}: " + ", ".join(parts)
+
+
+def _speed(cases, names, upstream, seconds) -> None:
+    table = Table("model, pixels, batch", names, "ms")
+    for case in cases:
+        calls = {name: contenders.prepare(name, case, upstream) for name in names}
+        figures = timing.interleave(calls, seconds, min_rounds=5 if seconds else 1)
+        table.row(f"{case.variant}, {case.size}, {case.batch}", figures)
+
+
+def _build_time(case: Case, seconds: float) -> None:
+    builders = contenders.BUILDERS
+    calls = {name: functools.partial(build, case) for name, build in builders.items()}
+    table = Table("building the model", list(builders), "ms")
+    table.row(case.variant, timing.interleave(calls, seconds, min_rounds=3))
+
+
+def _memory(cases, names, upstream, threads) -> None:
+    table = Table("peak memory: model, pixels", names, "MiB")
+    script = pathlib.Path(__file__).with_name("memory.py")
+    for case in cases:
+        figures = {}
+        for name in names:
+            command = [sys.executable, script, name, case.variant, str(case.size)]
+            command += ["--threads", str(threads)]
+            command += ["--upstream", upstream] if upstream else []
+            result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            figures[name] = float(result.stdout.split()[-1])
+        table.row(f"{case.variant}, {case.size}", figures)
+
+
+if __name__ == "__main__":
+    start = time.perf_counter()
+    main()
+    print(f"\nDone in {time.perf_counter() - start:.0f} s.")

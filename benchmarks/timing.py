@@ -1,0 +1,53 @@
+"""Fair timing on a machine that others use too: contenders take turns, medians are compared."""
+
+import gc
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+
+
+def limit_threads(threads: int | None) -> int:
+    """Give this process `threads` cores, by default all it may use; call before importing Keras.
+
+    Every library sizes its pool by the cores that the process may run on, so that one limit
+    holds for all of them alike.
+
+    Returns:
+        The number of threads.
+    Raises:
+        ValueError: more threads than cores.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    threads = len(cores) if threads is None else threads
+    if not 1 <= threads <= len(cores):
+        raise ValueError(f"--threads must be 1 to {len(cores)}, the cores here; got {threads}.")
+    os.sched_setaffinity(0, cores[:threads])
+    return threads
+
+
+def interleave(calls: dict[str, Callable], seconds: float, min_rounds: int = 5) -> dict[str, float]:
+    """Time calls in rounds, each call once a round, in an order that is shuffled anew.
+
+    Args:
+        calls: name to what is timed; each is called twice before, for compilers and caches.
+        seconds: stop after this time, once `min_rounds` are done.
+        min_rounds: rounds at least.
+    Returns:
+        Name to median time in milliseconds.
+    """
+    for call in calls.values():
+        call()
+        call()
+    order, shuffle = list(calls), random.Random(0).shuffle
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds
+    gc.collect()
+    while time.perf_counter() < end or len(times[order[0]]) < min_rounds:
+        shuffle(order)
+        for name in order:
+            start = time.perf_counter()
+            calls[name]()
+            times[name].append(time.perf_counter() - start)
+    return {name: 1000 * statistics.median(values) for name, values in times.items()}
