@@ -1,11 +1,8 @@
-"""Train a PVT classifier on a folder of images, one sub-folder a class.
+"""Train a PVT classifier on a folder of small images, one sub-folder a class.
 
-    python examples/train_classifier.py --data cifar10 --out runs/nano
-
-reads cifar10/train/CLASS/*.jpg and cifar10/val/CLASS/*.jpg, and writes to runs/nano the
-model (model.keras), the log (history.csv), the curves (curves.png) and the settings
-(settings.json). A run that was stopped goes on where it stopped when started again.
-Images are held in memory; use it for sets of small images.
+Reads DATA/train/CLASS/* and DATA/val/CLASS/*, all held in memory, and writes to OUT the model
+(model.keras, logits), the log (history.csv), the curves (curves.png) and the settings
+(settings.json). A run that was stopped goes on at its last whole epoch when started again.
 """
 
 import argparse
@@ -23,24 +20,41 @@ from PIL import Image
 import keras_pvt
 from keras_pvt.variants import VARIANTS
 
+EXAMPLES = """examples:
+  python examples/train_classifier.py --data cifar10 --out runs/nano
+  python examples/train_classifier.py --data flowers --out runs/tiny \\
+      --variant pvt_tiny --weights imagenet --image-size 64 --learning-rate 2e-4
+"""
+
 
 def load_folder(folder: pathlib.Path, classes: list[str], side: int):
     """Images `(N, side, side, 3)` uint8 and labels `(N,)` of a folder of class folders."""
     items = [
-        (path, n) for n, name in enumerate(classes) for path in sorted((folder / name).iterdir())
+        (path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((folder / name).iterdir())
     ]
 
     def load(item):
-        with Image.open(item[0]) as image:
-            return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
+        image = Image.fromarray(keras_pvt.load_image(item[0]))
+        return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
 
     with ThreadPoolExecutor() as pool:
         images = np.stack(list(pool.map(load, items)))
-    return images, np.array([n for _, n in items])
+    return images, np.array([label for _, label in items])
 
 
 class Batches(keras.utils.PyDataset):
-    """Shuffled batches, each image randomly flipped and shifted; the same ones for a seed."""
+    """Shuffled batches, each image flipped and shifted at random; the same for the same seed.
+
+    Args:
+        images: uint8 `(N, side, side, 3)`.
+        labels: `(N, classes)`, one-hot.
+        batch_size: images in a batch; a last smaller batch is left out.
+        seed: decides order, flips and shifts, together with the epoch.
+        first_epoch: where to go on, from 0.
+        shift: pixels, up to which an image moves in each direction.
+    """
 
     def __init__(self, images, labels, batch_size: int, seed: int, first_epoch: int, shift: int):
         super().__init__()
@@ -62,28 +76,30 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         rng = np.random.default_rng((self.seed, self.epoch, index))
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        images = self.images[chosen]
+        images, s, side = self.images[chosen], self.shift, self.images.shape[1]
         flip = rng.random(len(images)) < 0.5
         images[flip] = images[flip, :, ::-1]
-        s, side = self.shift, images.shape[1]
-        padded = np.pad(images, ((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
+        images = np.pad(images, ((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
         corners = rng.integers(0, 2 * s + 1, (len(images), 2))
         images = np.stack(
-            [p[y : y + side, x : x + side] for p, (y, x) in zip(padded, corners, strict=True)]
+            [
+                image[top : top + side, left : left + side]
+                for image, (top, left) in zip(images, corners, strict=True)
+            ]
         )
         return keras_pvt.preprocess_input(images), self.labels[chosen]
 
 
 @keras.saving.register_keras_serializable(package="keras_pvt_examples")
 class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear from 0 to `peak` over `warm_up` steps, then half a cosine to 0 at `total`."""
+    """Linear from 0 to `peak` over `warm_up` steps, then half a cosine to 0 at step `total`."""
 
     def __init__(self, peak: float, warm_up: int, total: int):
         self.peak, self.warm_up, self.total = peak, warm_up, total
 
     def __call__(self, step):
         step = keras.ops.cast(step, "float32")
-        rise = (step + 1) / self.warm_up
+        rise = (step + 1) / max(1, self.warm_up)
         done = keras.ops.clip((step - self.warm_up) / max(1, self.total - self.warm_up), 0, 1)
         fall = 0.5 * (1 + keras.ops.cos(math.pi * done))
         return self.peak * keras.ops.minimum(rise, fall)
@@ -92,15 +108,40 @@ class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warm_up": self.warm_up, "total": self.total}
 
 
+def make_optimizer(options, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW or Muon; vectors (biases, norms) and the class token do not decay, as upstream."""
+    rate = WarmUpCosine(
+        options.learning_rate, round(options.warm_up * steps), options.epochs * steps
+    )
+    settings = {"weight_decay": options.weight_decay, "global_clipnorm": 1.0}
+    if options.optimizer == "muon":  # AdamW all the same for what is no matrix, and the head
+        optimizer = keras.optimizers.Muon(
+            rate,
+            adam_weight_decay=options.weight_decay,
+            exclude_layers=["^head/"],
+            **settings,
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(rate, **settings)
+    optimizer.exclude_from_weight_decay(
+        var_list=[
+            variable
+            for variable in model.trainable_variables
+            if len(variable.shape) == 1 or variable.path.startswith("class_token")
+        ]
+    )
+    return optimizer
+
+
 def draw_curves(history: pathlib.Path, picture: pathlib.Path) -> None:
-    """Draw loss and accuracy of a `history.csv` over the epochs."""
+    """Draw loss and accuracy over the epochs, from a history.csv."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     with history.open() as file:
-        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
         for key, label in ((name, "train"), (f"val_{name}", "val")):
@@ -109,55 +150,74 @@ def draw_curves(history: pathlib.Path, picture: pathlib.Path) -> None:
         axis.grid(alpha=0.3)
         axis.legend()
     figure.savefig(picture, dpi=120)
+    plt.close(figure)
 
 
-def parse(arguments):
+def parse(arguments) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="has train/ and val/")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
-    parser.add_argument("--variant", choices=VARIANTS, default="pvt_nano")
-    parser.add_argument("--weights", help='start from these: a file or "imagenet"')
-    parser.add_argument("--image-size", type=int, default=32, help="pixels a side (default 32)")
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak of AdamW")
-    parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--warm-up", type=float, default=3, help="epochs of rising rate")
-    parser.add_argument("--label-smoothing", type=float, default=0.1)
-    parser.add_argument("--drop-path", type=float, default=0.0)
-    parser.add_argument("--shift", type=int, default=4, help="random shift in pixels (default 4)")
-    parser.add_argument("--seed", type=int, default=0)
+    add = parser.add_argument
+    add("--data", type=pathlib.Path, required=True, help="folder that has train/ and val/")
+    add("--out", type=pathlib.Path, required=True, help="folder for the results")
+    add("--variant", choices=VARIANTS, default="pvt_nano", help="default pvt_nano")
+    add("--weights", help='to start from: a file, or a name such as "imagenet"')
+    add("--image-size", type=int, default=32, help="pixels a side, default 32")
+    add("--epochs", type=int, default=50, help="default 50")
+    add("--batch-size", type=int, default=128, help="default 128")
+    add("--optimizer", choices=("adamw", "muon"), default="adamw", help="default adamw")
+    add("--learning-rate", type=float, default=1.5e-3, help="peak, default 1.5e-3")
+    add("--weight-decay", type=float, default=0.05, help="default 0.05")
+    add("--warm-up", type=float, default=3, help="epochs of rising rate, default 3")
+    add("--label-smoothing", type=float, default=0.1, help="default 0.1")
+    add("--drop-path", type=float, default=0.0, help="stochastic depth, default 0")
+    add("--shift", type=int, default=4, help="random shift in pixels, default 4")
+    add("--seed", type=int, default=0, help="default 0")
     options = parser.parse_args(arguments)
     for name in ("epochs", "batch_size", "image_size", "learning_rate"):
         if getattr(options, name) <= 0:
-            parser.error(
-                f"--{name.replace('_', '-')} must be above 0; got {getattr(options, name)}"
-            )
-    for part in ("train", "val"):
-        if not (options.data / part).is_dir():
-            parser.error(f"no folder {options.data / part}; --data needs train/ and val/")
+            flag = f"--{name.replace('_', '-')}"
+            parser.error(f"{flag} must be above 0; got {getattr(options, name)}")
     return options
+
+
+def class_names(data: pathlib.Path) -> list[str]:
+    """Names of the class folders, the same in train and val."""
+    train, val = (
+        sorted(path.name for path in (data / part).iterdir() if path.is_dir())
+        for part in ("train", "val")
+    )
+    if not train or train != val:
+        raise ValueError(
+            f"train and val under {data} need the same class folders; got {train} and {val}"
+        )
+    return train
 
 
 def main(arguments=None) -> int:
     options = parse(arguments)
+    try:
+        train_and_save(options)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def train_and_save(options) -> None:
     keras.utils.set_random_seed(options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
-    classes = sorted(path.name for path in (options.data / "train").iterdir() if path.is_dir())
+    classes = class_names(options.data)
     train, train_labels = load_folder(options.data / "train", classes, options.image_size)
     val, val_labels = load_folder(options.data / "val", classes, options.image_size)
-    if len(train) < options.batch_size:
-        print(
-            f"error: {len(train)} training images make no batch of {options.batch_size}",
-            file=sys.stderr,
-        )
-        return 1
-    settings = {
-        **{k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(options).items()}
-    }
-    settings |= {"classes": classes, "backend": keras.backend.backend(), "keras": keras.__version__}
+    steps = len(train) // options.batch_size
+    if not steps:
+        raise ValueError(f"{len(train)} training images make no batch of {options.batch_size}")
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    settings = {name: str(value) for name, value in vars(options).items()}
+    settings |= {"classes": classes, "backend": keras.backend.backend()}
     (options.out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
 
     model = keras_pvt.classifier(
@@ -168,36 +228,23 @@ def main(arguments=None) -> int:
         classifier_activation=None,
         drop_path_rate=options.drop_path,
     )
-    steps = len(train) // options.batch_size
-    rate = WarmUpCosine(
-        options.learning_rate, round(options.warm_up * steps), options.epochs * steps
-    )
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=options.weight_decay, clipnorm=None, global_clipnorm=1.0
-    )
-    # As upstream: vectors (biases, norms) and the class token do not decay.
-    optimizer.exclude_from_weight_decay(
-        var_list=[
-            v for v in model.trainable_variables if len(v.shape) == 1 or "class_token" in v.path
-        ]
-    )
     model.compile(
-        optimizer,
+        make_optimizer(options, model, steps),
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=options.label_smoothing
         ),
         metrics=["accuracy"],
     )
     history = options.out / "history.csv"
-    done = len(history.read_text().splitlines()) - 1 if history.exists() else 0
+    done = max(0, len(history.read_text().splitlines()) - 1) if history.exists() else 0
     one_hot = np.eye(len(classes), dtype="float32")
-    batches = Batches(
-        train, one_hot[train_labels], options.batch_size, options.seed, max(0, done), options.shift
-    )
+    val_set = (keras_pvt.preprocess_input(val), one_hot[val_labels])
     model.fit(
-        batches,
+        Batches(
+            train, one_hot[train_labels], options.batch_size, options.seed, done, options.shift
+        ),
         epochs=options.epochs,
-        validation_data=(keras_pvt.preprocess_input(val), one_hot[val_labels]),
+        validation_data=val_set,
         validation_batch_size=500,
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
@@ -208,11 +255,8 @@ def main(arguments=None) -> int:
     )
     model.save(options.out / "model.keras")
     draw_curves(history, options.out / "curves.png")
-    accuracy = model.evaluate(
-        keras_pvt.preprocess_input(val), one_hot[val_labels], batch_size=500, verbose=0
-    )[1]
+    accuracy = model.evaluate(*val_set, batch_size=500, verbose=0)[1]
     print(f"val accuracy {accuracy:.4f} on {len(val)} images; results in {options.out}")
-    return 0
 
 
 if __name__ == "__main__":

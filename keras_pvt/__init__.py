@@ -1,6 +1,8 @@
 """Pyramid Vision Transformer for Keras 3, on TensorFlow, JAX and PyTorch."""
 
 from keras_pvt import layers
+from keras_pvt.decoding import decode_predictions
+from keras_pvt.images import eval_transform, load_image
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.classifier import (
     PVTLarge,
@@ -24,6 +26,9 @@ __all__ = [
     "PVTSmall",
     "PVTTiny",
     "classifier",
+    "decode_predictions",
+    "eval_transform",
     "layers",
+    "load_image",
     "preprocess_input",
 ]

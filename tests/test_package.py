@@ -1,0 +1,94 @@
+"""The package as a whole: what an import costs, which way imports point, documents."""
+
+import ast
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+
+import keras_pvt
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "keras_pvt"
+
+# Folder or module of the package -> what it may import of the rest.
+MAY_IMPORT = {
+    "variants": set(),
+    "preprocessing": {"variants"},
+    "ops": set(),
+    "layers": {"ops"},
+    "models": {"layers", "ops", "preprocessing", "variants", "weights"},
+    "conversion": {"models", "variants"},
+    "download": {"conversion", "variants"},
+    "flops": {"variants"},
+}
+
+
+def imported_parts(file: pathlib.Path) -> set[str]:
+    """Parts of keras_pvt that a file imports: `keras_pvt.layers.base` is "layers"."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    own = {name.split(".")[1] for name in names if name.startswith("keras_pvt.")}
+    return {part for part in own if (PACKAGE / part).exists() or (PACKAGE / f"{part}.py").exists()}
+
+
+def test_imports_point_one_way():
+    for part, allowed in MAY_IMPORT.items():
+        folder = PACKAGE / part
+        files = folder.rglob("*.py") if folder.is_dir() else [PACKAGE / f"{part}.py"]
+        for file in files:
+            assert imported_parts(file) <= allowed | {part}, file
+
+
+def test_only_ops_asks_for_the_backend_and_nobody_needs_one():
+    for file in PACKAGE.rglob("*.py"):
+        text = file.read_text()
+        if file.name != "ops.py":
+            assert "backend.backend()" not in text, file
+        assert "keras.src" not in text, file
+        for node in ast.parse(text).body:  # module level only
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [a.name for a in node.names] + [getattr(node, "module", None) or ""]
+                roots = {name.split(".")[0] for name in names}
+                assert not roots & {"torch", "tensorflow", "jax", "keras_cv", "keras_hub"}, file
+
+
+def test_import_loads_no_other_backend_and_nothing_heavy():
+    code = (
+        "import sys, json, keras; before = set(sys.modules); import keras_pvt;"
+        "print(json.dumps(sorted({m.split('.')[0] for m in set(sys.modules) - before})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ, capture_output=True, text=True, check=True
+    )
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    backends = {"jax", "tensorflow", "torch"} - {keras.backend.backend()}
+    assert not loaded & (backends | {"requests", "rich", "matplotlib", "safetensors", "filelock"})
+
+
+def test_public_names_exist_and_are_documented():
+    for name in keras_pvt.__all__:
+        assert getattr(keras_pvt, name).__doc__, name
+    for name in keras_pvt.layers.__all__:
+        layer = getattr(keras_pvt.layers, name)
+        assert keras.saving.get_registered_name(layer) == f"keras_pvt>{name}"
+        assert "Returns:" in layer.__doc__ or "`(B" in layer.__doc__, name
+
+
+def test_readme_table_is_current():
+    subprocess.run([sys.executable, ROOT / "tools" / "make_tables.py", "--check"], check=True)
+
+
+def test_documents_link_to_files_that_exist():
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for part in document.read_text().split("](")[1:]:
+            target = part.split(")")[0].split("#")[0]
+            if target and "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
