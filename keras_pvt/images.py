@@ -97,7 +97,8 @@ def _open(path: pathlib.Path) -> Image.Image:
                         f"it has {image.width} x {image.height} pixels, more than "
                         "PIL.Image.MAX_IMAGE_PIXELS"
                     )
-                return _rgb(ImageOps.exif_transpose(image))
+                ImageOps.exif_transpose(image, in_place=True)
+                return _rgb(image)
         except Exception as error:  # Pillow's readers raise many kinds on damaged files
             raise ImageError(f"{path} cannot be read as an image: {error}") from error
 

@@ -6,14 +6,12 @@ import logging
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-import keras
 import numpy as np
 import pytest
 import recipe
@@ -21,11 +19,11 @@ from conftest import TINY
 from safetensors.numpy import save
 from weights_server import Fault, WeightsServer
 
-from keras_pvt.conversion import save_checkpoint
+from keras_pvt import weights
+from keras_pvt.conversion import read_checkpoint, save_checkpoint
 from keras_pvt.conversion.shapes import official_shapes
 from keras_pvt.download import DownloadError, fetch, transfer
 from keras_pvt.download.progress import ByteProgress
-from keras_pvt.models.classifier import classifier
 from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig, Weights
 
 WORKER = pathlib.Path(__file__).with_name("fetch_worker.py")
@@ -90,13 +88,14 @@ def test_fetched_once_and_its_hash_recorded(server, cached, capsys):
     assert capsys.readouterr() == ("", "")  # no bar where there is no terminal
 
 
-def test_constructor_loads_what_is_fetched(server, cached, tmp_path):
+def test_named_weights_in_torchs_format(server, cached, tmp_path):
     state = {key: recipe.tensor(key, shape) for key, shape in official_shapes(TINY).items()}
     save_checkpoint(state, tmp_path / "official.pth")
     server.content = (tmp_path / "official.pth").read_bytes()
-    model = classifier("pvt_test", weights="imagenet")
-    head = keras.ops.convert_to_numpy(model.get_layer("head").kernel)
-    np.testing.assert_array_equal(head, state["head.weight"].T)
+    loaded = read_checkpoint(weights.find("pvt_test", "imagenet"))
+    assert loaded.keys() == state.keys()
+    for key, array in loaded.items():
+        np.testing.assert_array_equal(array, state[key])
     assert len(server.requests) == 1
 
 
@@ -325,23 +324,31 @@ def test_unreadable_record_is_made_again(server, cached):
     assert len(server.requests) == 1
 
 
-def worker(url: str) -> subprocess.Popen:
-    config = json.dumps(dataclasses.asdict(TINY))
-    return subprocess.Popen(
-        [sys.executable, WORKER, url, config], stdout=subprocess.PIPE, text=True
-    )
+@contextlib.contextmanager
+def workers(url: str, count: int):
+    """Processes that fetch as soon as all are ready; they are ended in any case."""
+    command = [sys.executable, WORKER, url, json.dumps(dataclasses.asdict(TINY))]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(count)]
+        for process in processes:
+            stack.callback(process.kill)
+        assert [process.stdout.readline() for process in processes] == ["ready\n"] * count
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        yield processes
 
 
 def test_killed_process_is_continued_and_blocks_nobody(server, facts, cached):
     server.faults = [Fault(stall=len(server.content) // 2, seconds=20)]
-    process = worker(facts.url)
     part = cached.with_name("pvt_test.pth.part")
-    deadline = time.monotonic() + 20
-    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    with workers(facts.url, 1) as (process,):
+        deadline = time.monotonic() + 20
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()  # SIGKILL
     size = part.stat().st_size
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
     assert not cached.exists()
     fetch("pvt_test")
     assert server.requests[1:] == [("/v2/pvt_test.pth", f"bytes={size}-")]
@@ -349,12 +356,12 @@ def test_killed_process_is_continued_and_blocks_nobody(server, facts, cached):
 
 
 def test_eight_processes_fetch_once(server, facts, cached):
-    server.faults = [Fault(stall=20_000, seconds=1.5)]  # they all come while it lasts
-    processes = [worker(facts.url) for _ in range(8)]
-    for process in processes:
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert output.strip() == str(cached)
+    server.faults = [Fault(stall=20_000, seconds=0.5)]  # time for all to ask, if they would
+    with workers(facts.url, 8) as processes:
+        for process in processes:
+            output, _ = process.communicate(timeout=60)
+            assert output.strip() == str(cached)
+            assert process.returncode == 0
     assert len(server.requests) == 1
     assert cached.read_bytes() == server.content
     assert left_in(cached.parent) == WHOLE
@@ -402,6 +409,7 @@ def test_read_only_cache_with_nothing_usable(server, cached, read_only, content)
     message = failure()
     for part in ("Permission denied", str(folder), "KERAS_HOME"):
         assert part in message
+    assert ("not a checkpoint" in message) == bool(content)
     assert not server.requests
 
 

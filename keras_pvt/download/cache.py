@@ -40,16 +40,18 @@ def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
         names = ", ".join(f"{v} ({w})" for (v, w), row in WEIGHTS.items() if row.url)
         raise ValueError(f"no weights file of {variant} ({weights}) is published; only {names}.")
     entry = Entry(folder() / file_name(facts.url), facts.sha256, VARIANTS[variant])
-    if entry.problem() is None:
+    problem = entry.problem()
+    if problem is None:
         return entry.path
     origin = locate(facts.url)
     try:
         entry.fill(origin)
     except (OSError, ValueError) as error:
+        there = f" The file there is not usable: {problem}." if entry.path.exists() else ""
         raise DownloadError(
-            f"cannot get {entry.path.name} from {origin}: {error}. To go on without it, put "
-            f"the file into {entry.path.parent}, or set {MIRROR_VARIABLE} to a folder or a base "
-            "URL that has it; KERAS_HOME moves the cache."
+            f"cannot get {entry.path.name} from {origin}: {error}. Put the file into "
+            f"{entry.path.parent} by hand, or set {MIRROR_VARIABLE} to a folder or a base URL "
+            f"that has it; KERAS_HOME moves the cache.{there}"
         ) from error
     return entry.path
 

@@ -31,7 +31,10 @@ def verify(path: pathlib.Path, record: pathlib.Path, sha256: str | None, config:
         OSError: the file cannot be read.
         ValueError: it is another file than published or first used, or no such weights.
     """
-    known, since = (sha256, "published") if sha256 else (_read(record), f"recorded in {record}")
+    known, since = sha256, "published"
+    if known is None:
+        known = _read(record)
+        since = f"recorded at first use; delete {record} if this file is right"
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if known is None:
