@@ -3,8 +3,6 @@
 from keras_pvt import layers
 from keras_pvt.decoding import decode_predictions
 from keras_pvt.images import eval_transform, load_image
-from keras_pvt.decoding import decode_predictions
-from keras_pvt.images import eval_transform, load_image
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.classifier import (
     PVTLarge,
