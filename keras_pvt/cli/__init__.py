@@ -1,0 +1,59 @@
+"""The command `keras-pvt`: a module for each sub-command.
+
+Keras and what else is slow to import is imported where a sub-command runs, not here.
+"""
+
+import argparse
+import os
+import sys
+
+import keras_pvt
+from keras_pvt.cli import attention, convert, info, predict
+
+EPILOG = """\
+examples:
+  keras-pvt predict photo.jpg
+  keras-pvt predict photos/ --json > predictions.jsonl
+  keras-pvt info pvt_small --size 512x512
+  keras-pvt attention photo.jpg --out attention.png
+
+KERAS_BACKEND=jax, tensorflow or torch chooses the library that computes.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: words of the command line, without the command; by default the process's.
+    Returns:
+        Exit status: 0, or 1 after an error, which is one line on stderr. Wrong usage exits
+        with 2 by itself.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except BrokenPipeError:
+        # The reader has enough, as in `keras-pvt predict photos | head`. What is left must
+        # not be written when Python closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "keras-pvt",
+        description="Pyramid Vision Transformer: classify images and look into the models.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {keras_pvt.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (predict, convert, info, attention):
+        module.add_parser(commands)
+    return parser

@@ -1,0 +1,80 @@
+"""`keras-pvt attention`: a picture of what a model attends to."""
+
+import argparse
+import pathlib
+
+from keras_pvt.cli import arguments
+
+EPILOG = """\
+examples:
+  keras-pvt attention photo.jpg
+  keras-pvt attention photo.jpg --pixel 112,80 --out attention.png
+  keras-pvt attention photo.jpg --variant pvt_small --size 448
+
+Without --pixel the query is the class token, in every block of stage 4, the only stage that
+has one. With --pixel it is that pixel of the crop that the model sees, in the last block of
+each stage. Weights are drawn on the grid of the keys, which spatial reduction makes coarse.
+"""
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "attention",
+        help="draw what the class token or a pixel attends to",
+        description="Draw what the class token, or a pixel, attends to, head by head.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("image", type=pathlib.Path, metavar="IMAGE", help="image file")
+    parser.add_argument(
+        "--pixel", type=arguments.pixel, metavar="X,Y", help="column and row in the crop, from 0"
+    )
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("attention.png"),
+        metavar="PNG",
+        help="picture to write (default: %(default)s)",
+    )
+    arguments.add_model_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from keras_pvt.drawing import draw_attention
+    from keras_pvt.models.pvt import config_of
+    from keras_pvt.prediction import FileClassifier
+
+    predictor = FileClassifier.load(options.variant, options.weights, options.size)
+    image = predictor.crop(options.image)
+    if options.pixel is not None and max(options.pixel) >= predictor.size:
+        raise ValueError(
+            f"pixel {options.pixel} is outside the crop of {predictor.size}x{predictor.size} "
+            "pixels that the model sees; --size makes it larger."
+        )
+    rows = _rows(predictor.model, config_of(predictor.model), image, options.pixel)
+    query = "the class token" if options.pixel is None else "pixel {}, {}".format(*options.pixel)
+    title = f"{options.variant}: what {query} of {options.image.name} attends to"
+    draw_attention(image, rows, options.out, title, options.pixel)
+    print(options.out)
+    return 0
+
+
+def _rows(model, config, image, pixel):
+    """The class token in the blocks of stage 4, or a pixel in the last block of each stage."""
+    from keras_pvt.attention_maps import Grid, attention_maps
+    from keras_pvt.drawing import AttentionRow
+    from keras_pvt.models.pvt import block_name
+
+    if pixel is None:
+        blocks = [(4, block) for block in range(config.depths[3])]
+    else:
+        blocks = [(stage, depth - 1) for stage, depth in enumerate(config.depths, start=1)]
+    maps = attention_maps(model, image[None], [block_name(*block) for block in blocks])
+    rows = []
+    for (stage, block), weights in zip(blocks, maps.values(), strict=True):
+        grid = Grid.of(config, stage, *image.shape[:2], class_token=True)
+        query = 0 if pixel is None else grid.query(*pixel)
+        title = f"stage {stage}, block {block + 1} of {config.depths[stage - 1]}"
+        rows.append(AttentionRow(title, grid.map(weights[0, :, query]), grid))
+    return rows
