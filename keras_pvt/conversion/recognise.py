@@ -57,30 +57,25 @@ def likely_variant(state: State) -> str | None:
     return name
 
 
-def config_of_state(state: State) -> tuple[str, PVTConfig] | None:
-    """The likely variant, and its row with the resolution and classes of the state dict."""
-    name = likely_variant(state)
-    if name is None:
-        return None
-    config = VARIANTS[name]
+def config_of_state(state: State, variant: str) -> PVTConfig:
+    """The row of a variant, with the resolution and the classes of the state dict."""
+    config = VARIANTS[variant]
     entries = key_map(config, layout_of(state))
-    table, bias = (
-        _array(entries, state, "stage1_position/table"),
-        _array(entries, state, "head/bias"),
-    )
+    table = keras_array(entries, state, "stage1_position/table")
+    bias = keras_array(entries, state, "head/bias")
     if table is not None:
         config = dataclasses.replace(config, image_size=table.shape[1] * config.patch_sizes[0])
-    if bias is not None:
+    if bias is not None and bias.ndim:
         config = dataclasses.replace(config, classes=bias.shape[0])
-    return name, config
+    return config
 
 
 def _widths(entries: list[Entry], state: State) -> tuple[int, ...]:
-    norms = (_array(entries, state, f"stage{n}_block0/norm1/gamma") for n in (1, 2, 3, 4))
+    norms = (keras_array(entries, state, f"stage{n}_block0/norm1/gamma") for n in (1, 2, 3, 4))
     return tuple(-1 if norm is None else norm.size for norm in norms)
 
 
-def _array(entries: list[Entry], state: State, path: str) -> np.ndarray | None:
+def keras_array(entries: list[Entry], state: State, path: str) -> np.ndarray | None:
     """The Keras array at a path, where the state dict has it in a possible shape."""
     (entry,) = (entry for entry in entries if path in entry.keras)
     try:

@@ -1,0 +1,126 @@
+"""`keras-pvt convert`: a checkpoint file from one kind to another."""
+
+import argparse
+import pathlib
+
+from keras_pvt.variants import VARIANTS, PVTConfig
+
+KERAS_SUFFIXES = (".weights.h5", ".keras")
+TORCH_SUFFIXES = (".safetensors", ".npz", ".pth")
+
+DESCRIPTION = """\
+Convert a PVT checkpoint. SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5 or
+.keras, with official or Hugging Face names; its content tells which. The suffix of DEST says
+what to write. DEST is read back and compared before it gets its name."""
+
+EXAMPLES = """\
+examples:
+  keras-pvt convert pvt_tiny.pth pvt_tiny.weights.h5
+  keras-pvt convert pvt_tiny.pth pvt_tiny.safetensors --dtype float16
+  keras-pvt convert my_model.weights.h5 pytorch_model.safetensors --layout huggingface"""
+
+
+def add_parser(subparsers) -> None:
+    """Add the sub-command to the parsers of `keras-pvt`."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="convert a checkpoint file",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", metavar="SOURCE", type=pathlib.Path, help="file to read")
+    parser.add_argument(
+        "dest",
+        metavar="DEST",
+        type=pathlib.Path,
+        help=f"file to write: {', '.join(KERAS_SUFFIXES + TORCH_SUFFIXES)}",
+    )
+    parser.add_argument(
+        "--variant",
+        choices=["auto", *VARIANTS],
+        default="auto",
+        help="architecture; by default told from keys and shapes",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=["official", "huggingface"],
+        help="names to write, unless DEST is Keras's (default: official)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "float16", "bfloat16"],
+        help="numbers to write, unless DEST is Keras's (default: float32)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert; 0 once the file is written and compared.
+
+    Raises:
+        ValueError: options that contradict each other; a file that cannot be converted.
+        OSError: a file that cannot be read or written.
+    """
+    to_keras = options.dest.name.endswith(KERAS_SUFFIXES)
+    if not to_keras and options.dest.suffix not in TORCH_SUFFIXES:
+        raise ValueError(
+            f"{options.dest}: the suffix must be one of "
+            f"{', '.join(KERAS_SUFFIXES + TORCH_SUFFIXES)} to say what to write."
+        )
+    if to_keras and (options.layout or options.dtype):
+        raise ValueError("--layout and --dtype are for files of torch's names, not for Keras's.")
+
+    from keras_pvt import conversion
+    from keras_pvt.conversion.files import replacing
+    from keras_pvt.conversion.recognise import config_of_state, likely_variant, trunk
+
+    state, _ = trunk(conversion.read_checkpoint(options.source))
+    variant = likely_variant(state) if options.variant == "auto" else options.variant
+    if variant is None:
+        raise ValueError(
+            f"{options.source}: no variant has these keys and widths; name one with --variant to "
+            f"see how it differs: {', '.join(VARIANTS)}."
+        )
+    model = _build(config_of_state(state, variant), state, variant)
+    report = conversion.load_checkpoint(model, state)
+    with replacing(options.dest) as temporary:
+        if not to_keras:
+            arrays = conversion.to_torch(model, options.layout or "official")
+            arrays = conversion.cast(arrays, options.dtype or "float32")
+            conversion.save_checkpoint(arrays, temporary)
+        elif temporary.suffix == ".keras":
+            model.save(temporary)
+        else:
+            model.save_weights(temporary)
+        different = conversion.differences(model, conversion.read_checkpoint(temporary))
+        if different:
+            raise ValueError(f"what was written differs from the source: {', '.join(different)}.")
+    for key, reason in report.skipped.items():
+        print(f"skipped {key}: {reason}")
+    print(f"{options.dest}: {variant}, {model.count_params():,} parameters, read back and equal")
+    return 0
+
+
+def _build(config: PVTConfig, state, variant: str):
+    """The model that has just the weights of a state dict: with head, with class token, or
+    neither."""
+    from keras_pvt import PVTBackbone, classifier
+    from keras_pvt.conversion.key_map import key_map
+    from keras_pvt.conversion.recognise import keras_array, layout_of
+
+    entries = key_map(config, layout_of(state))
+    kernel = keras_array(entries, state, "stage1_patch_embedding/proj/kernel")
+    channels = 3 if kernel is None else kernel.shape[2]
+    size = config.image_size
+    if keras_array(entries, state, "head/kernel") is not None:
+        return classifier(config, input_shape=(size, size, channels), name=variant)
+    if keras_array(entries, state, "class_token/token") is not None:
+        return classifier(
+            config,
+            include_top=False,
+            pooling="token",
+            input_shape=(None, None, channels),
+            name=variant,
+        )
+    return PVTBackbone(config, input_shape=(None, None, channels), name=variant)
