@@ -7,6 +7,7 @@ import recipe
 
 import keras_pvt
 from keras_pvt import conversion
+from keras_pvt.layers import position_embedding
 from keras_pvt.variants import VARIANTS
 
 PAPER = [name for name in VARIANTS if name != "pvt_nano"]
@@ -54,36 +55,28 @@ def test_variant_equals_the_official_code(name):
 
 
 @pytest.mark.parametrize("size", [(448, 448), (896, 896), (448, 112), (112, 448)])
-def test_sizes_that_upstream_gets_wrong_have_each_stage_s_own_table(size):
+def test_sizes_that_upstream_gets_wrong_have_each_stage_s_own_table(size, monkeypatch):
     """Upstream crashes, or adds an un-resized table, where a stage has 3136 tokens.
 
-    The oracle: a model whose tables were resized by torch before, to the very grids.
+    The oracle: torch's own resize in the place of ours.
     """
     torch = pytest.importorskip("torch")
-    weights = recipe.state_dict("pvt_tiny")
-    classifier = keras_pvt.PVTTiny(
-        weights=None, input_shape=(None, None, 3), classifier_activation=None
-    )
-    conversion.load_checkpoint(classifier, weights)
+    grids = []
+
+    def torch_resize(grid, height, width):
+        grids.append((height, width))
+        resized = torch.nn.functional.interpolate(
+            torch.tensor(numpy(grid).transpose(0, 3, 1, 2)), size=(height, width), mode="bilinear"
+        )
+        return keras.ops.convert_to_tensor(resized.numpy().transpose(0, 2, 3, 1))
+
+    model = keras_pvt.PVTTiny(weights=None, input_shape=(None, None, 3), classifier_activation=None)
+    conversion.load_checkpoint(model, recipe.state_dict("pvt_tiny"))
     images = recipe.images(*size, batch=1)
-    logits = numpy(classifier(images))
-
-    for stage, stride in enumerate((4, 8, 16, 32), start=1):
-        layer = classifier.get_layer(f"stage{stage}_position")
-        table = torch.tensor(numpy(layer.table.value).transpose(0, 3, 1, 2))
-        grid = (size[0] // stride, size[1] // stride)
-        table = torch.nn.functional.interpolate(table, size=grid, mode="bilinear")
-        patches = classifier.get_layer(f"stage{stage}_patch_embedding")
-        # The positions, moved into a wrapped patch embedding, leave none for the layer.
-        _add(patches, table.numpy().transpose(0, 2, 3, 1))
-        layer.table.assign(np.zeros(layer.table.shape, "float32"))
-    np.testing.assert_allclose(logits, numpy(classifier(images)), rtol=0, atol=1e-5)
-
-
-def _add(layer, table):
-    """Make a layer add a constant to what it returns."""
-    call = layer.call
-    layer.call = lambda x: call(x) + table
+    logits = numpy(model(images))
+    monkeypatch.setattr(position_embedding, "resize_grid", torch_resize)
+    np.testing.assert_allclose(logits, numpy(model(images)), rtol=0, atol=1e-5)
+    assert grids == [(size[0] // stride, size[1] // stride) for stride in (4, 8, 16, 32)]
 
 
 @pytest.mark.parametrize("name", PAPER)

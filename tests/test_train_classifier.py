@@ -34,6 +34,7 @@ def data(tmp_path, rng):
 
 
 def run(trainer, data, out, epochs):
+    small = ["--batch-size=8", "--image-size=16", "--warm-up=0.5", "--shift=1"]
     return trainer.main(
         [
             "--data",
@@ -42,14 +43,8 @@ def run(trainer, data, out, epochs):
             str(out),
             "--epochs",
             str(epochs),
-            "--batch-size",
-            "8",
-            "--image-size",
-            "16",
-            "--warm-up",
-            "0.5",
-            "--shift",
-            "1",
+            *small,
+            "--optimizer=muon",
         ]
     )
 
@@ -58,7 +53,7 @@ def test_it_learns_and_goes_on_where_it_stopped(trainer, data, tmp_path, capsys)
     out = tmp_path / "out"
     assert run(trainer, data, out, 2) == 0
     assert run(trainer, data, out, 4) == 0
-    rows = list(csv.DictReader((out / "history.csv").open()))
+    rows = list(csv.DictReader((out / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     assert "val accuracy 1.0000 on 16 images" in capsys.readouterr().out
     assert np.asarray(Image.open(out / "curves.png")).std() > 1
