@@ -2,14 +2,13 @@
 
     KERAS_BACKEND=jax python benchmarks/conversion.py --variant pvt_large
 
-Needs torch. Times are medians of interleaved runs in one process, the file in the system's
-cache. Memory is the peak of a fresh process above what it had before it built the model, so
-that it holds the model, the mapped file and what is copied; it is given in checkpoints.
+Needs torch, and Linux for the memory. Times are medians of interleaved runs in one process,
+the file in the system's cache. Memory is counted in checkpoints: the model's weights, one, and
+the peak that loading adds in a fresh process, pages of the mapped file included.
 """
 
 import argparse
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -52,7 +51,7 @@ def compare(variant: str, repeats: int, folder: pathlib.Path) -> None:
         peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         print(
             f"{kind:>7}: load_checkpoint {ours_s:.3f} s, torch.load and copy {theirs_s:.3f} s, "
-            f"ratio {ours_s / theirs_s:.2f}; peak memory {peak / path.stat().st_size:.2f} checkpoints"
+            f"ratio {ours_s / theirs_s:.2f}; peak {1 + peak / path.stat().st_size:.2f} checkpoints"
         )
 
 
@@ -70,16 +69,21 @@ def seconds(call) -> float:
 
 
 def peak_of_loading(variant: str, path: pathlib.Path) -> int:
-    """Bytes above those before the model was built."""
+    """Bytes that loading adds to a process that has built the model."""
     import keras_pvt
-    from keras_pvt.conversion import load_checkpoint, to_torch
+    from keras_pvt.conversion import load_checkpoint
 
-    small = keras_pvt.PVTBackbone("pvt_nano")
-    load_checkpoint(small, to_torch(small))  # what a backend sets up once is not counted
+    model = keras_pvt.classifier(variant)
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    before = memory("VmRSS")
+    load_checkpoint(model, path)
+    return memory("VmHWM") - before
+
+
+def memory(name: str) -> int:
+    """A size of this process in bytes, as Linux calls it."""
     status = pathlib.Path("/proc/self/status").read_text()
-    before = int(status.split("VmRSS:")[1].split()[0]) * 1024
-    load_checkpoint(keras_pvt.classifier(variant), path)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    return int(status.split(f"{name}:")[1].split()[0]) * 1024
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def save_checkpoint(state: dict[str, np.ndarray], path: str | os.PathLike) -> No
 def _write_safetensors(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
     from safetensors.numpy import save_file
 
-    state = {key: np.ascontiguousarray(array) for key, array in state.items()}
+    state = {key: np.asarray(array, order="C") for key, array in state.items()}
     save_file(state, path, metadata={"format": "pt"})  # transformers wants this word
 
 

@@ -1,0 +1,293 @@
+"""Reading and writing every kind of file, and what damaged files end in."""
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+
+import keras_pvt
+from keras_pvt.conversion import CheckpointError, cast, read_checkpoint, save_checkpoint
+
+ARRAYS = {
+    "a.weight": np.arange(30, dtype="float32").reshape(5, 3, 2) - 7.5,
+    "a.bias": np.array([0.1, -0.2, 3e-5], "float32"),
+    "scalar": np.array(2.5, "float32"),
+}
+
+
+def tensors(arrays=ARRAYS):
+    return {key: torch.from_numpy(np.array(array)) for key, array in arrays.items()}
+
+
+def assert_same(read, arrays):
+    assert read.keys() == arrays.keys()
+    for key, array in arrays.items():
+        assert read[key].dtype == array.dtype
+        np.testing.assert_array_equal(read[key], array)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.bfloat16])
+def test_torch_files(tmp_path, zipped, dtype):
+    state = {key: tensor.to(dtype) for key, tensor in tensors().items()}
+    torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
+    read = read_checkpoint(tmp_path / "x.pth")
+    assert list(read) == list(state)
+    for key, tensor in state.items():
+        assert read[key].dtype.name == str(dtype).removeprefix("torch.")
+        np.testing.assert_array_equal(read[key].astype("float64"), tensor.double().numpy())
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_views_of_shared_storages(tmp_path, zipped):
+    base = torch.arange(60.0).reshape(5, 12)
+    state = {
+        "t": base.T,
+        "column": base[:, 3],
+        "part": base[1:3, 2:9:3],
+        "p": torch.nn.Parameter(base),
+    }
+    torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
+    read = read_checkpoint(tmp_path / "x.pth")
+    for key, tensor in state.items():
+        np.testing.assert_array_equal(read[key], tensor.detach().numpy())
+
+
+@pytest.mark.parametrize("wrapper", ["model", "state_dict", "state_dict_ema"])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_training_checkpoints(tmp_path, wrapper, zipped):
+    """What the official trainer saves beside the weights is read over, not run."""
+    import argparse
+
+    net = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(net.parameters())
+    net(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    content = {
+        "optimizer": optimizer.state_dict(),
+        wrapper: net.state_dict(),  # an OrderedDict with versions as its attribute
+        "epoch": 300,
+        "args": argparse.Namespace(lr=1e-3, data=["a", None, True, 2**40, -5]),
+    }
+    torch.save(content, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
+    read = read_checkpoint(tmp_path / "x.pth")
+    assert_same(read, {key: tensor.numpy() for key, tensor in net.state_dict().items()})
+
+
+def test_averaged_weights_come_first(tmp_path):
+    torch.save(
+        {"model": {"w": torch.zeros(2)}, "state_dict_ema": {"w": torch.ones(2)}},
+        tmp_path / "x.pth",
+    )
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "x.pth")["w"], [1, 1])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pth"])
+def test_save_and_read(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(b"the file before")
+    save_checkpoint(ARRAYS, path)
+    assert_same(read_checkpoint(path), ARRAYS)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_bfloat16_is_written_and_read(tmp_path, suffix):
+    narrow = cast(ARRAYS, "bfloat16")
+    save_checkpoint(narrow, tmp_path / f"x{suffix}")
+    read = read_checkpoint(tmp_path / f"x{suffix}")
+    assert {array.dtype for array in read.values()} == {np.dtype(ml_dtypes.bfloat16)}
+    assert_same(read, narrow)
+
+
+def test_torch_and_safetensors_read_ours(tmp_path):
+    from safetensors.torch import load_file
+
+    save_checkpoint(ARRAYS, tmp_path / "x.pth")
+    save_checkpoint(ARRAYS, tmp_path / "x.safetensors")
+    for read in (
+        torch.load(tmp_path / "x.pth", weights_only=True),
+        load_file(tmp_path / "x.safetensors"),
+    ):
+        assert {key: tensor.numpy().tolist() for key, tensor in read.items()} == {
+            key: array.tolist() for key, array in ARRAYS.items()
+        }
+
+
+def test_compressed_npz_and_fortran_order(tmp_path):
+    arrays = ARRAYS | {"f": np.asfortranarray(ARRAYS["a.weight"])}
+    np.savez_compressed(tmp_path / "x.npz", **arrays)
+    assert_same(read_checkpoint(tmp_path / "x.npz"), arrays)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_keras_files(tmp_path, suffix, dtype):
+    """Variables go by the names of layers, whatever counters Keras files them under."""
+    policy = keras.dtype_policies.get(dtype)
+    path = tmp_path / f"m{suffix}"
+    image = keras.Input((8, 8, 12))
+    maps = keras.layers.Dense(12, name="other")(image)
+    block = keras_pvt.layers.EncoderBlock(
+        12, 2, sr_ratio=2, drop_path_rate=0.1, dtype=policy, name="stage2_block1"
+    )
+    model = keras.Model(image, block(maps))
+    (model.save if suffix == ".keras" else model.save_weights)(path)
+    read = read_checkpoint(path)
+    assert len(read) == len([v for v in model.variables if "seed_generator" not in v.path])
+    stored = read["stage2_block1/attention/sr/0"]
+    assert stored.dtype.name == dtype
+    np.testing.assert_array_equal(
+        stored.astype("float32"),
+        keras.ops.convert_to_numpy(block.attention.sr.kernel.value).astype("float32"),
+    )
+
+
+def test_torch_is_not_needed(tmp_path):
+    """Reading and writing in a process that cannot import torch."""
+    torch.save(tensors(), tmp_path / "x.pth")
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from keras_pvt.conversion import read_checkpoint, save_checkpoint\n"
+        f"state = read_checkpoint({str(tmp_path / 'x.pth')!r})\n"
+        f"save_checkpoint(state, {str(tmp_path / 'y.safetensors')!r})\n"
+        f"try: save_checkpoint(state, {str(tmp_path / 'y.pth')!r})\n"
+        "except ImportError as error: print(error)\n"
+        "assert 'pickle' not in vars(sys.modules['keras_pvt.conversion.unpickle'])\n"
+    )
+    backend = "jax" if keras.backend.backend() == "torch" else keras.backend.backend()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "keras-pvt[convert]" in done.stdout
+    assert not (tmp_path / "y.pth").exists()
+    assert_same(read_checkpoint(tmp_path / "y.safetensors"), ARRAYS)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"the file before")
+    with pytest.raises(ValueError, match="cannot hold bfloat16"):
+        save_checkpoint(cast(ARRAYS, "bfloat16"), path)
+    assert path.read_bytes() == b"the file before"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_unknown_suffix(tmp_path):
+    with pytest.raises(ValueError, match=r"\.safetensors, \.npz, \.pth"):
+        save_checkpoint(ARRAYS, tmp_path / "x.bin")
+
+
+def test_cast_refuses_what_it_would_lose():
+    with pytest.raises(ValueError, match="'w' has values too large for float16"):
+        cast({"w": np.array([1e6], "float32")}, "float16")
+
+
+def safetensors(header, data=b"", length=None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def npz(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return file.getvalue()
+
+
+def npy(array, **kwargs) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, **kwargs)
+    return file.getvalue()
+
+
+def one(**facts):
+    return {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **facts}}
+
+
+DAMAGED = {
+    "empty": (b"", "empty"),
+    "web page": (b"<!DOCTYPE html><html>", "not a checkpoint: it begins with b'<!DOCTYPE html>"),
+    "other zip": (npz()[:0] + npz(x=b"")[:-10], "damaged"),
+    "safetensors long header": (safetensors({}, length=2**63), "cut off, or far too long"),
+    "safetensors no JSON": (safetensors(b"{oops"), "damaged"),
+    "safetensors deep JSON": (safetensors(b'{"a":' + b"[" * 100_000), "damaged"),
+    "safetensors twice": (safetensors(b'{"w":{},"w":{}}'), "twice"),
+    "safetensors no facts": (safetensors({"w": 3}), "wrongly"),
+    "safetensors dtype": (safetensors(one(dtype="F8_E4M3"), bytes(8)), "unknown dtype"),
+    "safetensors shape": (safetensors(one(shape=[3]), bytes(8)), "past the end"),
+    "safetensors size": (safetensors(one(shape=[1]), bytes(8)), "has 8 bytes, not 4"),
+    "safetensors negative": (safetensors(one(shape=[-1, -2]), bytes(8)), "shape"),
+    "safetensors huge": (safetensors(one(shape=[2**31 - 1] * 8), bytes(8)), "past the end"),
+    "safetensors offsets": (safetensors(one(data_offsets=[8, 0]), bytes(8)), "places"),
+    "safetensors rest": (safetensors(one(), bytes(9)), "data has 9 bytes, not 8"),
+    "safetensors overlap": (
+        safetensors({**one(), "v": one()["w"]}, bytes(8)),
+        "overlap",
+    ),
+    "npz objects": (npz(x=npy(np.array([{}, None]), allow_pickle=True)), "dtype object"),
+    "npz header": (npz(x=b"\x93NUMPY\x01\x00\x10\x00" + b"(" * 16), "damaged header"),
+    "npz shape": (
+        npz(x=npy(np.zeros(4)).replace(b"(4,)", b"(9,)")),
+        "past the end",
+    ),
+    "zip bomb": (npz(x=bytes(50_000_000)), "inflates to 50,000,000 bytes"),
+    "h5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5 file is damaged"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_files_end_in_one_clear_error(tmp_path, case):
+    content, message = DAMAGED[case]
+    path = tmp_path / "x.pth"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=".") as raised:
+        read_checkpoint(path)
+    assert message in str(raised.value)
+    assert str(path) in str(raised.value)
+    assert len(str(raised.value)) < 400
+    assert "\n" not in str(raised.value)
+
+
+def test_files_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_checkpoint(tmp_path / "none.pth")
+    with pytest.raises(IsADirectoryError):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["soft", "external", "external data", "virtual", "compressed"])
+def test_h5_files_that_reach_elsewhere(tmp_path, how):
+    import h5py
+
+    (tmp_path / "secret").write_bytes(b"sixteen bytes !!")
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        group = file.create_group("layers/dense/vars")
+        if how == "soft":
+            group["0"] = h5py.SoftLink("/layers")
+        elif how == "external":
+            group["0"] = h5py.ExternalLink("other.h5", "/x")
+        elif how == "external data":
+            group.create_dataset("0", (4,), "float32", external=[(tmp_path / "secret", 0, 16)])
+        elif how == "virtual":
+            layout = h5py.VirtualLayout((2,), "float32")
+            layout[:] = h5py.VirtualSource("other.h5", "x", (2,))
+            group.create_virtual_dataset("0", layout)
+        else:
+            group.create_dataset("0", data=np.zeros(1000), compression="gzip")
+    with pytest.raises(CheckpointError, match="elsewhere|no plain array|compressed"):
+        read_checkpoint(tmp_path / "m.weights.h5")

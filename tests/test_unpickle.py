@@ -1,0 +1,263 @@
+"""Hostile pickles: nothing runs, and each ends in one clear error."""
+
+import collections
+import io
+import os
+import pickle
+import struct
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from keras_pvt.conversion import CheckpointError, read_checkpoint
+from keras_pvt.conversion.unpickle import ALLOWED, MAX_INSTRUCTIONS, read_pickle
+
+
+class Runs:
+    """An object whose pickle asks for a function to be called."""
+
+    def __init__(self, function, *arguments):
+        self.reduced = function, arguments
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def zip_file(data: bytes, storages=(bytes(24),), compression=zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr("x/data.pkl", data)
+        archive.writestr("x/version", "3")
+        for number, storage in enumerate(storages):
+            archive.writestr(f"x/data/{number}", storage)
+    return file.getvalue()
+
+
+def state_pickle(
+    kind="FloatStorage", size=6, offset=0, shape=(2, 3), strides=(3, 1), key="0", name="w"
+) -> bytes:
+    """The pickle of {name: tensor} as `torch.save` writes it, with any numbers."""
+
+    def integer(n: int) -> bytes:
+        raw = n.to_bytes(16, "little", signed=True)
+        return b"\x8a" + bytes([len(raw)]) + raw
+
+    def text(word: str) -> bytes:
+        raw = word.encode()
+        return b"X" + struct.pack("<I", len(raw)) + raw
+
+    def integers(numbers) -> bytes:
+        return b"(" + b"".join(map(integer, numbers)) + b"t"
+
+    storage = b"(" + text("storage") + f"ctorch\n{kind}\n".encode() + text(key) + text("cpu")
+    storage += integer(size) + b"tQ"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + integer(offset)
+    tensor += integers(shape) + integers(strides)
+    tensor += b"\x89ccollections\nOrderedDict\n)RtR"
+    return b"\x80\x02}" + text(name) + tensor + b"s."
+
+
+def write(tmp_path, content: bytes):
+    path = tmp_path / "x.pth"
+    path.write_bytes(content)
+    return path
+
+
+def test_the_hand_made_pickle_is_right(tmp_path):
+    numbers = np.arange(6, dtype="float32")
+    content = zip_file(state_pickle(), [numbers.tobytes()])
+    np.testing.assert_array_equal(
+        read_checkpoint(write(tmp_path, content))["w"], numbers.reshape(2, 3)
+    )
+    assert torch.load(io.BytesIO(zip_file(state_pickle())), weights_only=True)["w"].shape == (2, 3)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_nothing_is_run(tmp_path, zipped, nested):
+    trace = tmp_path / "trace"
+    evil = Runs(os.system, f"touch {trace}")
+    content = {"w": torch.zeros(2), "x": [{"y": (1, evil)}] if nested else evil}
+    torch.save(content, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=r"asks for '(posix|nt)\.system'.*nothing is run"):
+        read_checkpoint(tmp_path / "x.pth")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        Runs(eval, "1"),
+        Runs(getattr, "a", "upper"),
+        Runs(os.path.join, "a"),
+        np.float64(1.5),
+        collections.defaultdict(list),
+        range(3),
+        torch.Size([1]),
+    ],
+    ids=["eval", "getattr", "join", "numpy", "defaultdict", "range", "size"],
+)
+def test_names_outside_the_list(thing):
+    with pytest.raises(CheckpointError, match="asks for"):
+        read_pickle(pickle.dumps({"w": thing}, 2))
+
+
+def test_the_list_is_what_files_need():
+    words = {name for name in ALLOWED if not name.endswith("Storage")}
+    assert words == {
+        "collections.OrderedDict",
+        "torch._utils._rebuild_tensor_v2",
+        "torch._utils._rebuild_parameter",
+        "argparse.Namespace",
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"kind": "QInt8Storage"}, "asks for 'torch.QInt8Storage'"),
+        ({"kind": "DoubleStorage"}, "has 24 bytes, not 6 numbers of float64"),
+        ({"size": 7}, "has 24 bytes, not 7"),
+        ({"size": -1}, "storage wrongly"),
+        ({"size": 2**100}, "not 1267650600228229401496703205376 numbers"),
+        ({"key": "../../secret"}, "no member 'x/data/../../secret'"),
+        ({"offset": 1}, "not inside its storage"),
+        ({"offset": -1}, "not inside its storage"),
+        ({"offset": 2**90}, "not inside its storage"),
+        ({"shape": (3, 3)}, "not inside its storage"),
+        ({"shape": (-2, -3)}, "not inside its storage"),
+        ({"shape": (0, 3)}, "not inside its storage"),
+        ({"shape": (2**40, 3), "strides": (0, 0)}, "not inside its storage"),
+        ({"strides": (-3, 1)}, "not inside its storage"),
+        ({"strides": (4, 1)}, "not inside its storage"),
+        ({"strides": (2**62, 2**62)}, "not inside its storage"),
+        ({"strides": (1,)}, "not inside its storage"),
+        ({"shape": (1,) * 100, "strides": (1,) * 100}, "not inside its storage"),
+    ],
+)
+def test_tensors_outside_their_storage(tmp_path, facts, message):
+    path = write(tmp_path, zip_file(state_pickle(**facts)))
+    with pytest.raises(CheckpointError) as raised:
+        read_checkpoint(path)
+    assert message in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+def nested_tuples(depth: int) -> bytes:
+    """A key whose hash takes 2**depth steps."""
+    return b"\x80\x02}(K\x01q\x00" + b"h\x00\x86q\x00".join([b"h\x00"] * depth) + b"K\x01u."
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "cut off"),
+        (b"\x80\x02}", "cut off"),
+        (b"\x80\x02.", "takes more than it has put"),
+        (b"\x80\x02t.", "closes what it has not opened"),
+        (b"\x80\x02h\x05.", "has not made"),
+        (b"\x80\x02r\xff\xff\xff\xff.", "takes more than it has put"),
+        (b"\x80\x02Nr\xff\xff\xff\xff0.", "instruction b'0'"),
+        (b"\x80\x02X\xff\xff\xff\xffabc.", "cut off"),
+        (b"\x80\x02X\x01\x00\x00\x00\xff.", "not UTF-8"),
+        (b"\x80\x02\x8a\xff.", "cut off"),
+        (b"\x80\x02c" + b"a" * 300, "endless name"),
+        (b"\x80\x02NNs.", "takes more than it has put"),
+        (b"\x80\x02NNNs.", "as if it were a dict"),
+        (b"\x80\x02NNa.", "as if it were a list"),
+        (b"\x80\x02}(K", "cut off"),
+        (b"\x80\x02}(NNu.", "key of type NoneType"),
+        (b"\x80\x02}(Nu.", "key without a value"),
+        (b"\x80\x02N)R.", "not a function"),
+        (b"\x80\x02ctorch\nFloatStorage\n)R.", "not a function"),
+        (b"\x80\x02ccollections\nOrderedDict\nNR.", "not a function"),
+        (b"\x80\x02ctorch._utils\n_rebuild_parameter\n)R.", "wrongly"),
+        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(NNNNtR.", "tensor wrongly"),
+        (b"\x80\x02NQ.", "not a storage"),
+        (b"\x80\x02NNb.", "attributes to what has none"),
+        (b"\x80\x04\x95" + bytes(9), "instruction b'\\x95'"),
+        (nested_tuples(80), "key of type tuple"),
+        (b"\x80\x02]" + b"N" * (MAX_INSTRUCTIONS + 1), "more than 1,000,000 instructions"),
+    ],
+)
+def test_damaged_pickles(data, message):
+    start = time.perf_counter()
+    with pytest.raises(CheckpointError) as raised:
+        read_pickle(data)
+    assert message in str(raised.value)
+    assert time.perf_counter() - start < 20
+
+
+def test_deep_and_cyclic_containers(tmp_path):
+    """Deep nesting meets no recursion, and a list inside itself is no tensor."""
+    deep = b"\x80\x02]q\x00" + b"]q\x01h\x00a" * 100_000 + b"."
+    value, end = read_pickle(deep)
+    assert value == [[]]
+    assert end == len(deep)
+    cycle = b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s."
+    with pytest.raises(CheckpointError, match="not tensors: model"):
+        read_checkpoint(write(tmp_path, zip_file(cycle)))
+    head = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2)
+    head += pickle.dumps({"little_endian": True}, 2) + cycle + pickle.dumps([], 2)
+    with pytest.raises(CheckpointError, match="not tensors: model"):
+        read_checkpoint(write(tmp_path, head))
+
+
+def test_zip_bomb_of_a_storage(tmp_path):
+    content = zip_file(
+        state_pickle(size=2**24, shape=(2**24,), strides=(1,)),
+        [bytes(2**26)],
+        zipfile.ZIP_DEFLATED,
+    )
+    with pytest.raises(CheckpointError, match="inflates to"):
+        read_checkpoint(write(tmp_path, content))
+
+
+def test_zip_that_inflates_to_more_than_it_says(tmp_path):
+    content = zip_file(state_pickle(), [bytes(range(24))], zipfile.ZIP_DEFLATED)
+    for wrong in (23, 25):
+        altered = content.replace(struct.pack("<I", 24), struct.pack("<I", wrong))
+        assert altered != content
+        with pytest.raises(CheckpointError, match="damaged|wrong size"):
+            read_checkpoint(write(tmp_path, altered))
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_cut_off_anywhere(tmp_path, zipped):
+    file = io.BytesIO()
+    torch.save({"w": torch.ones(9)}, file, _use_new_zipfile_serialization=zipped)
+    content = file.getvalue()
+    for length in range(0, len(content), max(1, len(content) // 60)):
+        with pytest.raises(CheckpointError):
+            read_checkpoint(write(tmp_path, content[:length]))
+
+
+@pytest.mark.parametrize("size", [-1, -(2**62), 8, 10, 2**62])
+def test_legacy_storages_of_wrong_sizes(tmp_path, size):
+    file = io.BytesIO()
+    torch.save({"w": torch.ones(9)}, file, _use_new_zipfile_serialization=False)
+    content = file.getvalue()[: -4 * 9 - 8] + struct.pack("<q", size) + file.getvalue()[-36:]
+    with pytest.raises(CheckpointError, match="cut off|wrong size|another size"):
+        read_checkpoint(write(tmp_path, content))
+
+
+def test_not_a_state_dict(tmp_path):
+    for content, message in (
+        ([torch.zeros(1)], "holds a list"),
+        ({"epoch": 3, "net": {"w": torch.zeros(1)}}, "not tensors: epoch, net"),
+        ({}, "holds a dict"),
+    ):
+        torch.save(content, tmp_path / "x.pth")
+        with pytest.raises(CheckpointError, match=message):
+            read_checkpoint(tmp_path / "x.pth")
+
+
+def test_big_endian_numbers(tmp_path):
+    file = io.BytesIO(zip_file(state_pickle()))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("x/byteorder", "big")
+    with pytest.raises(CheckpointError, match="big-endian"):
+        read_checkpoint(write(tmp_path, file.getvalue()))
