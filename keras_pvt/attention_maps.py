@@ -39,11 +39,8 @@ def attention_maps(
             f"model {model.name!r} has no encoder block {', '.join(unknown)}; it has "
             f"{', '.join(blocks) or 'none: pass the PVT itself, not a model around it'}."
         )
-    inputs = keras.Model(model.input, [blocks[name].input for name in names])
-    return {
-        name: _scores(blocks[name], x)
-        for name, x in zip(names, inputs.predict_on_batch(images), strict=True)
-    }
+    inputs = keras.Model(model.input, {name: blocks[name].input for name in names})
+    return {name: _scores(blocks[name], x) for name, x in inputs.predict_on_batch(images).items()}
 
 
 def _scores(block: EncoderBlock, x: np.ndarray) -> np.ndarray:

@@ -61,18 +61,18 @@ def draw_attention(
     axes = left.subplots()
     axes.imshow(image)
     axes.set_axis_off()
-    if pixel is not None:
-        for color, width in (("white", 4), (MARK, 2)):
-            axes.plot(*pixel, "o", ms=12, mfc="none", mec=color, mew=width)
-    faded = 0.25 + 0.6 * image.mean(axis=-1) / 255
+    axes.set_anchor("N")
+    _mark(axes, pixel, size=12)
+    gray = image.mean(axis=-1)
     strips = right.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for strip, row in zip(strips, rows, strict=True):
         strip.suptitle(_describe(row), x=0.01, ha="left", color=INK, fontsize=10)
         for head, axes in enumerate(strip.subplots(1, heads, squeeze=False)[0]):
             axes.set_axis_off()
             if head < len(row.maps):
-                axes.imshow(faded, cmap="gray", vmin=0, vmax=1)
+                axes.imshow(gray, cmap="gray")
                 _overlay(axes, row.maps[head], row.grid)
+                _mark(axes, pixel, size=5)
                 label = f"head {head + 1}, max {row.maps[head].max():.1%}"
                 axes.set_title(label, y=-0.16, color=GRAY, fontsize=8)
                 axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
@@ -120,6 +120,13 @@ def _bars(axes, best):
     axes.set_axis_off()
 
 
+def _mark(axes, pixel, size):
+    """A ring around the query, if it is a pixel."""
+    if pixel is not None:
+        for color, width in (("white", size / 3), (MARK, size / 6)):
+            axes.plot(*pixel, "o", ms=size, mfc="none", mec=color, mew=width)
+
+
 def _describe(row: AttentionRow) -> str:
     grid = row.grid
     pixels = grid.stride * grid.reduction
@@ -134,7 +141,7 @@ def _overlay(axes, weights, grid):
     pixels = grid.stride * grid.reduction
     rows, columns = weights.shape
     extent = (-0.5, columns * pixels - 0.5, rows * pixels - 0.5, -0.5)
-    axes.imshow(weights, cmap="inferno", vmin=0, alpha=0.72, interpolation="nearest", extent=extent)
+    axes.imshow(weights, cmap="inferno", vmin=0, alpha=0.6, interpolation="nearest", extent=extent)
 
 
 def _save(figure, path):

@@ -11,8 +11,9 @@ examples:
   keras-pvt info pvt_small
   keras-pvt info pvt_small --size 480x640 --backbone
 
-GFLOPs are billions of multiply-adds, counted as in the PVT paper: convolutions, dense layers
-and attention; no norm, softmax or resize.
+SR is the side of the spatial reduction of keys and values. GFLOPs are billions of multiply-adds,
+counted as in the PVT paper: convolutions, dense layers and attention (also by itself in the last
+column); no norm, softmax or resize.
 """
 
 
@@ -62,7 +63,7 @@ def _table(title, config, parts):
     from rich.table import Table
 
     table = Table("part", title=title, title_justify="left")
-    for column in ("output", "blocks", "heads", "reduction", "parameters", "GFLOPs", "attention"):
+    for column in ("output", "blocks", "heads", "SR", "parameters", "GFLOPs", "attention"):
         table.add_column(column, justify="right")
     for n, part in enumerate(parts):
         is_stage = n < len(config.depths)
