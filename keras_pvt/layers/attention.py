@@ -1,5 +1,7 @@
 """Spatial-reduction attention (SRA)."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -151,9 +153,7 @@ class SpatialReductionAttention(keras.layers.Layer):
         }
 
 
-def _cells(sizes):
+def _cells(sizes) -> int | None:
     """Product of sizes; None where one is not known."""
-    product = 1
-    for size in sizes:
-        product = None if size is None or product is None else product * size
-    return product
+    known = list(sizes)
+    return None if None in known else math.prod(known)
