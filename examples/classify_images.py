@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     except DownloadError as error:
         variant, weights = BUNDLED
         print(
-            f"{options.variant}'s weights cannot be had ({type(error.__cause__).__name__}): going on "
-            "with the bundled pvt_nano, which knows the ten classes of CIFAR-10 only.\n"
+            f"{options.variant}'s weights cannot be had ({type(error.__cause__).__name__}): "
+            "going on with the bundled pvt_nano, which knows the ten classes of CIFAR-10 only.\n"
         )
         predictor = FileClassifier.load(variant, weights)
     files = image_files(options.images)

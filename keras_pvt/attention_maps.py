@@ -101,7 +101,7 @@ class Grid:
         row, column = min(y // self.stride, rows - 1), min(x // self.stride, columns - 1)
         return int(self.class_token) + row * columns + column
 
-    def map(self, weights: np.ndarray) -> np.ndarray:
+    def as_map(self, weights: np.ndarray) -> np.ndarray:
         """Weights `(..., keys)` as maps `(..., rows, columns)`, without the class token's."""
         cells = weights[..., int(self.class_token) :]
         return cells.reshape(*weights.shape[:-1], *self.keys)

@@ -64,7 +64,7 @@ def draw_attention(
     axes.set_anchor("N")
     _mark(axes, pixel, size=12)
     gray = image.mean(axis=-1)
-    strips = right.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    strips = np.ravel(right.subfigures(len(rows), 1))
     for strip, row in zip(strips, rows, strict=True):
         strip.suptitle(_describe(row), x=0.01, ha="left", color=INK, fontsize=10)
         for head, axes in enumerate(strip.subplots(1, heads, squeeze=False)[0]):

@@ -70,11 +70,12 @@ def _rows(model, config, image, pixel):
         blocks = [(4, block) for block in range(config.depths[3])]
     else:
         blocks = [(stage, depth - 1) for stage, depth in enumerate(config.depths, start=1)]
+    height, width, _ = image.shape
     maps = attention_maps(model, image[None], [block_name(*block) for block in blocks])
     rows = []
     for (stage, block), weights in zip(blocks, maps.values(), strict=True):
-        grid = Grid.of(config, stage, *image.shape[:2], class_token=True)
+        grid = Grid.of(config, stage, height, width, class_token=True)
         query = 0 if pixel is None else grid.query(*pixel)
         title = f"stage {stage}, block {block + 1} of {config.depths[stage - 1]}"
-        rows.append(AttentionRow(title, grid.map(weights[0, :, query]), grid))
+        rows.append(AttentionRow(title, grid.as_map(weights[0, :, query]), grid))
     return rows
