@@ -57,14 +57,14 @@ def draw_attention(
     heads = max(len(row.maps) for row in rows)
     figure = Figure((3.2 + 1.5 * heads, 0.6 + 1.95 * len(rows)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=13)
-    left, right = figure.subfigures(1, 2, width_ratios=[3.2, 1.5 * heads])
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[3.2, 1.5 * heads])[0]
     axes = left.subplots()
     axes.imshow(image)
     axes.set_axis_off()
     axes.set_anchor("N")
     _mark(axes, pixel, size=12)
     gray = image.mean(axis=-1)
-    strips = np.ravel(right.subfigures(len(rows), 1))
+    strips = right.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for strip, row in zip(strips, rows, strict=True):
         strip.suptitle(_describe(row), x=0.01, ha="left", color=INK, fontsize=10)
         for head, axes in enumerate(strip.subplots(1, heads, squeeze=False)[0]):

@@ -17,7 +17,8 @@ examples:
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
 
-KERAS_BACKEND=jax, tensorflow or torch chooses the library that computes.
+The environment variable KERAS_BACKEND (jax, tensorflow or torch) chooses the library that
+computes; it has to be installed, as by pip install 'keras-pvt[jax]'.
 """
 
 
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         with 2 by itself.
     """
     options = _parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets on stderr
     try:
         return options.run(options)
     except BrokenPipeError:
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         # not be written when Python closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; see KERAS_BACKEND in `keras-pvt --help`", file=sys.stderr)
+        return 1
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
