@@ -255,7 +255,7 @@ def test_damaged_files_end_in_one_clear_error(tmp_path, case):
     content, message = DAMAGED[case]
     path = tmp_path / "x.pth"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=".") as raised:
+    with pytest.raises(CheckpointError) as raised:
         read_checkpoint(path)
     assert message in str(raised.value)
     assert str(path) in str(raised.value)
@@ -289,5 +289,5 @@ def test_h5_files_that_reach_elsewhere(tmp_path, how):
             group.create_virtual_dataset("0", layout)
         else:
             group.create_dataset("0", data=np.zeros(1000), compression="gzip")
-    with pytest.raises(CheckpointError, match="elsewhere|no plain array|compressed"):
+    with pytest.raises(CheckpointError, match=r"elsewhere|no plain array|compressed"):
         read_checkpoint(tmp_path / "m.weights.h5")

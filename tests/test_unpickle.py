@@ -221,7 +221,7 @@ def test_zip_that_inflates_to_more_than_it_says(tmp_path):
     for wrong in (23, 25):
         altered = content.replace(struct.pack("<I", 24), struct.pack("<I", wrong))
         assert altered != content
-        with pytest.raises(CheckpointError, match="damaged|wrong size"):
+        with pytest.raises(CheckpointError, match=r"damaged|wrong size"):
             read_checkpoint(write(tmp_path, altered))
 
 
@@ -240,7 +240,7 @@ def test_legacy_storages_of_wrong_sizes(tmp_path, size):
     file = io.BytesIO()
     torch.save({"w": torch.ones(9)}, file, _use_new_zipfile_serialization=False)
     content = file.getvalue()[: -4 * 9 - 8] + struct.pack("<q", size) + file.getvalue()[-36:]
-    with pytest.raises(CheckpointError, match="cut off|wrong size|another size"):
+    with pytest.raises(CheckpointError, match=r"cut off|wrong size|another size"):
         read_checkpoint(write(tmp_path, content))
 
 
