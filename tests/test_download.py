@@ -174,6 +174,13 @@ def test_file_changed_between_two_requests(server, cached, monkeypatch, conditio
     assert len(server.requests) == (2 if conditions else 3)
 
 
+def test_range_that_begins_elsewhere_is_not_appended(server, cached):
+    server.faults = [Fault(cut=20_000), Fault(early=100)]
+    fetch("pvt_test")
+    assert cached.read_bytes() == server.content
+    assert len(server.requests) == 3
+
+
 def test_part_of_another_address_is_not_continued(server, cached, monkeypatch):
     server.faults = [Fault(cut=20_000)]
     monkeypatch.setattr(transfer, "ATTEMPTS", 1)
@@ -218,7 +225,7 @@ def test_server_error_for_ever(server, cached):
     assert len(server.requests) == 1 + transfer.ATTEMPTS
 
 
-def test_offline(cached, facts, monkeypatch):
+def test_offline(cached, facts, monkeypatch, caplog):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/pvt_test.pth"
@@ -227,6 +234,7 @@ def test_offline(cached, facts, monkeypatch):
         message = failure()
     for part in (url, str(cached.parent), "pvt_test.pth", "KERAS_PVT_WEIGHTS_URL"):
         assert part in message
+    assert not caplog.records  # the error says it all
 
 
 # ---- the wrong content

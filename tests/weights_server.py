@@ -18,6 +18,7 @@ class Fault:
         stall: wait `seconds` after so many bytes of the body.
         seconds: of the stall.
         longer: added to the Content-Length that is announced.
+        early: a range begins so many bytes before what was asked for.
     """
 
     status: int | None = None
@@ -25,6 +26,7 @@ class Fault:
     stall: int | None = None
     seconds: float = 0.0
     longer: int = 0
+    early: int = 0
 
 
 class WeightsServer(ThreadingHTTPServer):
@@ -88,6 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             if start >= len(content):
                 self.send_error(416)
                 return
+            start -= fault.early
             body = content[start:]
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")

@@ -29,10 +29,7 @@ def _shape(path: str, config: PVTConfig) -> tuple[int, ...]:
         return 1, 1, dim
     if variable in ("gamma", "beta"):
         return (dim,)
-    if match:
-        kernel = _kernels(config, stage)[f"{match[2]}/{match[3]}"]
-    else:
-        kernel = (config.classes, dim)
+    kernel = _kernels(config, stage)[f"{match[2]}/{match[3]}"] if match else (config.classes, dim)
     return kernel if variable == "kernel" else kernel[:1]
 
 

@@ -1,5 +1,6 @@
 """One file over HTTP, continued where a transfer broke off."""
 
+import contextlib
 import logging
 import pathlib
 import time
@@ -37,7 +38,7 @@ def download(url: str, path: pathlib.Path, limit: int) -> None:
         ValueError: the file is larger than `limit`.
     """
     partial = Partial(path, url)
-    with _session() as session, ByteProgress(path.stem) as progress:
+    with _session() as session, _quiet_retries(), ByteProgress(path.stem) as progress:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 _transfer(session, partial, limit, progress)
@@ -69,6 +70,21 @@ def _session() -> requests.Session:
     return session
 
 
+@contextlib.contextmanager
+def _quiet_retries():
+    """Keep urllib3 from warning of each retry: the error tells it, if none succeeds."""
+    log = logging.getLogger("urllib3.connectionpool")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return record.levelno != logging.WARNING
+
+    log.addFilter(keep)
+    try:
+        yield
+    finally:
+        log.removeFilter(keep)
+
+
 def _transfer(
     session: requests.Session, partial: Partial, limit: int, progress: ByteProgress
 ) -> None:
@@ -94,7 +110,7 @@ def _transfer(
                         raise ValueError(f"it has more than the {limit:,} bytes expected")
             except requests.RequestException as error:
                 raise BrokenOff(f"broke off at {file.tell():,} bytes: {error}") from error
-            if total is not None and file.tell() != total:
+            if total is not None and file.tell() != total:  # urllib3 1 does not check
                 raise BrokenOff(f"broke off at {file.tell():,} of {total:,} bytes")
 
 
