@@ -140,8 +140,18 @@ VARIANTS: dict[str, PVTConfig] = {
 }
 
 # Keyed by variant and the name that `weights=` takes. No sha256 of these files was ever
-# published: the first download records it, see download.py.
+# published: the first download records it, see keras_pvt/download.
 WEIGHTS: dict[tuple[str, str], Weights] = {
+    ("pvt_nano", "cifar10"): Weights(
+        source="ours, docs/pvt_nano.md",
+        url=None,
+        sha256=None,
+        classes="cifar10",
+        top1=0.0,
+        image_size=32,
+        resize_size=32,
+    ),
+} | {
     (variant, "imagenet"): Weights(
         source="whai362/PVT, release v2",
         url=f"{RELEASE_URL}/{variant}.pth",
