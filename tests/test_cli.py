@@ -1,0 +1,198 @@
+"""The command `keras-pvt`: results, errors and exit statuses."""
+
+import functools
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_pvt
+from keras_pvt.cli import main
+from keras_pvt.conversion import save_checkpoint, to_torch
+from keras_pvt.prediction import FileClassifier
+
+# The words for random weights; the file's name takes the place of the last.
+NANO = ["--variant", "pvt_nano", "--weights", "WEIGHTS"]
+IMAGES = pathlib.Path(__file__).parents[1] / "examples" / "images"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _load_once():
+    """The same model for the same options: building one takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileClassifier, "load", functools.cache(FileClassifier.load))
+        yield
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file with random weights of pvt_nano, and the model that has them."""
+    keras.utils.set_random_seed(1)
+    model = keras_pvt.PVTNano(weights=None, include_preprocessing=True)
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    save_checkpoint(to_torch(model), path)
+    return path, model
+
+
+@pytest.fixture
+def nano(weights):
+    """Options that choose the random weights."""
+    return [*NANO[:-1], str(weights[0])]
+
+
+def expected(model, name, top):
+    """Class names and probabilities, by the functions that users have."""
+    crop = keras_pvt.eval_transform(IMAGES / name, size=32)
+    return keras_pvt.decode_predictions(model.predict_on_batch(crop[None]), top)[0]
+
+
+def test_predict_json(weights, nano, capsys):
+    names = ["dog.jpg", "panda.jpg"]
+    files = [str(IMAGES / name) for name in names]
+    assert main(["predict", *files, *nano, "--json", "--top", "3", "--batch-size", "1"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["image"] for line in lines] == files
+    for name, line in zip(names, lines, strict=True):
+        wanted = expected(weights[1], name, 3)
+        assert [c["name"] for c in line["predictions"]] == [name for _, name, _ in wanted]
+        values = [c["probability"] for c in line["predictions"]]
+        np.testing.assert_allclose(values, [value for *_, value in wanted], atol=1e-5)
+
+
+def test_predict_folder_in_lines_skips_damaged_files(weights, nano, capsys, tmp_path):
+    shutil.copy(IMAGES / "cat.jpg", tmp_path)
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff not a photograph")
+    assert main(["predict", str(tmp_path), *nano, "--top", "2"]) == 1
+    out, err = capsys.readouterr()
+    rows = [line.split("\t") for line in out.splitlines()]
+    wanted = expected(weights[1], "cat.jpg", 2)
+    assert [row[:2] for row in rows] == [[str(tmp_path / "cat.jpg"), name] for _, name, _ in wanted]
+    first, last = err.splitlines()
+    assert "bad.jpg" in first
+    assert last == "error: 1 of 2 images could not be read"
+
+
+def test_predict_as_a_table_on_a_terminal(nano, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes stdout for a terminal
+    assert main(["predict", str(IMAGES / "horses.jpg"), *nano, "--top", "10"]) == 0
+    out = capsys.readouterr().out
+    assert "horses.jpg" in out
+    assert "airplane" in out
+    assert "█" in out
+
+
+def test_info(capsys):
+    assert main(["info", "pvt_small", "--size", "224"]) == 0
+    out = capsys.readouterr().out
+    for text in ("24,485,864", "3.816", "56x56x64", "7x7x512", "whai362/PVT"):
+        assert text in out
+    assert main(["info", "pvt_small", "--size", "64x96", "--backbone"]) == 0
+    out = capsys.readouterr().out
+    assert "16x24x64" in out
+    assert "head " not in out
+
+
+@pytest.mark.parametrize("pixel", [[], ["--pixel", "31,8"]])
+def test_attention_writes_a_picture(nano, pixel, capsys, tmp_path):
+    picture = tmp_path / "attention.png"
+    arguments = ["attention", str(IMAGES / "cat.jpg"), *nano, *pixel, "--out", str(picture)]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.strip() == str(picture)
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 500
+    assert list(tmp_path.iterdir()) == [picture]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "absent.jpg"], "no file or folder 'absent.jpg'"),
+        (["info", "pvt_tiny", "--size", "31"], "31x31 pixels is too small"),
+        (["predict", str(IMAGES), "--weights", "absent.pth"], "'absent.pth' is no file"),
+        (
+            ["attention", "absent.jpg", "--variant", "pvt_nano", "--weights", "WEIGHTS"],
+            "absent.jpg",
+        ),
+        (
+            ["attention", str(IMAGES / "cat.jpg"), "--pixel", "32,0", *NANO],
+            "outside the crop of 32x32",
+        ),
+    ],
+)
+def test_errors_are_one_line(arguments, message, weights, capsys):
+    arguments = [str(weights[0]) if word == "WEIGHTS" else word for word in arguments]
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["info", "pvt_huge"],
+        ["info", "pvt_tiny", "--size", "0x32"],
+        ["info", "pvt_tiny", "--size", "1x2x3"],
+        ["predict", "a.jpg", "--top", "0"],
+        ["attention", "a.jpg", "--pixel", "3"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage: keras-pvt" in capsys.readouterr().err
+
+
+def test_interrupt(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_pvt.cli.info.flops.classifier", interrupt)
+    assert main(["info", "pvt_tiny"]) == 130
+
+
+def test_attention_without_matplotlib(monkeypatch, nano, capsys):
+    monkeypatch.delitem(sys.modules, "keras_pvt.drawing", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["attention", str(IMAGES / "cat.jpg"), *nano]) == 1
+    assert capsys.readouterr().err == (
+        "error: drawing needs matplotlib: pip install 'keras-pvt[plot]'\n"
+    )
+
+
+def test_command_starts_without_keras(tmp_path):
+    """Of the installed command: help, tables, and errors, with a `keras` that cannot load."""
+    (tmp_path / "keras.py").write_text("raise ImportError('keras was imported')")
+    command = shutil.which("keras-pvt", path=pathlib.Path(sys.executable).parent)
+
+    def run(*arguments):
+        environment = {"PYTHONPATH": str(tmp_path)}
+        return subprocess.run(
+            [command, *arguments], env=environment, capture_output=True, text=True
+        )
+
+    for name in ("predict", "convert", "info", "attention"):
+        done = run(name, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"keras-pvt {name}" in done.stdout.split("examples:")[1]
+    assert run("--version").stdout == f"keras-pvt {keras_pvt.__version__}\n"
+    assert "13,229,288" in run("info", "pvt_tiny").stdout
+    failed = run("predict", str(IMAGES))
+    assert (failed.returncode, failed.stderr) == (1, "error: keras was imported\n")
+
+
+def test_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_pvt", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout == f"keras-pvt {keras_pvt.__version__}\n"

@@ -1,0 +1,63 @@
+"""The demo, with small weights from a file, and where the download cannot be had."""
+
+import importlib.util
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_pvt
+from keras_pvt.conversion import save_checkpoint, to_torch
+
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
+IMAGES = sorted((EXAMPLES / "images").glob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def demo():
+    spec = importlib.util.spec_from_file_location("demo", EXAMPLES / "classify_images.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    save_checkpoint(to_torch(keras_pvt.PVTNano(weights=None)), path)
+    return path
+
+
+def test_prints_and_draws_every_photograph(demo, weights, capsys, tmp_path):
+    picture = tmp_path / "demo.png"
+    demo.main(["--variant", "pvt_nano", "--weights", str(weights), "--out", str(picture)])
+    out = capsys.readouterr().out
+    for image in IMAGES:
+        assert image.name in out
+    assert out.count("%") == 5 * len(IMAGES)
+    assert str(picture) in out
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5000
+
+
+def test_offline_says_so_in_one_line_and_goes_on(demo, weights, capsys, tmp_path, monkeypatch):
+    """With the bundled weights; another file stands in for them here."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KERAS_PVT_WEIGHTS_URL", str(tmp_path / "nothing here"))
+    monkeypatch.setattr(demo, "BUNDLED", ("pvt_nano", str(weights)))
+    demo.main([str(IMAGES[0]), "--out", str(tmp_path / "demo.png")])
+    first, second, third, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("pvt_tiny's weights cannot be had (")
+    assert (second, third) == ("", IMAGES[0].name)
+    assert (tmp_path / "demo.png").exists()
+
+
+def test_photographs_are_small_and_their_sources_named():
+    sources = (EXAMPLES / "images" / "SOURCES.md").read_text()
+    assert 4 <= len(IMAGES) <= 8
+    for image in IMAGES:
+        assert image.stat().st_size < 60_000
+        assert f"`{image.name}`" in sources
