@@ -27,7 +27,7 @@ SMALL = PVTConfig(
     image_size=32,
     classes=2,
 )
-EXAMPLES = 400  # for each of six kinds of file
+EXAMPLES = 350  # for each of six kinds of file
 SECONDS = 5.0
 MEMORY = 512 * 2**20
 
