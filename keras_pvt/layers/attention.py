@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_pvt.layers import base
-from keras_pvt.ops import attention
+from keras_pvt.ops import attention, cell_conv, dense, from_rows, layer_norm, to_rows
 
 
 @base.register
@@ -102,29 +102,24 @@ class SpatialReductionAttention(keras.layers.Layer):
     def call(self, x, first_only=False, training=False, return_attention_scores=False):
         self._check(x.shape)
         queries = x[:, :1] if first_only else x
-        reduced = self.norm(self.sr(x)) if self.sr_ratio > 1 else x
-        query = self.query(queries)
-        key_value = self.key_value(reduced)
+        reduced = x
+        if self.sr_ratio > 1:
+            reduced = layer_norm(self.norm, cell_conv(self.sr, x))
         drop = None
         if training and self.attention_drop_rate > 0:
             drop = self.attention_drop
         y, scores = attention(
-            self._heads(query),
-            self._heads(key_value[..., : self.dim]),
-            self._heads(key_value[..., self.dim :]),
+            dense(self.query, to_rows(queries)),
+            dense(self.key_value, to_rows(reduced)),
+            self.num_heads,
+            ops.shape(x)[0],
             drop=drop,
             need_scores=return_attention_scores,
-        )  # (B, heads, queries, C / heads)
-        y = ops.reshape(ops.transpose(y, (0, 2, 1, 3)), ops.shape(queries))
-        y = self.proj(y)
+        )
+        y = from_rows(dense(self.proj, y), queries)
         if self.drop_rate > 0:
             y = self.drop(y, training=training)
         return (y, scores) if return_attention_scores else y
-
-    def _heads(self, x):
-        """Map or tokens to `(B, heads, N, C / heads)`."""
-        x = ops.reshape(x, (ops.shape(x)[0], -1, self.num_heads, self.dim // self.num_heads))
-        return ops.transpose(x, (0, 2, 1, 3))
 
     def compute_output_spec(
         self, x, first_only=False, training=False, return_attention_scores=False

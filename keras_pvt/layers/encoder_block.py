@@ -6,6 +6,7 @@ from keras_pvt.layers import base
 from keras_pvt.layers.attention import SpatialReductionAttention
 from keras_pvt.layers.drop_path import DropPath
 from keras_pvt.layers.feed_forward import FeedForward
+from keras_pvt.ops import layer_norm, run
 
 
 @base.register
@@ -95,8 +96,9 @@ class EncoderBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=False, return_attention_scores=False):
-        y = self.attention(
-            self.norm1(x),
+        y = run(
+            self.attention,
+            layer_norm(self.norm1, x),
             first_only=self.first_only,
             training=training,
             return_attention_scores=return_attention_scores,
@@ -104,9 +106,9 @@ class EncoderBlock(keras.layers.Layer):
         y, scores = y if return_attention_scores else (y, None)
         if self.first_only:
             x = x[:, :1]
-        x = x + self.drop_path1(y, training=training)
-        y = self.feed_forward(self.norm2(x), training=training)
-        x = x + self.drop_path2(y, training=training)
+        x = x + run(self.drop_path1, y, training=training)
+        y = run(self.feed_forward, layer_norm(self.norm2, x), training=training)
+        x = x + run(self.drop_path2, y, training=training)
         return (x, scores) if return_attention_scores else x
 
     def compute_output_spec(self, x, training=False, return_attention_scores=False):

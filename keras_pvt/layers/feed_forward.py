@@ -3,7 +3,7 @@
 import keras
 
 from keras_pvt.layers import base
-from keras_pvt.ops import gelu
+from keras_pvt.ops import dense, from_rows, gelu, to_rows
 
 
 @base.register
@@ -42,13 +42,13 @@ class FeedForward(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=False):
-        x = gelu(self.fc1(x))
+        y = gelu(dense(self.fc1, to_rows(x)))
         if self.drop_rate > 0:
-            x = self.drop(x, training=training)
-        x = self.fc2(x)
+            y = self.drop(y, training=training)
+        y = dense(self.fc2, y)
         if self.drop_rate > 0:
-            x = self.drop(x, training=training)
-        return x
+            y = self.drop(y, training=training)
+        return from_rows(y, x)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.dim)

@@ -3,6 +3,7 @@
 import keras
 
 from keras_pvt.layers import base
+from keras_pvt.ops import cell_conv, layer_norm
 
 
 @base.register
@@ -44,7 +45,7 @@ class PatchEmbedding(keras.layers.Layer):
 
     def call(self, x):
         base.check_map(self.name, x.shape, self.patch_size)
-        return self.norm(self.proj(x))
+        return layer_norm(self.norm, cell_conv(self.proj, x))
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape
