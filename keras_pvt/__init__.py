@@ -1,26 +1,21 @@
 """Pyramid Vision Transformer for Keras 3, on TensorFlow, JAX and PyTorch."""
 
-import pathlib
-import sys
+from keras_pvt import layers
+from keras_pvt.decoding import decode_predictions
+from keras_pvt.images import eval_transform, load_image
+from keras_pvt.models.backbone import PVTBackbone
+from keras_pvt.models.classifier import (
+    PVTLarge,
+    PVTMedium,
+    PVTNano,
+    PVTSmall,
+    PVTTiny,
+    classifier,
+)
+from keras_pvt.preprocessing import preprocess_input
+from keras_pvt.variants import PVTConfig
 
 __version__ = "0.1.0"
-
-# The command shows help and tables at once: it imports Keras only where a model is needed.
-if pathlib.Path(sys.argv[0]).stem != "keras-pvt":
-    from keras_pvt import layers
-    from keras_pvt.decoding import decode_predictions
-    from keras_pvt.images import eval_transform, load_image
-    from keras_pvt.models.backbone import PVTBackbone
-    from keras_pvt.models.classifier import (
-        PVTLarge,
-        PVTMedium,
-        PVTNano,
-        PVTSmall,
-        PVTTiny,
-        classifier,
-    )
-    from keras_pvt.preprocessing import preprocess_input
-    from keras_pvt.variants import PVTConfig
 
 __all__ = [
     "PVTBackbone",

@@ -1,7 +1,4 @@
-"""The command `keras-pvt`: a module for each sub-command.
-
-Keras and what else is slow to import is imported where a sub-command runs, not here.
-"""
+"""The command `keras-pvt`: a module for each sub-command."""
 
 import argparse
 import os

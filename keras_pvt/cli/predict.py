@@ -108,7 +108,9 @@ def _show_lines(path, best):
 def _show_table(console, path, best):
     from rich.table import Table
 
-    table = Table(title=str(path), title_justify="left", show_header=False)
+    console.print(path, style="bold", highlight=False, soft_wrap=True)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=24)
     for _, name, value in best:
-        table.add_row(name.replace("_", " "), f"{value:6.1%}", "█" * round(30 * value))
+        table.add_row(name.replace("_", " "), f"{value:6.1%}", f"[blue]{'█' * round(30 * value)}")
     console.print(table)

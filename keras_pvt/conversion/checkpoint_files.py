@@ -100,10 +100,11 @@ def save_checkpoint(state: dict[str, np.ndarray], path: str | os.PathLike) -> No
 
 
 def _write_safetensors(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     state = {key: np.asarray(array, order="C") for key, array in state.items()}
-    save_file(state, path, metadata={"format": "pt"})  # transformers wants this word
+    # Transformers wants this word. (`save_file` makes a file that only its owner can read.)
+    path.write_bytes(save(state, metadata={"format": "pt"}))
 
 
 def _write_npz(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
