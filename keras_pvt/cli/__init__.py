@@ -37,9 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
         # not be written when Python closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ModuleNotFoundError as error:
-        print(f"error: {error}; see KERAS_BACKEND in `keras-pvt --help`", file=sys.stderr)
-        return 1
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
