@@ -1,0 +1,105 @@
+"""The shared numerics, and the shortcuts around Keras's own layer calls."""
+
+import contracts
+import keras
+import numpy as np
+import pytest
+from conftest import TINY, perturb
+from scipy.special import erf
+
+import keras_pvt
+from keras_pvt import ops
+
+POINTS = np.linspace(-9, 9, 3601).astype("float32")
+
+
+def gradient(function, x):
+    """Derivative of the sum of `function` at `x`, by the backend's own means."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(lambda v: function(v).sum())(x)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x).numpy()
+    import torch
+
+    x = torch.tensor(x, requires_grad=True)
+    function(x).sum().backward()
+    return x.grad.numpy()
+
+
+def test_gelu_and_its_gradient_are_exact():
+    x = POINTS.astype("float64")
+    normal = 0.5 * (1 + erf(x / np.sqrt(2)))
+    y = keras.ops.convert_to_numpy(ops.gelu(keras.ops.convert_to_tensor(POINTS)))
+    np.testing.assert_allclose(y, x * normal, rtol=0, atol=1e-6)
+    density = np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(gradient(ops.gelu, POINTS), normal + x * density, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_softmax_is_taken_in_float32(dtype):
+    x = keras.ops.convert_to_tensor(np.linspace(-60, 60, 700), dtype=dtype)
+    y = ops.softmax(x)
+    assert keras.backend.standardize_dtype(y.dtype) == dtype
+    wide = keras.ops.softmax(keras.ops.cast(x, "float32"), axis=-1)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(keras.ops.cast(y, "float32")),
+        keras.ops.convert_to_numpy(keras.ops.cast(keras.ops.cast(wide, dtype), "float32")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shortcut", "layer"),
+    [
+        (ops.dense, keras.layers.Dense(7)),
+        (ops.layer_norm, keras.layers.LayerNormalization(epsilon=1e-5)),
+        (ops.cell_conv, keras.layers.Conv2D(7, 4, strides=4, data_format="channels_last")),
+    ],
+)
+def test_shortcut_equals_the_layer(shortcut, layer, rng):
+    x = keras.ops.convert_to_tensor(rng.standard_normal((2, 18, 27, 5)).astype("float32"))
+    layer.build(x.shape)
+    perturb(layer)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(shortcut(layer, x)),
+        keras.ops.convert_to_numpy(layer(x)),
+        atol=3e-6,
+    )
+
+
+def test_a_replaced_call_is_not_passed_over(rng):
+    layer = keras.layers.Dense(5)
+    x = keras.ops.convert_to_tensor(rng.standard_normal((2, 5)).astype("float32"))
+    layer.build(x.shape)
+    layer.call = lambda x: 0 * x
+    for shortcut in (ops.dense, ops.run):
+        assert not keras.ops.convert_to_numpy(shortcut(layer, x)).any()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="hooks are torch's")
+def test_torch_hooks_fire(rng):
+    model = keras_pvt.classifier(TINY)
+    seen = []
+    block = model.get_layer("stage2_block1")
+    for layer in (block.attention.query, block.norm1, block.feed_forward):
+        layer.register_forward_hook(lambda *_: seen.append(1))
+    model(rng.standard_normal((1, 64, 64, 3)).astype("float32"))
+    assert len(seen) == 3
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
+def test_quantized_layers_are_used(rng):
+    x = rng.standard_normal((2, 72, 104, 3)).astype("float32")
+    model = keras_pvt.PVTBackbone(TINY)
+    perturb(model)
+    y = contracts.run(model, x)
+    model.quantize("int8")
+    quantized = contracts.run(model, x)
+    assert 0.99 < contracts.cosine(y, quantized) < 0.9999999
