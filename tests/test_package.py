@@ -24,6 +24,9 @@ MAY_IMPORT = {
     "conversion": {"models", "variants"},
     "download": {"conversion", "variants"},
     "flops": {"variants"},
+    "attention_maps": {"layers", "variants"},
+    "drawing": {"attention_maps", "conversion"},
+    "prediction": {"conversion", "images", "models", "variants", "weights"},
 }
 
 
