@@ -1,6 +1,6 @@
 """Pyramid Vision Transformer for Keras 3, on TensorFlow, JAX and PyTorch."""
 
-from keras_pvt import layers
+from keras_pvt import detection, layers
 from keras_pvt.decoding import decode_predictions
 from keras_pvt.images import eval_transform, load_image
 from keras_pvt.models.backbone import PVTBackbone
@@ -27,6 +27,7 @@ __all__ = [
     "PVTTiny",
     "classifier",
     "decode_predictions",
+    "detection",
     "eval_transform",
     "layers",
     "load_image",

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "ops": set(),
     "layers": {"ops"},
     "models": {"layers", "ops", "preprocessing", "variants", "weights"},
+    "detection": {"layers"},
     "conversion": {"models", "variants"},
     "download": {"conversion", "variants"},
     "flops": {"variants"},
