@@ -12,8 +12,9 @@ import pathlib
 from keras_pvt.decoding import decode_predictions
 from keras_pvt.download import DownloadError
 from keras_pvt.drawing import draw_predictions
+from keras_pvt.image_files import image_files
 from keras_pvt.images import load_image
-from keras_pvt.prediction import FileClassifier, image_files
+from keras_pvt.prediction import FileClassifier
 
 IMAGES = pathlib.Path(__file__).parent / "images"
 BUNDLED = ("pvt_nano", "cifar10")

@@ -6,9 +6,7 @@ Reads DATA/train/CLASS/* and DATA/val/CLASS/*, all held in memory, and writes to
 """
 
 import argparse
-import csv
 import json
-import math
 import pathlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 import keras_pvt
+from keras_pvt import training
 from keras_pvt.variants import VARIANTS
 
 EXAMPLES = """examples:
@@ -88,69 +87,6 @@ class Batches(keras.utils.PyDataset):
             ]
         )
         return keras_pvt.preprocess_input(images), self.labels[chosen]
-
-
-@keras.saving.register_keras_serializable(package="keras_pvt_examples")
-class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear from 0 to `peak` over `warm_up` steps, then half a cosine to 0 at step `total`."""
-
-    def __init__(self, peak: float, warm_up: int, total: int):
-        self.peak, self.warm_up, self.total = peak, warm_up, total
-
-    def __call__(self, step):
-        step = keras.ops.cast(step, "float32")
-        rise = (step + 1) / max(1, self.warm_up)
-        done = keras.ops.clip((step - self.warm_up) / max(1, self.total - self.warm_up), 0, 1)
-        fall = 0.5 * (1 + keras.ops.cos(math.pi * done))
-        return self.peak * keras.ops.minimum(rise, fall)
-
-    def get_config(self):
-        return {"peak": self.peak, "warm_up": self.warm_up, "total": self.total}
-
-
-def make_optimizer(options, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
-    """AdamW or Muon; vectors (biases, norms) and the class token do not decay, as upstream."""
-    rate = WarmUpCosine(
-        options.learning_rate, round(options.warm_up * steps), options.epochs * steps
-    )
-    settings = {"weight_decay": options.weight_decay, "global_clipnorm": 1.0}
-    if options.optimizer == "muon":  # AdamW all the same for what is no matrix, and the head
-        optimizer = keras.optimizers.Muon(
-            rate,
-            adam_weight_decay=options.weight_decay,
-            exclude_layers=["^head/"],
-            **settings,
-        )
-    else:
-        optimizer = keras.optimizers.AdamW(rate, **settings)
-    optimizer.exclude_from_weight_decay(
-        var_list=[
-            variable
-            for variable in model.trainable_variables
-            if len(variable.shape) == 1 or variable.path.startswith("class_token")
-        ]
-    )
-    return optimizer
-
-
-def draw_curves(history: pathlib.Path, picture: pathlib.Path) -> None:
-    """Draw loss and accuracy over the epochs, from a history.csv."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    with history.open() as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
-        for key, label in ((name, "train"), (f"val_{name}", "val")):
-            axis.plot([row["epoch"] + 1 for row in rows], [row[key] for row in rows], label=label)
-        axis.set(xlabel="epoch", ylabel=name)
-        axis.grid(alpha=0.3)
-        axis.legend()
-    figure.savefig(picture, dpi=120)
-    plt.close(figure)
 
 
 def parse(arguments) -> argparse.Namespace:
@@ -228,15 +164,20 @@ def train_and_save(options) -> None:
         classifier_activation=None,
         drop_path_rate=options.drop_path,
     )
+    rate = training.WarmUpCosine(
+        options.learning_rate, round(options.warm_up * steps), options.epochs * steps
+    )
     model.compile(
-        make_optimizer(options, model, steps),
+        training.make_optimizer(
+            options.optimizer, model, rate, options.weight_decay, not_muon=["^head/"]
+        ),
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=options.label_smoothing
         ),
         metrics=["accuracy"],
     )
-    history = options.out / "history.csv"
-    done = max(0, len(history.read_text().splitlines()) - 1) if history.exists() else 0
+    history, backup = options.out / "history.csv", options.out / "backup"
+    done = training.epochs_done(backup, history)
     one_hot = np.eye(len(classes), dtype="float32")
     val_set = (keras_pvt.preprocess_input(val), one_hot[val_labels])
     model.fit(
@@ -248,13 +189,14 @@ def train_and_save(options) -> None:
         validation_batch_size=500,
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.CSVLogger(history, append=True),
-            keras.callbacks.BackupAndRestore(options.out / "backup", delete_checkpoint=False),
+            training.Log(history),
+            keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False),
         ],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     model.save(options.out / "model.keras")
-    draw_curves(history, options.out / "curves.png")
+    panels = {"loss": ["loss", "val_loss"], "accuracy": ["accuracy", "val_accuracy"]}
+    training.draw_curves(training.read_history(history), panels, options.out / "curves.png")
     accuracy = model.evaluate(*val_set, batch_size=500, verbose=0)[1]
     print(f"val accuracy {accuracy:.4f} on {len(val)} images; results in {options.out}")
 

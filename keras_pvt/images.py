@@ -4,10 +4,11 @@ import os
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from keras_pvt.variants import Weights
 
+QUARTER_TURNS = (5, 6, 7, 8)  # values of EXIF's orientation that swap height and width
 HIGH_DEPTH = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -31,6 +32,23 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
             `PIL.Image.MAX_IMAGE_PIXELS` pixels.
     """
     return np.array(_open(pathlib.Path(path)))
+
+
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
+    """(height, width) in pixels of what `load_image` would give, from the head of the file.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ImageError: it is not an image.
+    """
+    with pathlib.Path(path).open("rb") as file:
+        try:
+            with Image.open(file) as image:
+                width, height = image.size
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in QUARTER_TURNS
+        except Exception as error:  # Pillow's readers raise many kinds on damaged files
+            raise ImageError(f"{path} cannot be read as an image: {error}") from error
+    return (width, height) if turned else (height, width)
 
 
 def eval_transform(

@@ -1,22 +1,19 @@
-"""Predictions for image files: threads decode the next images while the model runs."""
+"""Predictions for image files."""
 
-import collections
-import concurrent.futures
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
 
 from keras_pvt.conversion import load_checkpoint
-from keras_pvt.images import ImageError, default_resize_size, eval_transform
+from keras_pvt.image_files import in_batches
+from keras_pvt.images import default_resize_size, eval_transform
 from keras_pvt.models.classifier import classifier
 from keras_pvt.variants import VARIANTS, WEIGHTS
 from keras_pvt.weights import find
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,75 +95,15 @@ class FileClassifier:
             batch_size: images that the model gets at once. The last batch is filled up, so
                 that a compiled model sees one shape only.
         """
-        waiting: list[tuple[pathlib.Path, np.ndarray | None, str | None]] = []
-        read = 0
-        with concurrent.futures.ThreadPoolExecutor(_processors()) as pool:
-            for item in _ahead(pool, self._read, map(pathlib.Path, paths), 2 * batch_size):
-                waiting.append(item)
-                read += item[1] is not None
-                if read == batch_size:
-                    yield from self._batch(waiting, batch_size)
-                    waiting, read = [], 0
-        yield from self._batch(waiting, batch_size)
+        for files in in_batches(paths, self.crop, batch_size):
+            yield from self._batch(files, batch_size)
 
-    def _read(self, path):
-        try:
-            return path, self.crop(path), None
-        except ImageError as error:
-            return path, None, str(error)
-        except OSError as error:
-            return path, None, f"{path} cannot be opened: {error.strerror or error}"
-
-    def _batch(self, items, batch_size):
-        crops = [crop for _, crop, _ in items if crop is not None]
+    def _batch(self, files, batch_size):
+        crops = [file.image for file in files if file.image is not None]
         scores = iter(())
         if crops:
             batch = np.zeros((batch_size, self.size, self.size, 3), "uint8")
             batch[: len(crops)] = crops
             scores = iter(self.model.predict_on_batch(batch))
-        for path, crop, error in items:
+        for path, crop, error in files:
             yield Prediction(path, None if crop is None else next(scores), error)
-
-
-def image_files(sources: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
-    """The files that are named, and the images in folders that are, by name.
-
-    Args:
-        sources: files, and folders, whose sub-folders are left out.
-    Raises:
-        FileNotFoundError: there is no such file or folder.
-        ValueError: a folder without an image.
-    """
-    files: list[pathlib.Path] = []
-    for source in map(pathlib.Path, sources):
-        if not source.is_dir():
-            if not source.exists():
-                raise FileNotFoundError(f"there is no file or folder {os.fspath(source)!r}.")
-            files.append(source)
-            continue
-        found = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not found:
-            raise ValueError(f"folder {os.fspath(source)!r} has no image ({', '.join(SUFFIXES)}).")
-        files += found
-    return files
-
-
-def _ahead(
-    pool: concurrent.futures.Executor, function: Callable, items: Iterable, count: int
-) -> Iterator:
-    """`map` in threads, with at most `count` results made ahead."""
-    results: collections.deque[concurrent.futures.Future] = collections.deque()
-    for item in items:
-        results.append(pool.submit(function, item))
-        if len(results) > count:
-            yield results.popleft().result()
-    while results:
-        yield results.popleft().result()
-
-
-def _processors() -> int:
-    """Processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Windows and macOS
-        return os.cpu_count() or 1

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_pvt.image_files import image_files
 from keras_pvt.images import eval_transform
-from keras_pvt.prediction import FileClassifier, image_files
+from keras_pvt.prediction import FileClassifier
 
 
 class MeanColour:

@@ -72,12 +72,6 @@ def test_batches_are_the_same_for_a_seed_and_differ_by_epoch(trainer, rng):
     assert len(first) == 2
 
 
-def test_rate_rises_and_falls(trainer):
-    rate = trainer.WarmUpCosine(1.0, 10, 110)
-    values = [float(rate(step)) for step in (0, 9, 10, 60, 110, 200)]
-    np.testing.assert_allclose(values, [0.1, 1, 1, 0.5, 0, 0], atol=1e-6)
-
-
 def test_bad_input_is_one_line(trainer, data, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(trainer, data, tmp_path / "out", 0)

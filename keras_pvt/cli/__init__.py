@@ -5,12 +5,13 @@ import os
 import sys
 
 import keras_pvt
-from keras_pvt.cli import attention, convert, info, predict
+from keras_pvt.cli import attention, convert, detect, info, predict
 
 EPILOG = """\
 examples:
   keras-pvt predict photo.jpg
   keras-pvt predict photos/ --json > predictions.jsonl
+  keras-pvt detect photos/ --model detector.keras
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
 
@@ -47,12 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "keras-pvt",
-        description="Pyramid Vision Transformer: classify images and look into the models.",
+        description="Pyramid Vision Transformer: classify images, find objects, look into models.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {keras_pvt.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (predict, convert, info, attention):
+    for module in (predict, detect, attention, info, convert):
         module.add_parser(commands)
     return parser

@@ -1,6 +1,7 @@
 """Types of command-line values, and options that several sub-commands share."""
 
 import argparse
+import pathlib
 
 from keras_pvt.variants import VARIANTS
 
@@ -26,6 +27,32 @@ def pixel(text: str) -> tuple[int, int]:
     if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
         raise argparse.ArgumentTypeError(f"expected X,Y in pixels, such as 120,80; got {text!r}")
     return int(numbers[0]), int(numbers[1])
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1; got {text!r}")
+    return value
+
+
+def add_image_options(parser: argparse.ArgumentParser, batch_size: int) -> None:
+    """Which images, how many at once, and whether to write JSON."""
+    parser.add_argument(
+        "images", nargs="+", type=pathlib.Path, metavar="IMAGE|FOLDER", help="files and folders"
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON, one object a line")
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        default=batch_size,
+        metavar="N",
+        help="images that the model gets at once (default: %(default)s)",
+    )
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

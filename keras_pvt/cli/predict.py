@@ -1,12 +1,10 @@
 """`keras-pvt predict`: the most likely classes of image files."""
 
 import argparse
-import functools
 import json
-import pathlib
-import sys
 
 from keras_pvt.cli import arguments
+from keras_pvt.cli.results import choose_show, show_results
 
 EPILOG = """\
 examples:
@@ -29,10 +27,7 @@ def add_parser(subparsers) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "images", nargs="+", type=pathlib.Path, metavar="IMAGE|FOLDER", help="files and folders"
-    )
-    parser.add_argument("--json", action="store_true", help="write JSON, one object a line")
+    arguments.add_image_options(parser, batch_size=32)
     parser.add_argument(
         "--top",
         type=arguments.positive,
@@ -40,59 +35,25 @@ def add_parser(subparsers) -> None:
         metavar="N",
         help="classes for each image (default: %(default)s)",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=arguments.positive,
-        default=32,
-        metavar="N",
-        help="images that the model gets at once (default: %(default)s)",
-    )
     arguments.add_model_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from keras_pvt.decoding import decode_predictions
-    from keras_pvt.prediction import FileClassifier, image_files
+    from keras_pvt.image_files import image_files
+    from keras_pvt.prediction import FileClassifier
 
     files = image_files(options.images)
     predictor = FileClassifier.load(options.variant, options.weights, options.size)
     predictions = predictor.predict(files, min(options.batch_size, len(files)))
-    console = Console()
-    if options.json:
-        show = _show_json
-    elif console.is_terminal:
-        show = functools.partial(_show_table, console)
-    else:
-        show = _show_lines
-    failures = 0
-    for prediction in _tracked(predictions, len(files)):
-        if prediction.scores is None:
-            failures += 1
-            print(f"error: {prediction.error}; skipped", file=sys.stderr)
-            continue
-        show(prediction.path, decode_predictions(prediction.scores[None], options.top)[0])
-    if failures:
-        print(f"error: {failures} of {len(files)} images could not be read", file=sys.stderr)
-    return int(failures > 0)
+    show = choose_show(options, _show_json, _show_table, _show_lines)
 
+    def show_best(prediction):
+        best = decode_predictions(prediction.scores[None], options.top)[0]
+        show(prediction.path, best)
 
-def _tracked(predictions, count):
-    """The same predictions, with a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(
-        console=console,
-        transient=True,
-        disable=not console.is_terminal or count == 1,
-        # What goes to a file or pipe must not be drawn above the bar instead.
-        redirect_stdout=sys.stdout.isatty(),
-    ) as progress:
-        yield from progress.track(predictions, total=count, description="images")
+    return show_results(predictions, len(files), show_best)
 
 
 def _show_json(path, best):

@@ -1,0 +1,57 @@
+"""Results for image files, as `keras-pvt predict` and `keras-pvt detect` print them."""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable, Iterable
+
+Show = Callable[..., None]
+
+
+def show_results(results: Iterable, count: int, show: Show) -> int:
+    """Show each result; report the files that could not be read.
+
+    Args:
+        results: with a `path` and an `error`, which is None where all is well.
+        count: of the results, for the progress bar on a terminal.
+        show: prints one result.
+    Returns:
+        Exit status: 1 if a file could not be read.
+    """
+    failures = 0
+    for result in _tracked(results, count):
+        if result.error is None:
+            show(result)
+        else:
+            failures += 1
+            print(f"error: {result.error}; skipped", file=sys.stderr)
+    if failures:
+        print(f"error: {failures} of {count} images could not be read", file=sys.stderr)
+    return int(failures > 0)
+
+
+def choose_show(options: argparse.Namespace, show_json: Show, table: Show, lines: Show) -> Show:
+    """JSON if asked for; a table on a terminal, by a function that takes rich's console before
+    the result; lines otherwise."""
+    from rich.console import Console
+
+    console = Console()
+    if options.json:
+        return show_json
+    return functools.partial(table, console) if console.is_terminal else lines
+
+
+def _tracked(results, count):
+    """The same results, with a progress bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console,
+        transient=True,
+        disable=not console.is_terminal or count == 1,
+        # What goes to a file or pipe must not be drawn above the bar instead.
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
+        yield from progress.track(results, total=count, description="images")

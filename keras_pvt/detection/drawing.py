@@ -1,0 +1,111 @@
+"""Boxes drawn on images."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_pvt.conversion.files import replacing
+from keras_pvt.detection.detector import Detections, Detector
+from keras_pvt.detection.samples import Sample
+from keras_pvt.images import load_image
+
+# Colours that are told apart on photographs, taken in turn by the classes.
+COLOURS = ("#e6194b", "#1f77ff", "#2ca02c", "#ff7f0e", "#b400ff", "#00b3b3", "#a0522d", "#e377c2")
+
+WIDTH, GAP = 320, 4  # pixels of a sheet
+
+
+def draw_boxes(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    captions: Sequence[str],
+) -> Image.Image:
+    """An image with boxes, coloured by class, each under its caption.
+
+    Args:
+        image: uint8 `(H, W, 3)`.
+        boxes: `(N, 4)` xyxy in pixels; drawn from the last to the first.
+        labels: `(N,)`, index of the class.
+        captions: `(N,)`; an empty one is left out.
+    """
+    picture = Image.fromarray(image)
+    line = max(1, round(max(picture.size) / 400))
+    font = ImageFont.load_default(size=max(10, round(max(picture.size) / 60)))
+    draw = ImageDraw.Draw(picture)
+    for box, label, caption in list(zip(boxes, labels, captions, strict=True))[::-1]:
+        colour = COLOURS[int(label) % len(COLOURS)]
+        x1, y1, x2, y2 = (float(value) for value in box)
+        # A box's far edge lies after its last pixel.
+        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=line)
+        if caption:
+            right, bottom = draw.textbbox((0, 0), caption, font)[2:]
+            y = max(0, y1 - bottom - 2)
+            x = max(0, min(x1, picture.width - right - 2))
+            draw.rectangle((x, y, x + right + 2, y + bottom + 2), fill=colour)
+            draw.text((x + 1, y), caption, fill="white", font=font)
+    return picture
+
+
+def draw_sheet(
+    detector: Detector, samples: Sequence[Sample], path: pathlib.Path, threshold: float = 0.5
+) -> None:
+    """Write a PNG with each image twice: with its true boxes, and with those that are found.
+
+    Args:
+        detector: that looks for them.
+        samples: images; one that cannot be read is left out.
+        path: of the PNG.
+        threshold: smallest score of a box.
+    """
+    pictures = []
+    results = detector.detect([sample.path for sample in samples], len(samples))
+    for sample, found in zip(samples, results, strict=True):
+        if found.error is None:
+            image, found = load_image(sample.path), found.above(threshold)
+            truth = [detector.classes[label] for label in sample.labels]
+            pictures += [
+                draw_boxes(image, sample.boxes, sample.labels, truth),
+                draw_boxes(image, found.boxes, found.labels, captions(detector, found)),
+            ]
+    write_sheet(pictures, path)
+
+
+def captions(detector: Detector, found: Detections) -> list[str]:
+    """Class and score of each box."""
+    return [
+        f"{detector.classes[label]} {score:.0%}"
+        for label, score in zip(found.labels, found.scores, strict=True)
+    ]
+
+
+def write_sheet(pictures: Sequence[Image.Image], path: pathlib.Path, columns: int = 4) -> None:
+    """Write a PNG with pictures in rows, each scaled to the same width.
+
+    Args:
+        pictures: at least one; those of one row should have one shape.
+        path: of the PNG.
+        columns: pictures in a row.
+    """
+    tiles = [
+        picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)))
+        for picture in pictures
+    ]
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    heights = [max(tile.height for tile in row) for row in rows]
+    step = WIDTH + GAP
+    sheet = Image.new("RGB", (step * len(rows[0]) - GAP, sum(heights) + GAP * (len(rows) - 1)))
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            sheet.paste(tile, (step * column, top))
+        top += height + GAP
+    write_png(sheet, path)
+
+
+def write_png(picture: Image.Image, path: pathlib.Path) -> None:
+    """Write a picture in one step."""
+    with replacing(path) as temporary:
+        picture.save(temporary, format="png", optimize=True)

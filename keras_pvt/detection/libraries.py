@@ -1,0 +1,117 @@
+"""RetinaNet of keras-cv or KerasHub around a backbone, ready to be trained on any backend."""
+
+import keras
+
+from keras_pvt.detection.non_max_suppression import NonMaxSuppression
+
+# Library to what its detector calls the classes of the boxes to be learnt.
+LABEL_KEYS = {"keras_cv": "classes", "keras_hub": "labels"}
+
+MIN_LEVEL, MAX_LEVEL = 3, 7
+NUM_SCALES = 3  # an octave has
+ASPECT_RATIOS = [0.5, 1.0, 2.0]
+
+
+def retinanet(
+    library: str, backbone: keras.Model, num_classes: int, anchor_size: float = 32
+) -> tuple[keras.Model, dict]:
+    """A RetinaNet on a backbone's levels P3 to P7, boxes xyxy.
+
+    Args:
+        library: "keras_cv" or "keras_hub".
+        backbone: such as `keras_pvt.PVTBackbone`, with `include_preprocessing=True`: images are
+            RGB 0..255. Image sides have to be multiples of 32, for these libraries' pyramid.
+        num_classes: classes, without a background.
+        anchor_size: side in pixels of the smallest square anchor, of level P3; it doubles with
+            each level. Boxes of less than about 0.7 of it are never learnt.
+    Returns:
+        The model, and the arguments of its `compile` that say the losses.
+    Raises:
+        ValueError: an unknown library, or a backbone without the levels P3 to P5.
+        ImportError: the library is not installed.
+    Source:
+        Focal Loss for Dense Object Detection, arXiv 1708.02002.
+    """
+    builders = {"keras_cv": _keras_cv, "keras_hub": _keras_hub}
+    if library not in builders:
+        raise ValueError(f"unknown library {library!r}; there are {', '.join(builders)}.")
+    missing = {"P3", "P4", "P5"} - set(backbone.pyramid_level_inputs)
+    if missing:
+        raise ValueError(
+            f"a RetinaNet needs a backbone with levels P3 to P5, of strides 8 to 32; "
+            f"{backbone.name} has no {', '.join(sorted(missing))}."
+        )
+    return builders[library](backbone, num_classes, anchor_size)
+
+
+def _keras_cv(backbone, num_classes, anchor_size):
+    import keras_cv
+
+    levels = range(MIN_LEVEL, MAX_LEVEL + 1)
+    anchors = keras_cv.layers.AnchorGenerator(
+        "xyxy",
+        sizes=[anchor_size * 2 ** (level - MIN_LEVEL) for level in levels],
+        scales=[2 ** (n / NUM_SCALES) for n in range(NUM_SCALES)],
+        aspect_ratios=ASPECT_RATIOS,
+        strides=[2**level for level in levels],
+        clip_boxes=True,
+        dtype="float32",  # half precision has no room for pixels
+    )
+    model = keras_cv.models.RetinaNet(
+        backbone=backbone,
+        num_classes=num_classes,
+        bounding_box_format="xyxy",
+        label_encoder=keras_cv.models.retinanet.LabelEncoder("xyxy", anchors, dtype="float32"),
+        prediction_decoder=NonMaxSuppression("xyxy"),
+    )
+    return model, {"box_loss": "smoothl1", "classification_loss": "focal"}
+
+
+def _keras_hub(backbone, num_classes, anchor_size):
+    import keras_hub
+
+    pyramid = keras_hub.models.RetinaNetBackbone(
+        backbone,
+        min_level=MIN_LEVEL,
+        max_level=MAX_LEVEL,
+        use_p5=False,
+        image_shape=tuple(backbone.input_shape[1:]),
+        dtype=backbone.dtype_policy,
+    )
+    anchors = keras_hub.layers.AnchorGenerator(
+        "xyxy",
+        min_level=MIN_LEVEL,
+        max_level=MAX_LEVEL,
+        num_scales=NUM_SCALES,
+        aspect_ratios=ASPECT_RATIOS,
+        anchor_size=anchor_size / 2**MIN_LEVEL,
+        dtype="float32",
+    )
+    model = keras_hub.models.RetinaNetObjectDetector(
+        pyramid,
+        num_classes=num_classes,
+        bounding_box_format="xyxy",
+        anchor_generator=anchors,
+        prediction_decoder=NonMaxSuppression("xyxy"),
+    )
+    model.label_encoder.dtype_policy = "float32"
+    _initialise(model)
+    # KerasHub's own losses are means over the classes and over the coordinates, which its boxes
+    # have in whole anchors; the weights make them sums, boxes as in keras-cv.
+    losses = {
+        "box_loss": keras.losses.Huber(delta=0.1, reduction="sum"),
+        "classification_loss": keras.losses.BinaryFocalCrossentropy(
+            apply_class_balancing=True, from_logits=True, reduction="sum"
+        ),
+        "loss_weights": {"bbox_regression": 25.0, "cls_logits": float(num_classes)},
+    }
+    return model, losses
+
+
+def _initialise(model):
+    """Initial heads as in section 4.1 of the paper, which KerasHub's are not: small weights, and
+    a probability of 0.01 for each class."""
+    for head, bias in ((model.classification_head, -4.595), (model.box_head, 0.0)):
+        for layer in (*head.conv_layers, head.prediction_layer):
+            layer.kernel.assign(keras.initializers.RandomNormal(stddev=0.01)(layer.kernel.shape))
+        head.prediction_layer.bias.assign(keras.ops.full(head.prediction_layer.bias.shape, bias))

@@ -1,0 +1,50 @@
+"""What the training examples share: schedule, log, and where a run goes on."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_pvt import training
+
+
+def test_rate_rises_and_falls():
+    rate = training.WarmUpCosine(1.0, 10, 110)
+    values = [float(rate(step)) for step in (0, 9, 10, 60, 110, 200)]
+    np.testing.assert_allclose(values, [0.1, 1, 1, 0.5, 0, 0], atol=1e-6)
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log of three epochs, the second of which has no AP."""
+    path = tmp_path / "history.csv"
+    for epoch, value in enumerate([0.25, float("nan"), 0.75]):
+        training.Log(path).on_epoch_end(epoch, {"loss": 2.0 - epoch, "AP": value})
+    return path
+
+
+def test_log_has_a_line_for_each_epoch(log):
+    rows = training.read_history(log)
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert [row["loss"] for row in rows] == [2, 1, 0]
+    np.testing.assert_equal([row["AP"] for row in rows], [0.25, np.nan, 0.75])
+
+
+def test_a_run_goes_on_after_what_was_kept(log, tmp_path):
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    (backup / "training_metadata.json").write_text(json.dumps({"epoch": 2, "batch": 0}))
+    assert training.epochs_done(backup, log) == 2
+    assert [row["epoch"] for row in training.read_history(log)] == [0, 1]
+    assert training.epochs_done(tmp_path / "none", log) == 0
+    assert training.read_history(log) == []
+    training.Log(log).on_epoch_end(0, {"loss": 3.0})
+    assert training.read_history(log) == [{"epoch": 0, "loss": 3}]
+
+
+def test_curves_leave_gaps_out(log, tmp_path):
+    path = tmp_path / "curves.png"
+    training.draw_curves(training.read_history(log), {"loss": ["loss"], "AP": ["AP"]}, path)
+    assert np.asarray(Image.open(path)).std() > 1
+    assert [file.name for file in tmp_path.iterdir() if "curves" in file.name] == ["curves.png"]
