@@ -59,25 +59,38 @@ def convert(boxes, source: str, target: str, image_size: tuple | None = None):
 
 
 def _to_xyxy(boxes, source):
+    y_first, second_is = _layout(source)
     first, second = boxes[..., :2], boxes[..., 2:]
-    if "yx" in source:
+    if y_first:
         first, second = ops.flip(first, axis=-1), ops.flip(second, axis=-1)
-    if "center" in source:
-        first, second = first - second / 2, first + second / 2
-    elif source.endswith(("wh", "hw")):
+    if second_is == "size":
         second = first + second
+    elif second_is == "size around first":
+        first, second = first - second / 2, first + second / 2
     return ops.concatenate([first, second], axis=-1)
 
 
 def _from_xyxy(boxes, target):
+    y_first, second_is = _layout(target)
     first, second = boxes[..., :2], boxes[..., 2:]
-    if "center" in target:
-        first, second = (first + second) / 2, second - first
-    elif target.endswith(("wh", "hw")):
+    if second_is == "size":
         second = second - first
-    if "yx" in target:
+    elif second_is == "size around first":
+        first, second = (first + second) / 2, second - first
+    if y_first:
         first, second = ops.flip(first, axis=-1), ops.flip(second, axis=-1)
     return ops.concatenate([first, second], axis=-1)
+
+
+def _layout(name):
+    """Whether y comes before x, and what the second pair of numbers is."""
+    name = name.removeprefix("rel_")
+    second_is = "corner"
+    if name.startswith("center_"):
+        second_is = "size around first"
+    elif name[2:] in ("wh", "hw"):
+        second_is = "size"
+    return name.removeprefix("center_").startswith("y"), second_is
 
 
 def _frame(image_size, dtype):

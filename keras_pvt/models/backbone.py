@@ -100,7 +100,7 @@ class PVTBackbone(keras.Model):
         config = dict(config)
         trainable = config.pop("trainable", True)
         config["variant"] = PVTConfig(**config["variant"])
-        config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        config["dtype"] = keras.dtype_policies.get(config["dtype"])
         config["input_shape"] = tuple(config["input_shape"])
         backbone = cls(**config)
         backbone.trainable = trainable
