@@ -241,3 +241,26 @@ def test_bad_arguments_are_named(make, message):
 def test_misspelt_argument_raises():
     with pytest.raises((TypeError, ValueError), match="num_head"):
         layers.EncoderBlock(12, 3, num_head=2)
+
+
+def test_initial_values_are_upstream_s_and_follow_the_seed():
+    def draw():
+        keras.utils.set_random_seed(3)
+        block = layers.EncoderBlock(64, 2, sr_ratio=2)
+        block.build((None, 8, 8, 64))
+        kernels = (
+            block.attention.query.kernel,
+            block.feed_forward.fc1.kernel,
+            block.attention.sr.kernel,
+        )
+        return [keras.ops.convert_to_numpy(kernel) for kernel in kernels]
+
+    query, fc1, sr = draw()
+    assert abs(query.std() - 0.02) < 1e-3
+    assert abs(query.mean()) < 1e-3
+    assert not np.array_equal(query, fc1[:, :64])
+    limit = 1 / np.sqrt(4 * 64)
+    assert limit * 0.99 < np.abs(sr).max() <= limit
+    assert abs(sr.std() - limit / 3**0.5) < 1e-3
+    for first, again in zip((query, fc1, sr), draw(), strict=True):
+        np.testing.assert_array_equal(first, again)

@@ -2,12 +2,11 @@
 
 import numpy as np
 
+from keras_pvt.ops.interpolation import linear_weights
+
 
 def resize_positions(table: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bilinear resize of a position table, as the models do it at run time.
-
-    Half-pixel centres, no antialias: torch's `interpolate(mode="bilinear",
-    align_corners=False)`.
 
     Args:
         table: `(1, rows, columns, C)`.
@@ -17,14 +16,10 @@ def resize_positions(table: np.ndarray, height: int, width: int) -> np.ndarray:
         `(1, height, width, C)`, float64.
     """
     wide = np.asarray(table[0], "float64")
-    rows, columns = (_weights(n, m) for n, m in zip((height, width), wide.shape, strict=False))
+    rows, columns = (
+        linear_weights(n, m) for n, m in zip((height, width), wide.shape, strict=False)
+    )
     return np.einsum("ij,jkc,lk->ilc", rows, wide, columns, optimize=True)[None]
-
-
-def _weights(size: int, cells: int) -> np.ndarray:
-    """The `(size, cells)` matrix whose rows weigh cells linearly."""
-    centres = np.clip((np.arange(size) + 0.5) * (cells / size) - 0.5, 0, cells - 1)
-    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(cells)))
 
 
 def adapt_channels(kernel: np.ndarray, channels: int) -> np.ndarray:

@@ -69,10 +69,8 @@ class SpatialReductionAttention(keras.layers.Layer):
         if sr_ratio > 1:
             self.sr = base.cell_conv(dim, sr_ratio, policy, name="sr")
             self.norm = base.norm(epsilon, policy, name="norm")
-        self.drop = keras.layers.Dropout(drop_rate, dtype=policy, name="drop")
-        self.attention_drop = keras.layers.Dropout(
-            attention_drop_rate, dtype=policy, name="attention_drop"
-        )
+        self.drop = base.dropout(drop_rate, policy, name="drop")
+        self.attention_drop = base.dropout(attention_drop_rate, policy, name="attention_drop")
 
     def build(self, input_shape):
         self._check(input_shape)
@@ -105,19 +103,16 @@ class SpatialReductionAttention(keras.layers.Layer):
         reduced = x
         if self.sr_ratio > 1:
             reduced = layer_norm(self.norm, cell_conv(self.sr, x))
-        drop = None
-        if training and self.attention_drop_rate > 0:
-            drop = self.attention_drop
         y, scores = attention(
             dense(self.query, to_rows(queries)),
             dense(self.key_value, to_rows(reduced)),
             self.num_heads,
             ops.shape(x)[0],
-            drop=drop,
+            drop=self.attention_drop if training else None,
             need_scores=return_attention_scores,
         )
         y = from_rows(dense(self.proj, y), queries)
-        if self.drop_rate > 0:
+        if self.drop is not None:
             y = self.drop(y, training=training)
         return (y, scores) if return_attention_scores else y
 

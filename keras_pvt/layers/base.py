@@ -1,6 +1,8 @@
-"""What the layers share: registration, checks, and initial values."""
+"""What the layers share: registration, sub-layers, and checks."""
 
 import keras
+
+from keras_pvt.layers.initial_values import FanInUniform, Normal
 
 PACKAGE = "keras_pvt"
 
@@ -12,26 +14,17 @@ def register(cls):
 
 def dense(width: int, dtype, name: str) -> keras.layers.Dense:
     """Dense layer with upstream's initial values."""
-    # Upstream's trunc_normal_ cuts at +-2 absolute, 100 deviations: a plain normal.
-    return keras.layers.Dense(
-        width,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
-        dtype=dtype,
-        name=name,
-    )
+    return keras.layers.Dense(width, kernel_initializer=Normal(), dtype=dtype, name=name)
 
 
 def cell_conv(width: int, side: int, dtype, name: str) -> keras.layers.Conv2D:
     """Convolution whose stride is its kernel: one output cell per `side` x `side` cells."""
-    # torch's default, which upstream keeps: uniform within +-1/sqrt(fan_in).
     return keras.layers.Conv2D(
         width,
         side,
         strides=side,
         data_format="channels_last",
-        kernel_initializer=keras.initializers.VarianceScaling(
-            1 / 3, mode="fan_in", distribution="uniform"
-        ),
+        kernel_initializer=FanInUniform(),
         dtype=dtype,
         name=name,
     )
@@ -40,6 +33,11 @@ def cell_conv(width: int, side: int, dtype, name: str) -> keras.layers.Conv2D:
 def norm(epsilon: float, dtype, name: str) -> keras.layers.LayerNormalization:
     """LayerNormalization over channels."""
     return keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)
+
+
+def dropout(rate: float, dtype, name: str) -> keras.layers.Dropout | None:
+    """Dropout; None where it drops nothing, as a layer takes about a millisecond to make."""
+    return keras.layers.Dropout(rate, dtype=dtype, name=name) if rate > 0 else None
 
 
 def floor_div(size, divisor: int):

@@ -54,6 +54,7 @@ class EncoderBlock(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         base.check_positive("EncoderBlock", mlp_ratio=mlp_ratio)
+        base.check_rate("EncoderBlock", drop_path_rate=drop_path_rate)
         if first_only and sr_ratio != 1:
             raise ValueError(
                 f"EncoderBlock: `first_only` is for tokens, `sr_ratio` 1; got {sr_ratio!r}."
@@ -84,9 +85,10 @@ class EncoderBlock(keras.layers.Layer):
         self.feed_forward = FeedForward(
             dim, dim * mlp_ratio, drop_rate=drop_rate, dtype=policy, name="feed_forward"
         )
-        # Two layers, for two independent draws.
-        self.drop_path1 = DropPath(drop_path_rate, dtype=policy, name="drop_path1")
-        self.drop_path2 = DropPath(drop_path_rate, dtype=policy, name="drop_path2")
+        if drop_path_rate > 0:
+            # Two layers, for two independent draws.
+            self.drop_path1 = DropPath(drop_path_rate, dtype=policy, name="drop_path1")
+            self.drop_path2 = DropPath(drop_path_rate, dtype=policy, name="drop_path2")
 
     def build(self, input_shape):
         self.norm1.build(input_shape)
@@ -106,9 +108,13 @@ class EncoderBlock(keras.layers.Layer):
         y, scores = y if return_attention_scores else (y, None)
         if self.first_only:
             x = x[:, :1]
-        x = x + run(self.drop_path1, y, training=training)
+        if self.drop_path_rate > 0:
+            y = self.drop_path1(y, training=training)
+        x = x + y
         y = run(self.feed_forward, layer_norm(self.norm2, x), training=training)
-        x = x + run(self.drop_path2, y, training=training)
+        if self.drop_path_rate > 0:
+            y = self.drop_path2(y, training=training)
+        x = x + y
         return (x, scores) if return_attention_scores else x
 
     def compute_output_spec(self, x, training=False, return_attention_scores=False):

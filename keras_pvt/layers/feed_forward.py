@@ -3,7 +3,7 @@
 import keras
 
 from keras_pvt.layers import base
-from keras_pvt.ops import dense, from_rows, gelu, to_rows
+from keras_pvt.ops import feed_forward
 
 
 @base.register
@@ -34,7 +34,7 @@ class FeedForward(keras.layers.Layer):
         self.drop_rate = drop_rate
         self.fc1 = base.dense(hidden_dim, self.dtype_policy, name="fc1")
         self.fc2 = base.dense(dim, self.dtype_policy, name="fc2")
-        self.drop = keras.layers.Dropout(drop_rate, dtype=self.dtype_policy, name="drop")
+        self.drop = base.dropout(drop_rate, self.dtype_policy, name="drop")
 
     def build(self, input_shape):
         self.fc1.build(input_shape)
@@ -42,13 +42,7 @@ class FeedForward(keras.layers.Layer):
         self.built = True
 
     def call(self, x, training=False):
-        y = gelu(dense(self.fc1, to_rows(x)))
-        if self.drop_rate > 0:
-            y = self.drop(y, training=training)
-        y = dense(self.fc2, y)
-        if self.drop_rate > 0:
-            y = self.drop(y, training=training)
-        return from_rows(y, x)
+        return feed_forward(self.fc1, self.fc2, x, self.drop if training else None)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.dim)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_pvt.layers import base
+from keras_pvt.layers.initial_values import Normal
 from keras_pvt.ops import resize_grid
 
 
@@ -37,7 +38,7 @@ class PositionEmbedding(keras.layers.Layer):
         base.check_map(self.name, input_shape)
         self.table = self.add_weight(
             shape=(1, *self.grid_size, input_shape[-1]),
-            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            initializer=Normal(),
             autocast=False,  # resized in float32, also under mixed precision
             name="table",
         )
@@ -84,7 +85,7 @@ class ClassToken(keras.layers.Layer):
         self.token, self.position = (
             self.add_weight(
                 shape=(1, 1, input_shape[-1]),
-                initializer=keras.initializers.RandomNormal(stddev=0.02),
+                initializer=Normal(),
                 name=name,
             )
             for name in ("token", "position")

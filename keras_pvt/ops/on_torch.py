@@ -1,0 +1,92 @@
+"""What torch computes faster by its own functions than through Keras's layers.
+
+torch runs each layer as it comes, and what Keras does around a call then costs as much as the
+arithmetic of a small batch; elsewhere it costs only while the graph is traced.
+"""
+
+import torch
+import torch.nn.functional as F
+
+# Hidden features of a feed-forward at a time (8 MiB in float32), which then stay in the cache.
+_HIDDEN = 1 << 21
+
+
+def is_bare(layer, x) -> bool:
+    """Whether `layer(x)` does nothing that matters but `layer.call(x)`.
+
+    Keras has to be asked where it casts, quantizes, adds LoRA, rematerialises, or runs a hook or a
+    replaced `call`.
+    """
+    return (
+        isinstance(x, torch.Tensor)
+        and x.dtype is getattr(torch, layer.compute_dtype, None)
+        and layer.quantization_mode is None
+        and not getattr(layer, "lora_enabled", False)
+        and layer._remat_mode is None
+        and "call" not in vars(layer)
+        and not (layer._forward_hooks or layer._forward_pre_hooks)
+        and not (layer._backward_hooks or layer._backward_pre_hooks)
+    )
+
+
+def dense(layer, x):
+    """A bare Dense layer. One kernel, where Keras adds the bias in a second pass."""
+    return F.linear(x, _value(layer.kernel, x).T, _value(layer.bias, x))
+
+
+def layer_norm(layer, x):
+    """A bare LayerNormalization over the last axis."""
+    gamma, beta = _value(layer.gamma, x), _value(layer.beta, x)
+    return F.layer_norm(x, gamma.shape, gamma, beta, layer.epsilon)
+
+
+def cell_conv(layer, x):
+    """A bare Conv2D layer whose stride is its kernel, on a map of static sides.
+
+    A matrix product: torch's convolution would first copy the kernel to another layout.
+    """
+    _, height, width, channels = x.shape
+    side = layer.kernel_size[0]
+    rows, columns = height // side, width // side
+    x = x[:, : rows * side, : columns * side]
+    x = x.reshape(-1, rows, side, columns, side, channels).transpose(2, 3)
+    x = x.reshape(-1, rows, columns, side * side * channels)
+    kernel = _value(layer.kernel, x).reshape(x.shape[-1], -1)
+    return F.linear(x, kernel.T, _value(layer.bias, x))
+
+
+def feed_forward(fc1, fc2, x):
+    """Two bare Dense layers with an exact GELU between."""
+    # A plain tensor, not one of those that trace a graph, whose sizes may be symbols.
+    if type(x) is not torch.Tensor or x.device.type != "cpu" or torch.is_grad_enabled():
+        return dense(fc2, F.gelu(dense(fc1, x)))
+    kernels = _value(fc1.kernel, x), _value(fc2.kernel, x)
+    biases = _value(fc1.bias, x), _value(fc2.bias, x)
+    rows = x.reshape(-1, x.shape[-1])
+    y = x.new_empty(rows.shape[0], kernels[1].shape[1])
+    step = max(1, _HIDDEN // kernels[0].shape[1])
+    for part, out in zip(rows.split(step), y.split(step), strict=True):
+        hidden = torch.ops.aten.gelu_(torch.addmm(biases[0], part, kernels[0]))
+        torch.addmm(biases[1], hidden, kernels[1], out=out)
+    return y.reshape(*x.shape[:-1], -1)
+
+
+def attention(query, key_value, num_heads, batch, scale):
+    """See `keras_pvt.ops.attention`. The fused kernel never holds the weights."""
+    channels = query.shape[-1]
+    q = query.reshape(batch, -1, num_heads, channels // num_heads)
+    k, v = key_value.reshape(batch, -1, 2, num_heads, channels // num_heads).unbind(2)
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, heads, N, C / heads)
+    y = F.scaled_dot_product_attention(q, k, v, scale=scale)
+    return y.transpose(1, 2).reshape(query.shape)
+
+
+def resize_grid(grid, height, width):
+    """See `keras_pvt.ops.resize_grid`."""
+    grid = F.interpolate(grid.permute(0, 3, 1, 2), (height, width), mode="bilinear")
+    return grid.permute(0, 2, 3, 1)
+
+
+def _value(variable, x):
+    """The variable in the dtype, and on the device, of `x`."""
+    return variable.value.to(x.device, x.dtype)
