@@ -11,6 +11,8 @@ from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.preprocessing import channel_statistics
 
 _MEAN, _STD = channel_statistics(3)
+_SCALE = tuple(1 / (255 * std) for std in _STD)
+_OFFSET = tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True))
 
 
 @base.register
@@ -19,7 +21,14 @@ class PVTHubBackbone(PVTBackbone, keras_hub.models.FeaturePyramidBackbone):
 
     Arguments, attributes and the order of the weights are those of `keras_pvt.PVTBackbone`:
     `set_weights(other.get_weights())` and `.weights.h5` files move weights either way.
+
+    Attributes:
+        image_shape: (height, width, channels), by KerasHub's name.
     """
+
+    @property
+    def image_shape(self):
+        return self.input_shape[1:]
 
     def default_lora_layer_names(self):
         return ["query", "key_value"]
@@ -63,8 +72,8 @@ class PVTImageConverter(keras_hub.layers.ImageConverter):
     def __init__(
         self,
         image_size: tuple | None = None,
-        scale=tuple(1 / (255 * std) for std in _STD),
-        offset=tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True)),
+        scale=_SCALE,
+        offset=_OFFSET,
         **kwargs,
     ):
         super().__init__(image_size=image_size, scale=scale, offset=offset, **kwargs)

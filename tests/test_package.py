@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "flops": {"variants"},
     "attention_maps": {"layers", "variants"},
     "drawing": {"attention_maps", "conversion"},
+    "hub": {"layers", "models", "preprocessing"},
     "training": {"conversion"},
     "image_files": {"images"},
     "prediction": {"conversion", "image_files", "images", "models", "variants", "weights"},

@@ -1,19 +1,19 @@
-"""Write the tables that documents show from the variant table.
+"""Write the tables that documents show from what the code declares.
 
-python tools/make_tables.py            # rewrite README.md
-python tools/make_tables.py --check    # exit 1 if README.md is out of date
+python tools/make_tables.py            # rewrite the documents
+python tools/make_tables.py --check    # exit 1 if one is out of date
 """
 
 import argparse
 import pathlib
 import sys
 
+import ecosystem
+
 from keras_pvt import flops
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
-BEGIN = "<!-- variants: written by tools/make_tables.py -->\n"
-END = "<!-- end of variants -->"
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 def variants_table() -> str:
@@ -39,27 +39,39 @@ def variants_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_table(text: str) -> str:
+# Document to the name of the table in it, and what makes the table.
+TABLES = {
+    "README.md": ("variants", variants_table),
+    "docs/detectors.md": ("tasks", ecosystem.table),
+}
+
+
+def with_table(text: str, name: str, table: str) -> str:
     """The document with the table between its two marks made anew."""
-    before, rest = text.split(BEGIN)
-    after = rest[rest.index(END) :]
-    return before + BEGIN + variants_table() + after
+    begin, end = f"<!-- {name}: written by tools/make_tables.py -->\n", f"<!-- end of {name} -->"
+    before, rest = text.split(begin)
+    return before + begin + table + rest[rest.index(end) :]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--check", action="store_true", help="only say whether it is current")
+    parser.add_argument("--check", action="store_true", help="only say whether they are current")
     options = parser.parse_args()
-    old = README.read_text("utf-8")
-    new = with_table(old)
-    if not options.check:
-        README.write_text(new, "utf-8")
-    elif new != old:
-        print("error: README.md is out of date; run python tools/make_tables.py", file=sys.stderr)
-        return 1
-    return 0
+    status = 0
+    for document, (name, make) in TABLES.items():
+        old = (ROOT / document).read_text("utf-8")
+        new = with_table(old, name, make())
+        if not options.check:
+            (ROOT / document).write_text(new, "utf-8")
+        elif new != old:
+            print(
+                f"error: {document} is out of date; run python tools/make_tables.py",
+                file=sys.stderr,
+            )
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -1,0 +1,123 @@
+"""PVT in keras-cv and KerasHub: every task of the table in docs/detectors.md, tried."""
+
+import importlib
+import inspect
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_pvt
+from keras_pvt.detection.libraries import retinanet
+
+TOOLS = pathlib.Path(__file__).parents[1] / "tools"
+sys.path.insert(0, str(TOOLS))
+ecosystem = importlib.import_module("ecosystem")
+LIBRARIES = ("keras_cv", "keras_hub")
+DETECTORS = {"keras_cv": "RetinaNet", "keras_hub": "RetinaNetObjectDetector"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What `tools/ecosystem.py` leaves, of both libraries, side by side.
+
+    Processes of their own: XLA takes three times as long to compile a small model as to do it
+    badly, and can only be told so before it starts.
+    """
+    out = tmp_path_factory.mktemp("ecosystem")
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0",
+    }
+    runs = [
+        subprocess.Popen(
+            [sys.executable, TOOLS / "ecosystem.py", library, "--out", out / library],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for library in LIBRARIES
+    ]
+    for run in runs:
+        log, _ = run.communicate()
+        assert run.returncode == 0, log
+    return out
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    return {name: json.loads((folder / name / "results.json").read_text()) for name in LIBRARIES}
+
+
+@pytest.mark.parametrize("task", ecosystem.TASKS, ids=lambda task: f"{task.library}-{task.name}")
+def test_task_does_what_the_table_says(task, results):
+    result = results[task.library][task.name]
+    if keras.backend.backend() in task.fails:
+        step, error, _ = task.fails[keras.backend.backend()]
+        assert result["step"] == step
+        assert error in result["error"]
+    else:
+        assert result["error"] is None, f"fails at {result['step']}"
+        assert result["still"] == [], "no gradient reaches these"
+        assert result["difference"] == 0
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_frozen_backbone_stays(library, results):
+    frozen = results[library]["frozen"]
+    assert not frozen["moved"]
+    assert frozen["learnt"] > 0.8
+
+
+# Both libraries' `compile` has arguments of its own, and must be called again after loading.
+@pytest.mark.filterwarnings("ignore:`compile\\(\\)` was not called as part of model loading")
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_saved_detector_answers_alike_in_a_fresh_process(library, folder):
+    pytest.importorskip(library)
+    file = folder / library / f"{DETECTORS[library]}.keras"
+    model = keras.saving.load_model(file, safe_mode=True)
+    answer = ecosystem.flat(model.predict(ecosystem.IMAGES, verbose=0))
+    with np.load(file.with_suffix(".npz")) as saved:
+        expected = list(saved.values())
+    assert len(answer) == len(expected)
+    for a, b in zip(answer, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_no_task_is_left_out(library):
+    models = pytest.importorskip(library).models
+    takers = {
+        name
+        for name, cls in inspect.getmembers(models, inspect.isclass)
+        if {"backbone", "image_encoder"} & set(inspect.signature(cls.__init__).parameters)
+    }
+    named = {task.name for task in ecosystem.TASKS if task.library == library}
+    named |= set(ecosystem.OTHERS[library])
+    assert named - takers <= {"PARSeqBackbone"}
+    if library == "keras_hub":  # whose tasks of text take a backbone, too
+        encoders = {getattr(models, name).backbone_cls for name in named if "Backbone" not in name}
+        named |= {cls.__name__ for cls in encoders if cls is not None}
+        takers = {name for name in takers if takes_image_encoder(getattr(models, name))}
+    assert takers <= named
+
+
+def takes_image_encoder(cls):
+    return "image_encoder" in inspect.signature(cls.__init__).parameters
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_sides_that_are_not_multiples_of_32_are_refused(library, tiny_config):
+    """P4 is 4x6 cells there and P3 9x13, and twice 6 is not 13."""
+    pytest.importorskip(library)
+    model, _ = retinanet(library, keras_pvt.PVTBackbone(tiny_config), 3)
+    images = np.zeros((2, 72, 104, 3), "float32")
+    with pytest.raises(Exception, match=r"\b13\b.*\b12\b"):
+        model({"images": images} if library == "keras_cv" else images)
