@@ -29,8 +29,12 @@ def dense(layer, x):
 
 def cell_conv(layer, x):
     """`layer(x)`, for a built Conv2D layer whose stride is its kernel, on a map."""
-    static = all(isinstance(side, int) for side in x.shape[1:3])
-    return on_torch.cell_conv(layer, x) if static and _is_bare(layer, x) else layer(x)
+    if all(isinstance(side, int) for side in x.shape[1:3]):
+        if _is_bare(layer, x):
+            return on_torch.cell_conv(layer, x)
+        if BACKEND == "jax" and on_jax.is_bare(layer, x):
+            return on_jax.cell_conv(layer, x)
+    return layer(x)
 
 
 def layer_norm(layer, x):

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import keras
 
 # erf(x) = x p(x**2) / q(x**2) within 2e-8 for |x| <= 3.8, beyond which float32 has it at 1;
 # fitted for this package (weighted least squares, repeated until the errors are level).
@@ -17,6 +18,27 @@ _P = (
     2.13214031e-06,
 )
 _Q = (1.0, 0.500045549, 0.113254748, 0.0148228991, 0.00115374249, 3.90979443e-05)
+
+
+def is_bare(layer, x) -> bool:
+    """Whether `layer(x)` does nothing that matters but `layer.call(x)`."""
+    same_dtype = keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype
+    return same_dtype and layer._remat_mode is None and "call" not in vars(layer)
+
+
+def cell_conv(layer, x):
+    """A bare Conv2D layer whose stride is its kernel, on a map of static sides.
+
+    A matrix product: XLA's convolution is slower on a CPU.
+    """
+    _, height, width, channels = x.shape
+    side = layer.kernel_size[0]
+    rows, columns = height // side, width // side
+    x = x[:, : rows * side, : columns * side]
+    x = x.reshape(-1, rows, side, columns, side, channels).swapaxes(2, 3)
+    x = x.reshape(-1, rows, columns, side * side * channels)
+    kernel, bias = (jnp.asarray(v.value, x.dtype) for v in (layer.kernel, layer.bias))
+    return x @ kernel.reshape(x.shape[-1], -1) + bias
 
 
 @jax.custom_jvp
