@@ -23,7 +23,7 @@ from keras_pvt.detection.coco import load_coco
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.drawing import draw_sheet
 from keras_pvt.detection.evaluation import METRICS, Evaluation
-from keras_pvt.detection.libraries import LABEL_KEYS, retinanet
+from keras_pvt.detection.libraries import LABEL_KEYS, retinanet, without_input_warning
 from keras_pvt.detection.tfds import as_coco
 from keras_pvt.variants import VARIANTS
 
@@ -150,7 +150,7 @@ def train_and_save(options) -> None:
     losses = [name for name in rows[0] if name.endswith("loss")]
     panels = {"loss": losses, "average precision, val": METRICS[:3]}
     training.draw_curves(rows, panels, options.out / "curves.png")
-    draw_sheet(detector, val.samples[:SHEET_IMAGES], options.out / "sheet.png")
+    draw_sheet(detector, val.samples[:SHEET_IMAGES], options.out / "sheet.png", options.batch_size)
     result = ", ".join(f"{name} {rows[-1][name]:.3f}" for name in METRICS[:3])
     print(f"val {result} on {len(val.samples)} images; results in {options.out}")
 
@@ -178,21 +178,18 @@ def fit(options, detector: Detector, losses: dict, train, val) -> None:
         options.optimizer, detector.model, rate, options.weight_decay
     )
     detector.model.compile(optimizer=optimizer, **losses)
-    # Keras's own `fit`: KerasHub's takes no PyDataset.
-    keras.Model.fit(
-        detector.model,
-        batches,
-        epochs=options.epochs,
-        callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            Evaluation(detector, val, options.batch_size, options.epochs, options.evaluate_every),
-            training.Log(history),
-            keras.callbacks.BackupAndRestore(
-                backup, double_checkpoint=True, delete_checkpoint=False
-            ),
-        ],
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    callbacks = [
+        keras.callbacks.TerminateOnNaN(),
+        Evaluation(detector, val, options.batch_size, options.epochs, options.evaluate_every),
+        training.Log(history),
+        keras.callbacks.BackupAndRestore(backup, double_checkpoint=True, delete_checkpoint=False),
+    ]
+    verbose = 1 if sys.stdout.isatty() else 2
+    with without_input_warning():
+        # Keras's own `fit`: KerasHub's takes no PyDataset.
+        keras.Model.fit(
+            detector.model, batches, epochs=options.epochs, callbacks=callbacks, verbose=verbose
+        )
 
 
 if __name__ == "__main__":

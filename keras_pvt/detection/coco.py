@@ -10,6 +10,8 @@ import numpy as np
 from keras_pvt.detection.samples import DetectionSet, Problems, Sample
 from keras_pvt.images import ImageError, image_size
 
+ROUNDING = 0.1  # pixels over the edge that are not worth a word
+
 
 def load_coco(
     annotations: str | os.PathLike,
@@ -34,21 +36,21 @@ def load_coco(
     """
     path = pathlib.Path(annotations)
     content = _read(path)
+    problems = Problems()
     try:
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
         entries = {entry["id"]: entry for entry in content["images"]}
         objects: dict[int, list[dict]] = {key: [] for key in entries}
-        strays: list[dict] = []
         for annotation in content["annotations"]:
-            objects.get(annotation["image_id"], strays).append(annotation)
+            if annotation["image_id"] in objects:
+                objects[annotation["image_id"]].append(annotation)
+            else:
+                problems.add("annotation of an image that is not listed", _name(annotation))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not in COCO's format: {error!r} in an entry.") from error
     if classes is None:
         classes = [names[key] for key in sorted(names)]
     labels = {key: classes.index(name) for key, name in names.items() if name in classes}
-    problems = Problems()
-    for annotation in strays:
-        problems.add("annotation of an image that is not listed, left out", _name(annotation))
     samples = [
         _sample(file, size, objects[key], labels, problems)
         for key, file, size in _usable(entries, pathlib.Path(images), problems)
@@ -77,16 +79,16 @@ def _usable(entries: dict, folder: pathlib.Path, problems: Problems):
         try:
             return file, image_size(file), None
         except FileNotFoundError:
-            return file, None, "image file missing, left out"
+            return file, None, "image file missing"
         except (OSError, ImageError):
-            return file, None, "image file that is no readable image, left out"
+            return file, None, "image file that is no readable image"
 
     with ThreadPoolExecutor() as pool:
         measured = list(pool.map(measure, entries.values()))
     for (key, entry), (file, size, problem) in zip(entries.items(), measured, strict=True):
         listed = entry.get("height", size and size[0]), entry.get("width", size and size[1])
         if problem is None and listed != size:
-            problem = "image of another size than its entry says, left out"
+            problem = "image of another size than its entry says"
         if problem is None:
             yield key, file, size
         else:
@@ -97,26 +99,26 @@ def _sample(file, size, annotations, labels, problems) -> Sample:
     height, width = size
     boxes, kept, areas, crowd = [], [], [], []
     if not annotations:
-        problems.add("image without boxes, kept as background", str(file))
+        problems.add("image without boxes: kept as background", str(file))
     for annotation in annotations:
         where = f"{_name(annotation)} of {file}"
         box = _corners(annotation.get("bbox"))
         if annotation.get("category_id") not in labels:
-            problems.add("object of an unknown class, left out", where)
+            problems.add("object of an unknown class", where)
         elif box is None:
-            problems.add("box that is not four finite numbers, left out", where)
+            problems.add("box that is not four finite numbers", where)
         elif (box[2:] <= box[:2]).any():
-            problems.add("box without area, left out", where)
+            problems.add("box without area", where)
         else:
             clipped = np.clip(box, 0, (width, height, width, height))
             if (clipped[2:] <= clipped[:2]).any():
-                problems.add("box outside its image, left out", where)
+                problems.add("box outside its image", where)
                 continue
-            if (clipped != box).any():
-                problems.add("box over the edge of its image, clipped", where)
+            if (abs(clipped - box) > ROUNDING).any():
+                problems.add("box over the edge of its image: clipped", where)
             boxes.append(clipped)
             kept.append(labels[annotation["category_id"]])
-            areas.append(annotation.get("area") or np.prod(clipped[2:] - clipped[:2]))
+            areas.append(_area(annotation, clipped))
             crowd.append(bool(annotation.get("iscrowd")))
     return Sample(
         file,
@@ -137,6 +139,14 @@ def _corners(box) -> np.ndarray | None:
         return None
     corners = np.array([x, y, x + width, y + height])
     return corners if np.isfinite(corners).all() else None
+
+
+def _area(annotation, box) -> float:
+    """As it is listed, which may be that of a mask; of the box where it is not."""
+    area = annotation.get("area")
+    if isinstance(area, int | float) and 0 < area < np.inf:
+        return area
+    return float(np.prod(box[2:] - box[:2]))
 
 
 def _name(annotation: dict) -> str:

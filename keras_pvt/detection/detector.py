@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_pvt.conversion.files import replacing
 from keras_pvt.detection.geometry import Placement
-from keras_pvt.detection.libraries import LABEL_KEYS
+from keras_pvt.detection.libraries import LABEL_KEYS, without_input_warning
 from keras_pvt.image_files import in_batches
 from keras_pvt.images import load_image
 
@@ -87,10 +87,10 @@ class Detector:
             ValueError: it is no such file.
             ImportError: the library that the model is built of is not installed.
         """
-        facts = _facts(pathlib.Path(path))
-        importlib.import_module(facts["library"])  # registers its layers
+        library, classes, size = _facts(pathlib.Path(path))
+        importlib.import_module(library)  # registers its layers
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        return cls(model, facts["library"], facts["classes"], tuple(facts["size"]))
+        return cls(model, library, classes, size)
 
     def detect(
         self, paths: Iterable[str | os.PathLike], batch_size: int = 8
@@ -124,20 +124,22 @@ class Detector:
         batch[: len(images)] = images
         # Not predict_on_batch, whose input keras-cv's decoding does not understand, nor
         # KerasHub's own predict, which needs TensorFlow or Grain.
-        found = keras.Model.predict(self.model, batch, batch_size=batch_size, verbose=0)
+        with without_input_warning():
+            found = keras.Model.predict(self.model, batch, batch_size=batch_size, verbose=0)
         for row in range(len(images)):
             count = int(found["num_detections"][row])
             yield tuple(found[key][row, :count] for key in ("boxes", "confidence", "classes"))
 
 
-def _facts(path: pathlib.Path) -> dict:
+def _facts(path: pathlib.Path) -> tuple[str, list[str], tuple]:
     try:
         with zipfile.ZipFile(path) as archive:
             facts = json.loads(archive.read(FACTS))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        library, classes, size = (facts[key] for key in ("library", "classes", "size"))
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is no detector that examples/train_detector.py has saved: {error}"
         ) from error
-    if facts["library"] not in LABEL_KEYS:  # a file does not decide what is imported
-        raise ValueError(f"{path} wants the unknown library {facts['library']!r}.")
-    return facts
+    if library not in LABEL_KEYS:  # a file does not decide what is imported
+        raise ValueError(f"{path} wants the unknown library {library!r}.")
+    return library, classes, tuple(size)

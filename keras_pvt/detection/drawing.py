@@ -50,7 +50,11 @@ def draw_boxes(
 
 
 def draw_sheet(
-    detector: Detector, samples: Sequence[Sample], path: pathlib.Path, threshold: float = 0.5
+    detector: Detector,
+    samples: Sequence[Sample],
+    path: pathlib.Path,
+    batch_size: int,
+    threshold: float = 0.5,
 ) -> None:
     """Write a PNG with each image twice: with its true boxes, and with those that are found.
 
@@ -58,10 +62,11 @@ def draw_sheet(
         detector: that looks for them.
         samples: images; one that cannot be read is left out.
         path: of the PNG.
+        batch_size: images that the model gets at once.
         threshold: smallest score of a box.
     """
     pictures = []
-    results = detector.detect([sample.path for sample in samples], len(samples))
+    results = detector.detect([sample.path for sample in samples], batch_size)
     for sample, found in zip(samples, results, strict=True):
         if found.error is None:
             image, found = load_image(sample.path), found.above(threshold)

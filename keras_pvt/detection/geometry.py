@@ -41,7 +41,6 @@ class Placement:
     def image(self, image: np.ndarray) -> np.ndarray:
         """The canvas `(H, W, 3)`, uint8, with an image of size `source`, uint8 RGB, on it."""
         height, width = self.target
-        # Only what is seen of a magnified image is resized.
         resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         canvas = Image.new("RGB", self.canvas[::-1], PADDING)
         canvas.paste(resized, (self.left, self.top))

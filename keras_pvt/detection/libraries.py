@@ -1,5 +1,9 @@
 """RetinaNet of keras-cv or KerasHub around a backbone, ready to be trained on any backend."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
+
 import keras
 
 from keras_pvt.detection.non_max_suppression import NonMaxSuppression
@@ -10,6 +14,15 @@ LABEL_KEYS = {"keras_cv": "classes", "keras_hub": "labels"}
 MIN_LEVEL, MAX_LEVEL = 3, 7
 NUM_SCALES = 3  # an octave has
 ASPECT_RATIOS = [0.5, 1.0, 2.0]
+
+
+@contextlib.contextmanager
+def without_input_warning() -> Iterator[None]:
+    """Silence what Keras says of every keras-cv RetinaNet: its input is declared as a dictionary
+    and comes as a tensor, which is meant."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The structure of `inputs` doesn't match", UserWarning)
+        yield
 
 
 def retinanet(

@@ -1,0 +1,90 @@
+"""Average precision against values worked out by hand."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from keras_pvt.detection.detector import Detections
+from keras_pvt.detection.evaluation import average_precision, metric_names
+from keras_pvt.detection.samples import DetectionSet, Problems, Sample
+
+PATH = pathlib.Path("image.png")
+
+
+def sample(boxes, labels, crowd=None):
+    boxes = np.array(boxes, "float32").reshape(-1, 4)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    crowd = np.zeros(len(boxes), bool) if crowd is None else np.array(crowd)
+    return Sample(PATH, 300, 400, boxes, np.array(labels, "int32"), areas, crowd)
+
+
+def found(boxes, scores, labels, error=None):
+    boxes = np.array(boxes, "float32").reshape(-1, 4)
+    return Detections(PATH, boxes, np.array(scores), np.array(labels, int), error)
+
+
+def evaluate(samples, detections):
+    data = DetectionSet(["a", "b"], samples, Problems())
+    return average_precision(data, detections)
+
+
+BOX, OTHER = [10, 20, 110, 70], [200, 100, 220, 130]
+
+
+def test_perfect_detections():
+    result = evaluate([sample([BOX, OTHER], [0, 1])], [found([BOX, OTHER], [0.9, 0.8], [0, 1])])
+    assert list(result) == metric_names(["a", "b"])
+    assert {key: result[key] for key in ("AP", "AP50", "AP75", "AP50 a", "AP50 b")} == (
+        dict.fromkeys(("AP", "AP50", "AP75", "AP50 a", "AP50 b"), pytest.approx(1))
+    )
+    # 100 x 50 is of middle size, 20 x 30 is small
+    assert (result["AP_S"], result["AP_M"]) == (pytest.approx(1), pytest.approx(1))
+    assert np.isnan(result["AP_L"])
+
+
+def test_overlap_decides_at_which_thresholds_a_box_counts():
+    # 73 of 100 columns: IoU 0.73, above 0.50, 0.55, 0.60, 0.65 and 0.70 of ten
+    result = evaluate([sample([BOX], [0])], [found([[10, 20, 83, 70]], [0.9], [0])])
+    assert result["AP"] == pytest.approx(0.5)
+    assert (result["AP50"], result["AP75"]) == (pytest.approx(1), 0)
+
+
+def test_a_wrong_box_above_costs_precision_and_a_missed_one_recall():
+    # Sorted by score: wrong, right. Of two objects one is found, at precision 1/2: so recalls
+    # 0 to 0.50, 51 of COCO's 101 points, count half.
+    truth = sample([BOX, OTHER], [0, 0])
+    result = evaluate([truth], [found([[300, 200, 340, 280], BOX], [0.9, 0.6], [0, 0])])
+    assert result["AP50"] == pytest.approx(0.5 * 51 / 101)
+    below = evaluate([truth], [found([BOX, [300, 200, 340, 280]], [0.9, 0.6], [0, 0])])
+    assert below["AP50"] == pytest.approx(51 / 101)
+
+
+def test_a_box_of_another_class_or_image_finds_nothing():
+    samples = [sample([BOX], [0]), sample([OTHER], [1])]
+    result = evaluate(samples, [found([BOX], [0.9], [1]), found([BOX], [0.9], [0])])
+    assert result["AP50"] == 0
+    assert result["AP50 a"] == 0
+
+
+def test_the_mean_is_over_classes_that_occur():
+    result = evaluate([sample([BOX], [1])], [found([BOX], [0.9], [1])])
+    assert result["AP50"] == pytest.approx(1)
+    assert np.isnan(result["AP50 a"])
+
+
+def test_crowds_are_neither_missed_nor_wrong():
+    truth = sample([BOX, OTHER], [0, 0], crowd=[False, True])
+    assert evaluate([truth], [found([BOX], [0.9], [0])])["AP50"] == pytest.approx(1)
+    inside = [[202, 102, 210, 110], BOX]
+    assert evaluate([truth], [found(inside, [0.9, 0.8], [0, 0])])["AP50"] == pytest.approx(1)
+
+
+def test_nothing_found_and_nothing_readable(capsys):
+    nothing = found([], [], [])
+    assert evaluate([sample([BOX], [0])], [nothing])["AP"] == 0
+    readable = [sample([BOX], [0]), sample([OTHER], [0])]
+    unread = found([], [], [], error="broken")
+    assert evaluate(readable, [found([BOX], [0.5], [0]), unread])["AP"] == pytest.approx(1)
+    assert np.isnan(evaluate([sample([BOX], [0])], [unread])["AP"])
+    assert capsys.readouterr().out == ""

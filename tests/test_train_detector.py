@@ -1,0 +1,310 @@
+"""The detector example: training, resuming, its file, and `keras-pvt detect`."""
+
+import csv
+import importlib.util
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY
+from detection_data import CLASSES, HEIGHT, WIDTH, write_set
+from PIL import Image
+
+from keras_pvt import training
+from keras_pvt.cli import main as command
+from keras_pvt.detection.detector import Detector
+from keras_pvt.variants import VARIANTS
+
+pytest.importorskip("keras_cv")
+
+SCRIPT = pathlib.Path(__file__).parents[1] / "examples" / "train_detector.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_once(tmp_path_factory):
+    """Each run compiles the same functions; JAX keeps them, which saves most of the time."""
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    folder = str(tmp_path_factory.mktemp("compiled"))
+    options = {
+        "jax_compilation_cache_dir": folder,
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    spec = importlib.util.spec_from_file_location("train_detector", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VARIANTS, "tiny", TINY)
+        yield module
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(5)
+    return {part: write_set(folder / part, 4, rng) for part in ("train", "val")}
+
+
+def words(sets, out, epochs=2, **options):
+    """The command line of a small run."""
+    options = {
+        "data": sets["train"],
+        "images": sets["train"].parent / "images",
+        "val-data": sets["val"],
+        "val-images": sets["val"].parent / "images",
+        "out": out,
+        "variant": "tiny",
+        "weights": "none",
+        "epochs": epochs,
+        "batch-size": 2,
+        "anchor-size": 16,
+        "learning-rate": 1e-4,
+        **options,
+    }
+    named = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [*named, "--size", str(HEIGHT), str(WIDTH)]
+
+
+@pytest.fixture(scope="module")
+def run(trainer, data, tmp_path_factory):
+    """The folder of a run that was not stopped."""
+    out = tmp_path_factory.mktemp("run")
+    assert trainer.main(words(data, out)) == 0
+    return out
+
+
+def test_a_run_writes_log_pictures_and_settings(run):
+    rows = list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+    for row in rows:
+        assert 0 <= float(row["AP50"]) <= 1
+        assert np.isnan(float(row["AP_L"]))  # no object is of 96 x 96
+        assert float(row["cpu_seconds"]) > 0
+    for name in ("curves.png", "sheet.png"):
+        assert np.asarray(Image.open(run / name)).std() > 1, name
+    settings = json.loads((run / "settings.json").read_text())
+    assert settings["classes"] == CLASSES
+    assert settings["backend"] == keras.backend.backend()
+
+
+def test_a_stopped_run_ends_like_one_that_was_not(trainer, data, run, tmp_path, monkeypatch):
+    out = tmp_path / "stopped"
+    log = training.Log.on_epoch_end
+
+    def stop(self, epoch, logs=None):
+        log(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt  # after the log, before the checkpoint
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Log, "on_epoch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.main(words(data, out))
+    keras.utils.set_random_seed(1)
+    assert trainer.main(words(data, out)) == 0
+    rows, wanted = (training.read_history(folder / "history.csv") for folder in (out, run))
+    assert [row["epoch"] for row in rows] == [0, 1]
+    for name in ("loss", "AP"):
+        assert [row[name] for row in rows] == pytest.approx([row[name] for row in wanted], rel=1e-3)
+    ours, theirs = (
+        Detector.load(folder / "detector.keras").model.get_weights() for folder in (out, run)
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_the_file_has_what_detecting_needs(run, data):
+    detector = Detector.load(run / "detector.keras")
+    assert (detector.classes, detector.size) == (CLASSES, (HEIGHT, WIDTH))
+    folder = data["val"].parent / "images"
+    files = sorted(folder.iterdir())
+    found = list(detector.detect(files, batch_size=2))
+    assert [one.path for one in found] == files
+    for one in found:
+        assert len(one.boxes) == len(one.scores) == len(one.labels)
+        assert (np.diff(one.scores) <= 0).all()
+        assert (one.boxes >= 0).all()
+        assert (one.boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class RedFinder(keras.layers.Layer):
+    """Stands in for a detector: the extent of what is red in each image."""
+
+    def call(self, images):
+        ops = keras.ops
+        red = ops.logical_and(images[..., 0] > 200, images[..., 1] < 90)
+        ends = []
+        for sides in (ops.any(red, axis=1), ops.any(red, axis=2)):  # columns, rows
+            first = ops.argmax(ops.cast(sides, "int32"), axis=1)
+            last = ops.argmax(ops.cast(ops.flip(sides, axis=1), "int32"), axis=1)
+            ends.append((first, sides.shape[1] - last))
+        (x1, x2), (y1, y2) = ends
+        boxes = ops.cast(ops.stack([x1, y1, x2, y2], axis=-1), "float32")[:, None]
+        return {
+            "boxes": boxes,
+            "confidence": ops.ones_like(boxes[..., 0]),
+            "classes": ops.zeros_like(boxes[..., 0], dtype="int32"),
+            "num_detections": ops.ones_like(x1),
+        }
+
+
+@pytest.fixture(scope="module")
+def red_finder():
+    inputs = keras.Input((HEIGHT, WIDTH, 3))
+    return Detector(keras.Model(inputs, RedFinder()(inputs)), "keras_cv", ["rose"], (HEIGHT, WIDTH))
+
+
+BOXES = [[30, 50, 130, 190], [200, 10, 260, 60], [1, 2, 41, 30]]
+SIZES = [(300, 200), (300, 500), (48, 32)]  # wider, higher and smaller than the model's
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with a red rectangle in each image, and a damaged file."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, (box, size) in enumerate(zip(BOXES, SIZES, strict=True)):
+        picture = Image.new("RGB", size, "gray")
+        picture.paste((255, 0, 0), tuple(box))
+        picture.save(folder / f"{number}.png")
+    (folder / "1b.jpg").write_bytes(b"damaged")
+    return folder
+
+
+def check_boxes(found):
+    """They are where the rectangles are, but for a pixel of the model."""
+    for boxes, box, size in zip(found, BOXES, SIZES, strict=True):
+        pixel = max(size[0] / WIDTH, size[1] / HEIGHT)
+        np.testing.assert_allclose(boxes, [box], atol=pixel)
+
+
+def test_boxes_are_in_pixels_of_the_file(red_finder, photos):
+    files = sorted(photos.iterdir())
+    found = list(red_finder.detect(files, batch_size=2))
+    assert [one.path for one in found] == files
+    assert [one.path.name for one in found if one.error] == ["1b.jpg"]
+    check_boxes([one.boxes for one in found if one.error is None])
+
+
+def test_detect_draws_and_lists(red_finder, photos, tmp_path, capsys):
+    red_finder.save(tmp_path / "red.keras")
+    options = ["--model", str(tmp_path / "red.keras"), "--out"]
+    out = tmp_path / "out"
+    assert command(["detect", str(photos), *options, str(out), "--json"]) == 1
+    output, errors = capsys.readouterr()
+    assert "1b.jpg" in errors
+    assert errors.splitlines()[-1] == "error: 1 of 4 images could not be read"
+    lines = [json.loads(line) for line in output.splitlines()]
+    names = ["0.png", "1.png", "2.png"]
+    assert [line["image"] for line in lines] == [str(photos / name) for name in names]
+    assert [(d["class"], d["score"]) for line in lines for d in line["detections"]] == (
+        [("rose", 1)] * 3
+    )
+    check_boxes([[d["box"] for d in line["detections"]] for line in lines])
+    assert sorted(file.name for file in out.iterdir()) == names
+    drawn = np.asarray(Image.open(out / "0.png")).astype(int)
+    changed = abs(drawn - np.asarray(Image.open(photos / "0.png"))).max(axis=-1) > 0
+    assert changed[120, 28:34].any()  # the left edge
+    assert not changed[80:180, 40:120].any()  # not what is inside
+    assert not changed[:, 200:].any()
+
+
+def test_pictures_never_replace_photos(red_finder, photos, tmp_path, capsys):
+    red_finder.save(tmp_path / "red.keras")
+    file = photos / "0.png"
+    before = file.read_bytes()
+    options = ["--model", str(tmp_path / "red.keras"), "--out", str(photos)]
+    assert command(["detect", str(file), *options]) == 0
+    ((path, name, score, *box),) = [
+        line.split("\t") for line in capsys.readouterr().out.splitlines()
+    ]
+    assert (path, name, float(score)) == (str(file), "rose", 1)
+    np.testing.assert_allclose([float(value) for value in box], BOXES[0], atol=3.2)
+    assert file.read_bytes() == before
+    assert (photos / "0-2.png").exists()
+
+
+def test_detect_refuses_other_files(tmp_path, data, capsys):
+    image = str(data["val"].parent / "images" / "0.png")
+    (tmp_path / "m.keras").write_bytes(b"not a model")
+    for words_, message in (
+        ([str(tmp_path / "none.png"), "--model", "m"], "there is no file or folder"),
+        ([image, "--model", str(tmp_path / "none.keras")], "No such file"),
+        ([image, "--model", str(tmp_path / "m.keras")], "is no detector that"),
+    ):
+        assert command(["detect", *words_]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+    assert not pathlib.Path("detections").exists()
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiling takes JAX a minute")
+def test_training_with_keras_hub(trainer, data, tmp_path):
+    pytest.importorskip("keras_hub")
+    options = words(data, tmp_path / "hub", epochs=1, library="keras_hub")
+    assert trainer.main([*options, "--mixed-precision", "bfloat16", "--flip-y"]) == 0
+    (row,) = training.read_history(tmp_path / "hub" / "history.csv")
+    assert np.isfinite(row["loss"])
+    detector = Detector.load(tmp_path / "hub" / "detector.keras")
+    files = [data["val"].parent / "images" / "2.png"]
+    assert next(detector.detect(files, 2)).error is None
+
+
+def test_bad_data_is_listed_and_poor_anchors_too(trainer, data, tmp_path, capsys):
+    content = json.loads(data["train"].read_text())
+    content["images"][0]["file_name"] = "absent.png"
+    broken = {**data, "train": tmp_path / "broken.json"}
+    broken["train"].write_text(json.dumps(content))
+    images = data["train"].parent / "images"
+    options = words(broken, tmp_path / "out", images=images, **{"anchor-size": 200})
+    assert trainer.main([*options, "--batch-size", "16"]) == 1
+    out, err = capsys.readouterr()
+    assert "train: 3 images with 6 boxes of 2 classes" in out
+    assert "1 x image file missing; the first is" in out
+    assert "only 0% of the boxes of square fit an anchor" in out
+    assert err == "error: 3 training images make no batch of 16\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("--epochs 0", "--epochs must be above 0; got 0"),
+        ("--scales 0 1", "--scales must rise from above 0"),
+        ("--size 60 96", "--size must be multiples of 32"),
+        ("--val-data=", "--val-data is needed"),
+    ],
+)
+def test_wrong_options_are_named(trainer, data, tmp_path, capsys, change, message):
+    with pytest.raises(SystemExit):
+        trainer.main([*words(data, tmp_path / "out"), *change.split()])
+    assert message in capsys.readouterr().err
+
+
+def test_errors_are_one_line(trainer, data, tmp_path, capsys):
+    for change, message in (
+        ({"data": tmp_path / "none.json"}, "No such file"),
+        ({"variant": "pvt_nano"}, "levels P3 to P5"),
+        ({"weights": tmp_path / "none.pth"}, "none.pth"),
+    ):
+        assert trainer.main(words(data, tmp_path / "out", **change)) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert message in line
+    assert not (tmp_path / "out").exists()
