@@ -346,39 +346,61 @@ def run(task: Task, folder: pathlib.Path) -> dict:
 
     Returns:
         "step" and "error" of what failed, both None if nothing did; "still": weights of the PVT
-        that did not move; "difference": largest one between predictions before saving and after
-        loading. A saved detector stays in the folder, with its predictions.
+        that did not move; "difference": largest one between weights before saving and after
+        loading; "sizes": whether a model of open size takes a second one. The saved model stays
+        in the folder, with its predictions.
     """
-    result: dict = {"step": "build", "error": None, "still": [], "difference": None}
+    result: dict = dict.fromkeys(("step", "error", "still", "difference", "sizes"))
     keras.utils.set_random_seed(5)
     try:
+        result["step"] = "build"
         built = task.build()
         result["step"] = "fit"
         before = [as_numpy(variable) for variable in built.backbone.trainable_variables]
         built.fit()
-        for variable, old in zip(built.backbone.trainable_variables, before, strict=True):
-            new = as_numpy(variable)
-            if np.array_equal(old, new) or not np.isfinite(new).all():
-                result["still"].append(variable.path)
+        after = [as_numpy(variable) for variable in built.backbone.trainable_variables]
+        result["still"] = [
+            variable.path
+            for variable, old, new in zip(
+                built.backbone.trainable_variables, before, after, strict=True
+            )
+            if np.array_equal(old, new) or not np.isfinite(new).all()
+        ]
         result["step"] = "predict"
-        answer = flat(built.model.predict(IMAGES, verbose=0))
-        if built.backbone.input_shape[1] is None:
-            result["step"] = "predict at another size"
-            built.model.predict(IMAGES.transpose(0, 2, 1, 3), verbose=0)
+        answer = predictions(built.model)
         result["step"] = "save"
         file = folder / f"{task.name}.keras"
         built.model.save(file)
         np.savez(file.with_suffix(".npz"), *answer)
         result["step"] = "load"
         loaded = keras.saving.load_model(file)
-        result["step"] = None
         result["difference"] = max(
             np.abs(as_numpy(a) - as_numpy(b)).max()
             for a, b in zip(built.model.weights, loaded.weights, strict=True)
         ).item()
+        result["step"] = None
     except Exception as error:
         result["error"] = f"{type(error).__name__}: {error}"
+        return result
+    if None in built.backbone.input_shape[1:]:
+        try:
+            built.model.predict(IMAGES.transpose(0, 2, 1, 3), verbose=0)
+            result["sizes"] = True
+        except Exception:
+            result["sizes"] = False
     return result
+
+
+def reload(folder: pathlib.Path) -> dict[str, float]:
+    """Largest difference of a saved model's predictions to those it was saved with, by name."""
+    differences = {}
+    for file in folder.glob("*RetinaNet*.keras"):
+        answer = predictions(keras.saving.load_model(file, safe_mode=True))
+        with np.load(file.with_suffix(".npz")) as saved:
+            differences[file.stem] = max(
+                float(np.abs(a - b).max()) for a, b in zip(answer, saved.values(), strict=True)
+            )
+    return differences
 
 
 def run_frozen(library: str) -> dict:
@@ -403,8 +425,8 @@ def as_numpy(variable) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable.value))
 
 
-def flat(answer) -> list[np.ndarray]:
-    return [np.asarray(x) for x in keras.tree.flatten(answer)]
+def predictions(model: keras.Model) -> list[np.ndarray]:
+    return [np.asarray(x) for x in keras.tree.flatten(model.predict(IMAGES, verbose=0))]
 
 
 def table() -> str:
@@ -435,7 +457,13 @@ def main() -> None:
     )
     parser.add_argument("library", choices=("keras_cv", "keras_hub"))
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--reload", action="store_true", help="ask the detectors that a run has left again"
+    )
     options = parser.parse_args()
+    if options.reload:
+        (options.out / "reload.json").write_text(json.dumps(reload(options.out)))
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     results = {
         task.name: run(task, options.out) for task in TASKS if task.library == options.library
