@@ -54,7 +54,7 @@ def draw_sheet(
     samples: Sequence[Sample],
     path: pathlib.Path,
     batch_size: int,
-    threshold: float = 0.5,
+    threshold: float = 0.4,
 ) -> None:
     """Write a PNG with each image twice: with its true boxes, and with those that are found.
 
