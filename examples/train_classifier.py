@@ -187,6 +187,7 @@ def train_and_save(options) -> None:
         epochs=options.epochs,
         validation_data=val_set,
         validation_batch_size=500,
+        shuffle=False,  # the batches do it, the same after a resumption
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
             training.Log(history),

@@ -186,9 +186,15 @@ def fit(options, detector: Detector, losses: dict, train, val) -> None:
     ]
     verbose = 1 if sys.stdout.isatty() else 2
     with without_input_warning():
-        # Keras's own `fit`: KerasHub's takes no PyDataset.
+        # Keras's own `fit`: KerasHub's takes no PyDataset. The batches shuffle themselves; Keras
+        # would do it again, and otherwise after a resumption.
         keras.Model.fit(
-            detector.model, batches, epochs=options.epochs, callbacks=callbacks, verbose=verbose
+            detector.model,
+            batches,
+            epochs=options.epochs,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=verbose,
         )
 
 

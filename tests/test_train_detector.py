@@ -19,6 +19,7 @@ from keras_pvt.variants import VARIANTS
 
 pytest.importorskip("keras_cv")
 
+COUNTS = {"train": 8, "val": 4}  # four batches: an order of their own would show
 SCRIPT = pathlib.Path(__file__).parents[1] / "examples" / "train_detector.py"
 
 
@@ -57,7 +58,7 @@ def trainer():
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(5)
-    return {part: write_set(folder / part, 4, rng) for part in ("train", "val")}
+    return {part: write_set(folder / part, count, rng) for part, count in COUNTS.items()}
 
 
 def words(sets, out, epochs=2, **options):
@@ -276,10 +277,10 @@ def test_bad_data_is_listed_and_poor_anchors_too(trainer, data, tmp_path, capsys
     options = words(broken, tmp_path / "out", images=images, **{"anchor-size": 200})
     assert trainer.main([*options, "--batch-size", "16"]) == 1
     out, err = capsys.readouterr()
-    assert "train: 3 images with 6 boxes of 2 classes" in out
+    assert "train: 7 images with 14 boxes of 2 classes" in out
     assert "1 x image file missing; the first is" in out
     assert "only 0% of the boxes of square fit an anchor" in out
-    assert err == "error: 3 training images make no batch of 16\n"
+    assert err == "error: 7 training images make no batch of 16\n"
 
 
 @pytest.mark.parametrize(

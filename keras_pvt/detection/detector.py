@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_pvt.conversion.files import replacing
 from keras_pvt.detection.geometry import Placement
-from keras_pvt.detection.libraries import LABEL_KEYS, without_input_warning
+from keras_pvt.detection.libraries import LABEL_KEYS, float32_outputs, without_input_warning
 from keras_pvt.image_files import in_batches
 from keras_pvt.images import load_image
 
@@ -90,6 +90,7 @@ class Detector:
         library, classes, size = _facts(pathlib.Path(path))
         importlib.import_module(library)  # registers its layers
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        float32_outputs(model)
         return cls(model, library, classes, size)
 
     def detect(

@@ -54,7 +54,17 @@ def retinanet(
             f"a RetinaNet needs a backbone with levels P3 to P5, of strides 8 to 32; "
             f"{backbone.name} has no {', '.join(sorted(missing))}."
         )
-    return builders[library](backbone, num_classes, anchor_size)
+    model, losses = builders[library](backbone, num_classes, anchor_size)
+    float32_outputs(model)
+    return model, losses
+
+
+def float32_outputs(model: keras.Model) -> None:
+    """Let a detector of half precision give its outputs in float32, as the anchors are:
+    TensorFlow does not decode a mixture."""
+    for layer in model.layers:
+        if layer.name in model.output_names:
+            layer.dtype_policy = "float32"
 
 
 def _keras_cv(backbone, num_classes, anchor_size):
