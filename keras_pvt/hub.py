@@ -43,7 +43,8 @@ class PVTSegFormerEncoder(PVTHubBackbone):
         hidden_dims: channels of the levels.
     """
 
-    @PVTHubBackbone.pyramid_outputs.getter
+    # KerasHub has a property here, where mypy sees the attribute of `keras_pvt.PVTBackbone`.
+    @PVTHubBackbone.pyramid_outputs.getter  # type: ignore[misc, attr-defined]
     def pyramid_outputs(self):
         maps = super().pyramid_outputs.values()
         return {f"P{level}": x for level, x in enumerate(maps, start=1)}
