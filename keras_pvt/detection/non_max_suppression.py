@@ -1,122 +1,11 @@
-"""Non-maximum suppression: of boxes that show the same object, the one with the best score."""
-
-import math
+"""Non-maximum suppression as a layer."""
 
 import keras
 from keras import ops
 
 from keras_pvt.detection import boxes as box_ops
+from keras_pvt.detection.suppression import at_least_float32, non_max_suppression
 from keras_pvt.layers import base
-
-_NEVER = -math.inf  # score of what is not a detection
-
-
-def suppress(boxes, groups, valid, iou_threshold: float):
-    """Greedy suppression among boxes that are sorted by score, the best first.
-
-    A box goes if it overlaps a better one that stays, of its own group.
-
-    Args:
-        boxes: "xyxy", float tensor `(B, K, 4)`.
-        groups: integer tensor `(B, K)`, such as classes; groups do not affect each other.
-        valid: boolean tensor `(B, K)`; other boxes neither stay nor suppress.
-        iou_threshold: overlap above which the worse box goes, 0 to 1.
-    Returns:
-        Boolean tensor `(B, K)`: what stays.
-    """
-    count = boxes.shape[-2]
-    rank = ops.arange(count)
-    beats = ops.logical_and(
-        ops.expand_dims(rank, 1) < ops.expand_dims(rank, 0),
-        ops.expand_dims(groups, 2) == ops.expand_dims(groups, 1),
-    )  # (B, K, K): row beats column
-    beats = ops.logical_and(beats, box_ops.iou(boxes, boxes) > iou_threshold)
-
-    # A box is settled once all better ones are, so that each pass settles at least one more
-    # and what a pass does not change is the greedy answer. A few passes do in practice.
-    def beaten_by(keep):
-        beaten = ops.any(ops.logical_and(beats, ops.expand_dims(keep, 2)), axis=1)
-        return ops.logical_and(valid, ops.logical_not(beaten))
-
-    keep, _ = ops.while_loop(
-        lambda keep, before: ops.any(keep != before),
-        lambda keep, _: (beaten_by(keep), keep),
-        (beaten_by(valid), valid),
-        maximum_iterations=count,
-    )
-    return keep
-
-
-def non_max_suppression(
-    boxes,
-    scores,
-    from_logits: bool = False,
-    iou_threshold: float = 0.5,
-    confidence_threshold: float = 0.05,
-    max_detections: int = 100,
-    max_candidates: int = 1000,
-):
-    """Detections among scored boxes, class by class, in a tensor of fixed size.
-
-    A box can be a detection of several classes. Boxes without area, and those with a NaN or an
-    infinity, are never one, nor are scores that are NaN.
-
-    Args:
-        boxes: "xyxy", float tensor `(B, N, 4)`.
-        scores: float tensor `(B, N, classes)`: probabilities, or logits.
-        from_logits: whether `scores` are logits, of a sigmoid for each class.
-        iou_threshold: overlap above which the worse box of one class goes, 0 to 1.
-        confidence_threshold: probability that a detection has to exceed, 0 to 1.
-        max_detections: detections of an image, at most; the best stay.
-        max_candidates: pairs of box and class that are compared; the best. Memory grows with
-            its square.
-    Returns:
-        boxes `(B, max_detections, 4)`, classes `(B, max_detections)` int32, confidence
-        `(B, max_detections)`, 0 to 1, falling, and the number of detections `(B,)` int32. After
-        the detections come boxes of zeros, of class -1 and confidence 0.
-    Source:
-        Greedy NMS for each class, as whai362/PVT's detectors have it from mmdetection.
-    """
-    boxes, scores = _at_least_float32(boxes), _at_least_float32(scores)
-    classes = scores.shape[-1]
-    cut = _logit(confidence_threshold) if from_logits else confidence_threshold
-    finite = ops.all(ops.isfinite(boxes), axis=-1)
-    usable = ops.logical_and(finite, ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1))
-    scores = ops.where(scores > cut, scores, _NEVER)  # false for NaN, too
-    best = ops.where(usable, ops.max(scores, axis=-1), _NEVER)
-
-    # The best pairs are of the best boxes, so that only those have to be sorted. Padding, as
-    # there may be fewer boxes than candidates.
-    best = ops.pad(best, ((0, 0), (0, max_candidates)), constant_values=_NEVER)
-    best, index = ops.top_k(best, max_candidates)
-    index = ops.minimum(index, ops.shape(boxes)[1] - 1)
-    pairs = ops.take_along_axis(scores, ops.expand_dims(index, -1), axis=1)
-    pairs = ops.where(ops.expand_dims(best, -1) > _NEVER, pairs, _NEVER)
-    pairs, order = ops.top_k(ops.reshape(pairs, (-1, max_candidates * classes)), max_candidates)
-    index = ops.take_along_axis(index, order // classes, axis=1)
-    boxes = ops.take_along_axis(boxes, ops.expand_dims(index, -1), axis=1)
-    labels = ops.cast(order % classes, "int32")
-
-    keep = suppress(boxes, labels, pairs > _NEVER, iou_threshold)
-    confidence, index = ops.top_k(ops.where(keep, pairs, _NEVER), max_detections)
-    found = confidence > _NEVER
-    boxes = ops.take_along_axis(boxes, ops.expand_dims(index, -1), axis=1)
-    boxes = ops.where(ops.expand_dims(found, -1), boxes, 0.0)
-    labels = ops.where(found, ops.take_along_axis(labels, index, axis=1), -1)
-    confidence = ops.sigmoid(confidence) if from_logits else confidence
-    confidence = ops.where(found, confidence, 0.0)
-    return boxes, labels, confidence, ops.sum(ops.cast(found, "int32"), axis=-1)
-
-
-def _at_least_float32(x):
-    """Pixels need more digits than half precision has."""
-    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
-
-
-def _logit(probability):
-    if probability in (0, 1):
-        return math.copysign(math.inf, probability - 0.5)
-    return math.log(probability / (1 - probability))
 
 
 @base.register
@@ -186,7 +75,7 @@ class NonMaxSuppression(keras.layers.Layer):
     def call(self, boxes, scores, images=None, image_shape=None):
         relative = box_ops.is_relative(self.bounding_box_format)
         corners = "rel_xyxy" if relative else "xyxy"
-        boxes = box_ops.convert(_at_least_float32(boxes), self.bounding_box_format, corners)
+        boxes = box_ops.convert(at_least_float32(boxes), self.bounding_box_format, corners)
         if images is not None:
             image_shape = ops.shape(images)[1:]
         if image_shape is not None:
