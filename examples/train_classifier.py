@@ -6,7 +6,6 @@ Reads DATA/train/CLASS/* and DATA/val/CLASS/*, all held in memory, and writes to
 """
 
 import argparse
-import json
 import pathlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +42,7 @@ def load_folder(folder: pathlib.Path, classes: list[str], side: int):
     return images, np.array([label for _, label in items])
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(training.ShuffledBatches):
     """Shuffled batches, each image flipped and shifted at random; the same for the same seed.
 
     Args:
@@ -56,25 +55,11 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, images, labels, batch_size: int, seed: int, first_epoch: int, shift: int):
-        super().__init__()
-        self.images, self.labels = images, labels
-        self.batch_size, self.seed, self.shift = batch_size, seed, shift
-        self.epoch = first_epoch
-        self._shuffle()
-
-    def __len__(self):
-        return len(self.images) // self.batch_size
-
-    def on_epoch_end(self):
-        self.epoch += 1
-        self._shuffle()
-
-    def _shuffle(self):
-        self.order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.images))
+        super().__init__(len(images), batch_size, seed, first_epoch)
+        self.images, self.labels, self.shift = images, labels, shift
 
     def __getitem__(self, index):
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        chosen, rng = self.draw(index)
         images, s, side = self.images[chosen], self.shift, self.images.shape[1]
         flip = rng.random(len(images)) < 0.5
         images[flip] = images[flip, :, ::-1]
@@ -112,10 +97,7 @@ def parse(arguments) -> argparse.Namespace:
     add("--shift", type=int, default=4, help="random shift in pixels, default 4")
     add("--seed", type=int, default=0, help="default 0")
     options = parser.parse_args(arguments)
-    for name in ("epochs", "batch_size", "image_size", "learning_rate"):
-        if getattr(options, name) <= 0:
-            flag = f"--{name.replace('_', '-')}"
-            parser.error(f"{flag} must be above 0; got {getattr(options, name)}")
+    training.check_positive(parser, options, "epochs", "batch_size", "image_size", "learning_rate")
     return options
 
 
@@ -151,10 +133,7 @@ def train_and_save(options) -> None:
     if not steps:
         raise ValueError(f"{len(train)} training images make no batch of {options.batch_size}")
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    settings = {name: str(value) for name, value in vars(options).items()}
-    settings |= {"classes": classes, "backend": keras.backend.backend()}
-    (options.out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+    training.save_settings(options, classes)
 
     model = keras_pvt.classifier(
         options.variant,

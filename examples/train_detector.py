@@ -8,7 +8,6 @@ again.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 
@@ -70,10 +69,9 @@ def parse(arguments) -> argparse.Namespace:
     add("--mixed-precision", choices=("bfloat16", "float16"), help="default none")
     add("--seed", type=int, default=0, help="default 0")
     options = parser.parse_args(arguments)
-    for name in ("epochs", "batch_size", "learning_rate", "anchor_size", "evaluate_every"):
-        if getattr(options, name) <= 0:
-            flag = f"--{name.replace('_', '-')}"
-            parser.error(f"{flag} must be above 0; got {getattr(options, name)}")
+    training.check_positive(
+        parser, options, "epochs", "batch_size", "learning_rate", "anchor_size", "evaluate_every"
+    )
     if min(options.size) < 32 or any(side % 32 for side in options.size):
         parser.error("--size must be multiples of 32, for these libraries' feature pyramid; got "
                      f"{options.size[0]} {options.size[1]}")  # fmt: skip
@@ -139,10 +137,7 @@ def train_and_save(options) -> None:
             print(f"only {share:.0%} of the boxes of {name} fit an anchor: the others are not "
                   "learnt; try another --anchor-size or --size")  # fmt: skip
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    settings = {name: str(value) for name, value in vars(options).items()}
-    settings |= {"classes": train.classes, "backend": keras.backend.backend()}
-    (options.out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+    training.save_settings(options, train.classes)
 
     fit(options, detector, compilation, train, val)
     detector.save(options.out / "detector.keras")

@@ -1,5 +1,6 @@
-"""What the training examples share: optimiser, schedule, log and its curves."""
+"""What the training examples share: options, batches, optimiser, schedule, log and its curves."""
 
+import argparse
 import csv
 import json
 import math
@@ -8,8 +9,60 @@ import pathlib
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from keras_pvt.conversion.files import replacing
+from keras_pvt.ops import BACKEND
+
+
+def check_positive(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, *names: str
+) -> None:
+    """End the program with an error for the first option that is not above 0."""
+    for name in names:
+        if getattr(options, name) <= 0:
+            flag = f"--{name.replace('_', '-')}"
+            parser.error(f"{flag} must be above 0; got {getattr(options, name)}")
+
+
+def save_settings(options: argparse.Namespace, classes: Sequence[str]) -> None:
+    """Make the folder `options.out`, and write to it what the run was started with."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, object] = {name: str(value) for name, value in vars(options).items()}
+    settings |= {"classes": list(classes), "backend": BACKEND}
+    (options.out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches in an order that is drawn anew for each epoch; the same for the same seed.
+
+    Args:
+        count: samples there are.
+        batch_size: samples in a batch; a last smaller batch is left out.
+        seed: decides what is drawn, together with the epoch.
+        first_epoch: where to go on, from 0.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, first_epoch: int):
+        super().__init__()
+        self.count, self.batch_size = count, batch_size
+        self.seed, self.epoch = seed, first_epoch
+        self._shuffle()
+
+    def __len__(self):
+        return self.count // self.batch_size
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self._shuffle()
+
+    def _shuffle(self):
+        self.order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+
+    def draw(self, index: int) -> tuple[np.ndarray, np.random.Generator]:
+        """The numbers of the samples of a batch, and what its augmentation draws from."""
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        return self.order[index * self.batch_size :][: self.batch_size], rng
 
 
 @keras.saving.register_keras_serializable(package="keras_pvt")

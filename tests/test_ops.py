@@ -83,6 +83,18 @@ def test_a_replaced_call_is_not_passed_over(rng):
         assert not keras.ops.convert_to_numpy(shortcut(layer, x)).any()
 
 
+def test_lora_is_not_passed_over(rng):
+    layer = keras.layers.Conv2D(7, 4, strides=4, data_format="channels_last")
+    x = keras.ops.convert_to_tensor(rng.standard_normal((2, 18, 27, 5)).astype("float32"))
+    layer.build(x.shape)
+    layer.enable_lora(2)
+    perturb(layer)
+    y, expected = ops.cell_conv(layer, x), layer(x)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(y), keras.ops.convert_to_numpy(expected), atol=1e-5
+    )
+
+
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="hooks are torch's")
 def test_torch_hooks_fire(rng):
     model = keras_pvt.classifier(TINY)

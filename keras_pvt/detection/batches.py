@@ -2,18 +2,18 @@
 
 import logging
 
-import keras
 import numpy as np
 
 from keras_pvt.detection.augmentation import Augmentation, visible
 from keras_pvt.detection.geometry import PADDING
 from keras_pvt.detection.samples import DetectionSet
 from keras_pvt.images import ImageError, load_image
+from keras_pvt.training import ShuffledBatches
 
 logger = logging.getLogger("keras_pvt")
 
 
-class DetectionBatches(keras.utils.PyDataset):
+class DetectionBatches(ShuffledBatches):
     """Shuffled, augmented batches; the same for the same seed and epoch.
 
     Boxes are dense: each image has as many as the fullest of the set, filled up with zeros of
@@ -43,29 +43,15 @@ class DetectionBatches(keras.utils.PyDataset):
         first_epoch: int = 0,
         label_key: str = "classes",
     ):
-        super().__init__()
-        self.data, self.canvas, self.batch_size = data, canvas, batch_size
-        self.augmentation, self.seed, self.label_key = augmentation, seed, label_key
-        self.epoch = first_epoch
-        self._shuffle()
-
-    def __len__(self):
-        return len(self.data.samples) // self.batch_size
-
-    def on_epoch_end(self):
-        self.epoch += 1
-        self._shuffle()
-
-    def _shuffle(self):
-        rng = np.random.default_rng((self.seed, self.epoch))
-        self.order = rng.permutation(len(self.data.samples))
+        super().__init__(len(data.samples), batch_size, seed, first_epoch)
+        self.data, self.canvas = data, canvas
+        self.augmentation, self.label_key = augmentation, label_key
 
     def __getitem__(self, index):
-        rng = np.random.default_rng((self.seed, self.epoch, index))
+        chosen, rng = self.draw(index)
         images = np.empty((self.batch_size, *self.canvas, 3), "float32")
         boxes = np.zeros((self.batch_size, self.data.max_boxes, 4), "float32")
         labels = np.full(boxes.shape[:2], -1, "float32")
-        chosen = self.order[index * self.batch_size :][: self.batch_size]
         for row, number in enumerate(chosen):
             images[row], own, classes = self._augmented(self.data.samples[number], rng)
             boxes[row, : len(own)] = own

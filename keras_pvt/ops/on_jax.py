@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from keras_pvt.ops.shortcuts import is_plain, patches
+
 # erf(x) = x p(x**2) / q(x**2) within 2e-8 for |x| <= 3.8, beyond which float32 has it at 1;
 # fitted for this package (weighted least squares, repeated until the errors are level).
 _LIMIT = 3.8
@@ -23,7 +25,7 @@ _Q = (1.0, 0.500045549, 0.113254748, 0.0148228991, 0.00115374249, 3.90979443e-05
 def is_bare(layer, x) -> bool:
     """Whether `layer(x)` does nothing that matters but `layer.call(x)`."""
     same_dtype = keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype
-    return same_dtype and layer._remat_mode is None and "call" not in vars(layer)
+    return same_dtype and is_plain(layer)
 
 
 def cell_conv(layer, x):
@@ -31,12 +33,7 @@ def cell_conv(layer, x):
 
     A matrix product: XLA's convolution is slower on a CPU.
     """
-    _, height, width, channels = x.shape
-    side = layer.kernel_size[0]
-    rows, columns = height // side, width // side
-    x = x[:, : rows * side, : columns * side]
-    x = x.reshape(-1, rows, side, columns, side, channels).swapaxes(2, 3)
-    x = x.reshape(-1, rows, columns, side * side * channels)
+    x = patches(x, layer.kernel_size[0])
     kernel, bias = (jnp.asarray(v.value, x.dtype) for v in (layer.kernel, layer.bias))
     return x @ kernel.reshape(x.shape[-1], -1) + bias
 

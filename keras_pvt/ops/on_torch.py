@@ -7,6 +7,8 @@ arithmetic of a small batch; elsewhere it costs only while the graph is traced.
 import torch
 import torch.nn.functional as F
 
+from keras_pvt.ops.shortcuts import is_plain, patches
+
 # Hidden features of a feed-forward at a time (8 MiB in float32), which then stay in the cache.
 _HIDDEN = 1 << 21
 
@@ -14,16 +16,12 @@ _HIDDEN = 1 << 21
 def is_bare(layer, x) -> bool:
     """Whether `layer(x)` does nothing that matters but `layer.call(x)`.
 
-    Keras has to be asked where it casts, quantizes, adds LoRA, rematerialises, or runs a hook or a
-    replaced `call`.
+    Keras has to be asked where it casts, runs a hook, or has more to do than `is_plain` allows.
     """
     return (
         isinstance(x, torch.Tensor)
         and x.dtype is getattr(torch, layer.compute_dtype, None)
-        and layer.quantization_mode is None
-        and not getattr(layer, "lora_enabled", False)
-        and layer._remat_mode is None
-        and "call" not in vars(layer)
+        and is_plain(layer)
         and not (layer._forward_hooks or layer._forward_pre_hooks)
         and not (layer._backward_hooks or layer._backward_pre_hooks)
     )
@@ -45,12 +43,7 @@ def cell_conv(layer, x):
 
     A matrix product: torch's convolution would first copy the kernel to another layout.
     """
-    _, height, width, channels = x.shape
-    side = layer.kernel_size[0]
-    rows, columns = height // side, width // side
-    x = x[:, : rows * side, : columns * side]
-    x = x.reshape(-1, rows, side, columns, side, channels).transpose(2, 3)
-    x = x.reshape(-1, rows, columns, side * side * channels)
+    x = patches(x, layer.kernel_size[0])
     kernel = _value(layer.kernel, x).reshape(x.shape[-1], -1)
     return F.linear(x, kernel.T, _value(layer.bias, x))
 
