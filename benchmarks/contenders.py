@@ -41,7 +41,7 @@ def prepare(contender: str, case: Case, upstream: pathlib.Path | None = None) ->
     if contender in BUILDERS:
         return _keras_call(BUILDERS[contender](case), images)
     if contender == HUGGING_FACE:
-        model = _hugging_face(case)
+        model = hugging_face(case)
     else:
         # Built for 224 pixels, as its checkpoints are; it resizes its positions itself.
         model = getattr(_official_module(upstream), case.variant)()
@@ -111,7 +111,8 @@ def build_zeromodels(case: Case):
 BUILDERS = {OURS: build_ours, ZEROMODELS: build_zeromodels}
 
 
-def _hugging_face(case: Case):
+def hugging_face(case: Case):
+    """transformers' classifier, built for the size of the case."""
     from transformers import PvtConfig, PvtForImageClassification
 
     depths = list(VARIANTS[case.variant].depths)

@@ -2,6 +2,7 @@
 
 from keras_pvt import detection, layers
 from keras_pvt.decoding import decode_predictions
+from keras_pvt.exporting import export
 from keras_pvt.images import eval_transform, load_image
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.classifier import (
@@ -29,6 +30,7 @@ __all__ = [
     "decode_predictions",
     "detection",
     "eval_transform",
+    "export",
     "layers",
     "load_image",
     "preprocess_input",

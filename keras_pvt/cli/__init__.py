@@ -5,7 +5,7 @@ import os
 import sys
 
 import keras_pvt
-from keras_pvt.cli import attention, convert, detect, info, predict
+from keras_pvt.cli import attention, convert, detect, export, info, predict
 
 EPILOG = """\
 examples:
@@ -14,6 +14,7 @@ examples:
   keras-pvt detect photos/ --model detector.keras
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
+  keras-pvt export pvt_tiny --format tflite
 
 The environment variable KERAS_BACKEND (jax, tensorflow or torch) chooses the library that
 computes; it has to be installed, as by pip install 'keras-pvt[jax]'.
@@ -54,6 +55,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {keras_pvt.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (predict, detect, attention, info, convert):
+    for module in (predict, detect, attention, info, convert, export):
         module.add_parser(commands)
     return parser

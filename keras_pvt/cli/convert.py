@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 
-from keras_pvt.variants import VARIANTS, PVTConfig
+from keras_pvt.variants import VARIANTS
 
 KERAS_SUFFIXES = (".weights.h5", ".keras")
 TORCH_SUFFIXES = (".safetensors", ".npz", ".pth")
@@ -72,8 +72,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--layout and --dtype are for files of torch's names, not for Keras's.")
 
     from keras_pvt import conversion
+    from keras_pvt.conversion.build import build_for
     from keras_pvt.conversion.files import replacing
-    from keras_pvt.conversion.recognise import config_of_state, likely_variant, trunk
+    from keras_pvt.conversion.recognise import likely_variant, trunk
 
     state, _ = trunk(conversion.read_checkpoint(options.source))
     variant = likely_variant(state) if options.variant == "auto" else options.variant
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.source}: no variant has these keys and widths; name one with --variant to "
             f"see how it differs: {', '.join(VARIANTS)}."
         )
-    model = _build(config_of_state(state, variant), state, variant)
+    model = build_for(state, variant)
     report = conversion.load_checkpoint(model, state)
     with replacing(options.dest) as temporary:
         if not to_keras:
@@ -100,27 +101,3 @@ def run(options: argparse.Namespace) -> int:
         print(f"skipped {key}: {reason}")
     print(f"{options.dest}: {variant}, {model.count_params():,} parameters, read back and equal")
     return 0
-
-
-def _build(config: PVTConfig, state, variant: str):
-    """The model that has just the weights of a state dict: with head, with class token, or
-    neither."""
-    from keras_pvt import PVTBackbone, classifier
-    from keras_pvt.conversion.key_map import key_map
-    from keras_pvt.conversion.recognise import keras_array, layout_of
-
-    entries = key_map(config, layout_of(state))
-    kernel = keras_array(entries, state, "stage1_patch_embedding/proj/kernel")
-    channels = 3 if kernel is None else kernel.shape[2]
-    size = config.image_size
-    if keras_array(entries, state, "head/kernel") is not None:
-        return classifier(config, input_shape=(size, size, channels), name=variant)
-    if keras_array(entries, state, "class_token/token") is not None:
-        return classifier(
-            config,
-            include_top=False,
-            pooling="token",
-            input_shape=(None, None, channels),
-            name=variant,
-        )
-    return PVTBackbone(config, input_shape=(None, None, channels), name=variant)

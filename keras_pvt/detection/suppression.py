@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_pvt.detection.boxes import iou
+from keras_pvt.ops import take_rows, until_stable
 
 _NEVER = -math.inf  # score of what is not a detection
 
@@ -23,8 +24,7 @@ def suppress(boxes, groups, valid, iou_threshold: float):
     Returns:
         Boolean tensor `(B, K)`: what stays.
     """
-    count = boxes.shape[-2]
-    rank = ops.arange(count)
+    rank = ops.arange(boxes.shape[-2])
     beats = ops.logical_and(
         ops.expand_dims(rank, 1) < ops.expand_dims(rank, 0),
         ops.expand_dims(groups, 2) == ops.expand_dims(groups, 1),
@@ -37,13 +37,7 @@ def suppress(boxes, groups, valid, iou_threshold: float):
         beaten = ops.any(ops.logical_and(beats, ops.expand_dims(keep, 2)), axis=1)
         return ops.logical_and(valid, ops.logical_not(beaten))
 
-    keep, _ = ops.while_loop(
-        lambda keep, before: ops.any(keep != before),
-        lambda keep, _: (beaten_by(keep), keep),
-        (beaten_by(valid), valid),
-        maximum_iterations=count,
-    )
-    return keep
+    return until_stable(beaten_by, valid)
 
 
 def non_max_suppression(
@@ -89,19 +83,17 @@ def non_max_suppression(
     best = ops.pad(best, ((0, 0), (0, max_candidates)), constant_values=_NEVER)
     best, index = ops.top_k(best, max_candidates)
     index = ops.minimum(index, ops.shape(boxes)[1] - 1)
-    pairs = ops.take_along_axis(scores, ops.expand_dims(index, -1), axis=1)
+    pairs = take_rows(scores, index)
     pairs = ops.where(ops.expand_dims(best, -1) > _NEVER, pairs, _NEVER)
     pairs, order = ops.top_k(ops.reshape(pairs, (-1, max_candidates * classes)), max_candidates)
-    index = ops.take_along_axis(index, order // classes, axis=1)
-    boxes = ops.take_along_axis(boxes, ops.expand_dims(index, -1), axis=1)
+    boxes = take_rows(boxes, take_rows(index, order // classes))
     labels = ops.cast(order % classes, "int32")
 
     keep = suppress(boxes, labels, pairs > _NEVER, iou_threshold)
     confidence, index = ops.top_k(ops.where(keep, pairs, _NEVER), max_detections)
     found = confidence > _NEVER
-    boxes = ops.take_along_axis(boxes, ops.expand_dims(index, -1), axis=1)
-    boxes = ops.where(ops.expand_dims(found, -1), boxes, 0.0)
-    labels = ops.where(found, ops.take_along_axis(labels, index, axis=1), -1)
+    boxes = ops.where(ops.expand_dims(found, -1), take_rows(boxes, index), 0.0)
+    labels = ops.where(found, take_rows(labels, index), -1)
     confidence = ops.sigmoid(confidence) if from_logits else confidence
     confidence = ops.where(found, confidence, 0.0)
     return boxes, labels, confidence, ops.sum(ops.cast(found, "int32"), axis=-1)

@@ -10,7 +10,7 @@ from keras_pvt.ops import attention, cell_conv, dense, from_rows, layer_norm, to
 
 
 @base.register
-class SpatialReductionAttention(keras.layers.Layer):
+class SpatialReductionAttention(base.Composite):
     """Multi-head attention whose keys and values come from a reduced map.
 
     Queries keep every cell; a strided convolution reduces the keys and values first, so

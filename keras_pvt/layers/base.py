@@ -3,6 +3,7 @@
 import keras
 
 from keras_pvt.layers.initial_values import FanInUniform, Normal
+from keras_pvt.ops import layer_norm
 
 PACKAGE = "keras_pvt"
 
@@ -12,9 +13,56 @@ def register(cls):
     return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
 
 
+class Composite(keras.layers.Layer):
+    """A layer made of others; its configuration says which of them Keras has quantized."""
+
+    def get_config(self):
+        return {**super().get_config(), "dtype": policy_config(self)}
+
+
+def policy_config(owner: keras.layers.Layer) -> dict:
+    """The dtype policy of a layer or model in a configuration, with those of its inner layers.
+
+    Keras quantizes inner layers one by one. If theirs were not known, what is saved could not
+    be loaded.
+    """
+    policy = owner.dtype_policy
+    policy = policy.default_policy if _is_map(policy) else policy
+    inner = {
+        layer.path.removeprefix(f"{owner.path}/"): layer.dtype_policy
+        for layer in owner._flatten_layers(include_self=False)
+        if layer.quantization_mode is not None
+    }
+    if inner:
+        policy = keras.dtype_policies.DTypePolicyMap(policy.name, inner)
+    return keras.dtype_policies.serialize(policy)
+
+
+def inner_policy(policy, name: str):
+    """The dtype policy of an inner layer: the owner's, or its part of what `policy_config` gave.
+
+    Never a map for a layer of Keras, which saves a quantized one wrongly then.
+    """
+    if not _is_map(policy) or name in policy:
+        return policy[name] if _is_map(policy) else policy
+    inner = {
+        path.removeprefix(f"{name}/"): policy[path]
+        for path in policy
+        if path.startswith(f"{name}/")
+    }
+    default = policy.default_policy
+    return keras.dtype_policies.DTypePolicyMap(default.name, inner) if inner else default
+
+
+def _is_map(policy) -> bool:
+    return isinstance(policy, keras.dtype_policies.DTypePolicyMap)
+
+
 def dense(width: int, dtype, name: str) -> keras.layers.Dense:
     """Dense layer with upstream's initial values."""
-    return keras.layers.Dense(width, kernel_initializer=Normal(), dtype=dtype, name=name)
+    return keras.layers.Dense(
+        width, kernel_initializer=Normal(), dtype=inner_policy(dtype, name), name=name
+    )
 
 
 def cell_conv(width: int, side: int, dtype, name: str) -> keras.layers.Conv2D:
@@ -25,19 +73,31 @@ def cell_conv(width: int, side: int, dtype, name: str) -> keras.layers.Conv2D:
         strides=side,
         data_format="channels_last",
         kernel_initializer=FanInUniform(),
-        dtype=dtype,
+        dtype=inner_policy(dtype, name),
         name=name,
     )
 
 
 def norm(epsilon: float, dtype, name: str) -> keras.layers.LayerNormalization:
     """LayerNormalization over channels."""
-    return keras.layers.LayerNormalization(epsilon=epsilon, dtype=dtype, name=name)
+    return keras.layers.LayerNormalization(
+        epsilon=epsilon, dtype=inner_policy(dtype, name), name=name
+    )
+
+
+@register
+class LastNorm(keras.layers.LayerNormalization):
+    """A norm that is no part of another layer, computed as those in layers are."""
+
+    def call(self, x):
+        return layer_norm(self, x, otherwise=super().call)
 
 
 def dropout(rate: float, dtype, name: str) -> keras.layers.Dropout | None:
     """Dropout; None where it drops nothing, as a layer takes about a millisecond to make."""
-    return keras.layers.Dropout(rate, dtype=dtype, name=name) if rate > 0 else None
+    if not rate:
+        return None
+    return keras.layers.Dropout(rate, dtype=inner_policy(dtype, name), name=name)
 
 
 def floor_div(size, divisor: int):

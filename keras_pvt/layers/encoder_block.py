@@ -1,7 +1,5 @@
 """The encoder block of a stage."""
 
-import keras
-
 from keras_pvt.layers import base
 from keras_pvt.layers.attention import SpatialReductionAttention
 from keras_pvt.layers.drop_path import DropPath
@@ -10,7 +8,7 @@ from keras_pvt.ops import layer_norm, run
 
 
 @base.register
-class EncoderBlock(keras.layers.Layer):
+class EncoderBlock(base.Composite):
     """Attention and feed-forward, each after a norm and around it a residual.
 
     Args:
@@ -78,17 +76,23 @@ class EncoderBlock(keras.layers.Layer):
             drop_rate=drop_rate,
             attention_drop_rate=attention_drop_rate,
             epsilon=reduction_epsilon,
-            dtype=policy,
+            dtype=base.inner_policy(policy, "attention"),
             name="attention",
         )
         self.norm2 = base.norm(epsilon, policy, name="norm2")
         self.feed_forward = FeedForward(
-            dim, dim * mlp_ratio, drop_rate=drop_rate, dtype=policy, name="feed_forward"
+            dim,
+            dim * mlp_ratio,
+            drop_rate=drop_rate,
+            dtype=base.inner_policy(policy, "feed_forward"),
+            name="feed_forward",
         )
         if drop_path_rate > 0:
             # Two layers, for two independent draws.
-            self.drop_path1 = DropPath(drop_path_rate, dtype=policy, name="drop_path1")
-            self.drop_path2 = DropPath(drop_path_rate, dtype=policy, name="drop_path2")
+            self.drop_path1, self.drop_path2 = (
+                DropPath(drop_path_rate, dtype=base.inner_policy(policy, name), name=name)
+                for name in ("drop_path1", "drop_path2")
+            )
 
     def build(self, input_shape):
         self.norm1.build(input_shape)

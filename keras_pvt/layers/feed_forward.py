@@ -1,13 +1,11 @@
 """Feed-forward."""
 
-import keras
-
 from keras_pvt.layers import base
 from keras_pvt.ops import feed_forward
 
 
 @base.register
-class FeedForward(keras.layers.Layer):
+class FeedForward(base.Composite):
     """Two dense layers with an exact (erf) GELU between them, on each cell alone.
 
     Args:

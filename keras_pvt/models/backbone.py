@@ -91,7 +91,7 @@ class PVTBackbone(keras.Model):
             "drop_path_rate": self.rates.drop_path,
             "include_preprocessing": self.include_preprocessing,
             "name": self.name,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "dtype": base.policy_config(self),
             "trainable": self.trainable,
         }
 

@@ -9,6 +9,7 @@ import dataclasses
 import keras
 
 from keras_pvt import layers
+from keras_pvt.layers.base import LastNorm, inner_policy
 from keras_pvt.variants import PVTConfig
 
 
@@ -50,8 +51,8 @@ def class_token(images, config: PVTConfig, rates: Rates, dtype=None):
         last = stage == 4
         x = _embed(x, config, stage, rates, dtype, with_class_token=last)
         x = _blocks(x, config, stage, rates, dtype, first_only=last)
-    x = layers.TakeClassToken(dtype=dtype, name="take_class_token")(x)
-    return keras.layers.LayerNormalization(epsilon=config.epsilon, dtype=dtype, name="norm")(x)
+    x = layers.TakeClassToken(**_own(dtype, "take_class_token"))(x)
+    return LastNorm(epsilon=config.epsilon, **_own(dtype, "norm"))(x)
 
 
 def _embed(x, config, stage, rates, dtype, with_class_token=False):
@@ -61,14 +62,13 @@ def _embed(x, config, stage, rates, dtype, with_class_token=False):
         config.embed_dims[n],
         config.patch_sizes[n],
         epsilon=config.reduction_epsilon,
-        dtype=dtype,
-        name=f"stage{stage}_patch_embedding",
+        **_own(dtype, f"stage{stage}_patch_embedding"),
     )(x)
-    x = layers.PositionEmbedding(config.grids[n], dtype=dtype, name=f"stage{stage}_position")(x)
+    x = layers.PositionEmbedding(config.grids[n], **_own(dtype, f"stage{stage}_position"))(x)
     if with_class_token:
-        x = layers.ClassToken(dtype=dtype, name="class_token")(x)
+        x = layers.ClassToken(**_own(dtype, "class_token"))(x)
     if rates.drop > 0:
-        x = keras.layers.Dropout(rates.drop, dtype=dtype, name=f"stage{stage}_drop")(x)
+        x = keras.layers.Dropout(rates.drop, **_own(dtype, f"stage{stage}_drop"))(x)
     return x
 
 
@@ -89,10 +89,14 @@ def _blocks(x, config, stage, rates, dtype, first_only=False):
             epsilon=config.epsilon,
             reduction_epsilon=config.reduction_epsilon,
             first_only=first_only and block == depth - 1,
-            dtype=dtype,
-            name=block_name(stage, block),
+            **_own(dtype, block_name(stage, block)),
         )(x)
     return x
+
+
+def _own(dtype, name):
+    """Policy and name of a layer."""
+    return {"dtype": inner_policy(dtype, name), "name": name}
 
 
 def config_of(model: keras.Model) -> PVTConfig:

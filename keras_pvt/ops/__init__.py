@@ -37,10 +37,16 @@ def cell_conv(layer, x):
     return layer(x)
 
 
-def layer_norm(layer, x):
-    """`layer(x)`, for a built LayerNormalization over the last axis."""
+def layer_norm(layer, x, otherwise=None):
+    """`layer(x)`, for a built LayerNormalization over the last axis.
+
+    Args:
+        layer: the norm.
+        x: float tensor `(..., C)`.
+        otherwise: computes it where nothing here does better; by default the layer.
+    """
     if BACKEND != "tensorflow":
-        return on_torch.layer_norm(layer, x) if _is_bare(layer, x) else layer(x)
+        return on_torch.layer_norm(layer, x) if _is_bare(layer, x) else (otherwise or layer)(x)
     # Fewer passes over memory than Keras's own form, and fewer operations when converted to
     # TFLite, which quantizes them better.
     dtype = layer.compute_dtype
@@ -182,5 +188,29 @@ def attention(query, key_value, num_heads, batch, drop=None, need_scores=False):
 
 def _split_heads(x, num_heads, batch):
     """`(..., C)` to `(B, heads, N, C / heads)`."""
+    if num_heads == 1:  # nothing to transpose, which tf2onnx 1.17 would get wrong
+        return ops.reshape(x, (batch, 1, -1, x.shape[-1]))
     x = ops.reshape(x, (batch, -1, num_heads, x.shape[-1] // num_heads))
     return ops.transpose(x, (0, 2, 1, 3))
+
+
+def take_rows(x, index):
+    """Rows of `(B, N)` or `(B, N, C)` by integers `(B, K)`: `(B, K)` or `(B, K, C)`."""
+    if BACKEND == "torch":
+        return on_torch.take_rows(x, index)
+    index = ops.expand_dims(index, -1) if len(x.shape) == 3 else index
+    return ops.take_along_axis(x, index, axis=1)
+
+
+def until_stable(step, x):
+    """Apply a function to a tensor, again and again, until that changes nothing.
+
+    Args:
+        step: tensor to tensor of the same shape and dtype.
+        x: where to start.
+    """
+    if BACKEND == "torch" and on_torch.is_exporting():
+        return on_torch.until_stable(step, x)
+    return ops.while_loop(
+        lambda x, before: ops.any(x != before), lambda x, _: (step(x), x), (step(x), x)
+    )[0]

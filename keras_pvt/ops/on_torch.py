@@ -80,6 +80,30 @@ def resize_grid(grid, height, width):
     return grid.permute(0, 2, 3, 1)
 
 
+def take_rows(x, index):
+    """See `keras_pvt.ops.take_rows`. torch's `take_along_dim` cannot be exported to ONNX."""
+    index = index.to(torch.int64)
+    if x.ndim == 3:
+        index = index[:, :, None].expand(-1, -1, x.shape[2])
+    return torch.gather(x, 1, index)
+
+
+def is_exporting() -> bool:
+    """Whether a graph is being traced, in which a condition has no truth value."""
+    return torch.compiler.is_exporting()
+
+
+def until_stable(step, x):
+    """See `keras_pvt.ops.until_stable`; for a graph that is being traced."""
+    from torch._higher_order_ops import while_loop
+
+    return while_loop(
+        lambda x, before: (x != before).any(),
+        lambda x, before: (step(x), x.clone()),
+        (step(x), x.clone()),
+    )[0]
+
+
 def _value(variable, x):
     """The variable in the dtype, and on the device, of `x`."""
     return variable.value.to(x.device, x.dtype)

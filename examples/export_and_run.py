@@ -1,0 +1,60 @@
+"""Export a model to every format, and classify photographs by each artifact without Keras.
+
+python examples/export_and_run.py
+python examples/export_and_run.py photo.jpg --model pvt_tiny --formats tflite onnx
+
+The default model ships with the package and knows the ten classes of CIFAR-10.
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from keras_pvt.decoding import decode_predictions
+from keras_pvt.exporting import export, runtimes
+from keras_pvt.exporting.formats import FORMATS
+from keras_pvt.exporting.sources import load
+from keras_pvt.image_files import image_files
+from keras_pvt.images import eval_transform
+
+IMAGES = pathlib.Path(__file__).parent / "images"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", nargs="*", default=[IMAGES], help="files and folders")
+    parser.add_argument("--model", default="pvt_nano", help="a variant or a checkpoint")
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("exported"))
+    options = parser.parse_args(arguments)
+
+    files = image_files(options.images)
+    model, size = load(options.model)
+    assert size is not None  # the model of a variant or a checkpoint takes any
+    crops = np.float32([eval_transform(file, size[0], resize_size=size[0]) for file in files])
+    options.out.mkdir(parents=True, exist_ok=True)
+    table = Table("format", "MB", *(file.stem for file in files))
+    for format in options.formats:
+        exported = export(
+            model,
+            options.out / f"{model.name}{FORMATS[format].suffix}",
+            format,
+            size=size,
+            include_preprocessing=True,
+            overwrite=True,
+        )
+        run = runtimes.load(format, exported.path)
+        scores = np.concatenate(
+            [run(crop[None].astype("float32"))["predictions"] for crop in crops]
+        )
+        best = [f"{name} {value:.1%}" for ((_, name, value),) in decode_predictions(scores, top=1)]
+        table.add_row(format, f"{exported.size / 1e6:.1f}", *best)
+    Console().print(table)
+    print(f"written to {options.out.resolve()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""`keras-pvt export`: a model in a format that runs without Keras."""
+
+import argparse
+import pathlib
+
+from keras_pvt.cli import arguments
+from keras_pvt.exporting.formats import FORMATS, NEED_IMAGES, QUANTIZATIONS
+from keras_pvt.variants import VARIANTS
+
+DESCRIPTION = """\
+Export a model to a format that runs without Keras, run it, and compare it with the model.
+MODEL is a variant with its weights ({variants}), a checkpoint that
+`keras-pvt convert` reads, or a .keras file."""
+
+EPILOG = """\
+examples:
+  keras-pvt export pvt_tiny --format tflite
+  keras-pvt export pvt_tiny --format onnx --size any --out pvt_tiny_any.onnx
+  keras-pvt export pvt_small --format tflite --quantize int8 --representative photos/
+  keras-pvt export my_model.keras --format saved_model --include-preprocessing
+  keras-pvt export pvt_small.pth --format openvino --features --size 480x640
+
+The input is named "images": RGB (batch, height, width, 3), normalised as by
+keras_pvt.preprocess_input, or 0..255 with --include-preprocessing. docs/export.md says which format
+is for what, and how to run each.
+"""
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "export",
+        help="export a model to SavedModel, TFLite, ONNX or OpenVINO",
+        description=DESCRIPTION.format(variants=", ".join(VARIANTS)),
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a variant, a checkpoint or a .keras file")
+    add("--format", choices=FORMATS, required=True)
+    add(
+        "--out",
+        type=pathlib.Path,
+        metavar="PATH",
+        help="file to write, for saved_model a folder (default: MODEL's name here)",
+    )
+    add("--weights", metavar="NAME|PATH", help="of a variant (default: its pretrained ones)")
+    add(
+        "--size",
+        type=_size_or_any,
+        metavar="PIXELS|HxW|any",
+        help="of the images (default: as the weights were trained)",
+    )
+    add(
+        "--batch-size",
+        type=_count_or_any,
+        default="auto",
+        metavar="N|any",
+        help="images at once (default: 1 for tflite, else any)",
+    )
+    add(
+        "--quantize",
+        choices=("none", *QUANTIZATIONS),
+        default="none",
+        help="numbers of the artifact, mostly for tflite (default: none, float32)",
+    )
+    add(
+        "--representative",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="images to learn ranges from (int8, full-int8), and to compare on",
+    )
+    add("--include-preprocessing", action="store_true", help="take RGB 0..255")
+    add("--features", action="store_true", help="give the pyramid P2 to P5 instead of classes")
+    add("--logits", action="store_true", help="leave the softmax out")
+    add("--overwrite", action="store_true", help="replace what is there")
+    add(
+        "--verify",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="run the artifact and compare it with the model (default: yes)",
+    )
+    parser.set_defaults(run=run)
+
+
+def _size_or_any(text: str) -> tuple[int | None, int | None]:
+    return (None, None) if text == "any" else arguments.size(text)
+
+
+def _count_or_any(text: str) -> int | str | None:
+    if text == "auto":
+        return text
+    return None if text == "any" else arguments.positive(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export; 0 once the artifact is there, 1 where it was quantized and differs too much."""
+    from rich.console import Console
+
+    from keras_pvt.exporting import export, formats, targets
+    from keras_pvt.exporting.sources import load
+    from keras_pvt.exporting.subject import takes_pixels
+
+    quantize = None if options.quantize == "none" else options.quantize
+    chosen = formats.check(options.format, quantize)
+    name = pathlib.Path(options.model).name.split(".")[0]
+    path = options.out or pathlib.Path(name + chosen.suffix)
+    formats.check_path(options.format, path)
+    targets.check(path, folder=not chosen.suffix, overwrite=options.overwrite)
+    writer = formats.choose_writer(options.format, quantize, options.verify)
+    if quantize in NEED_IMAGES and options.representative is None:
+        raise ValueError(
+            f"--quantize {quantize} needs --representative FOLDER, of about 100 images."
+        )
+
+    status = Console(stderr=True)
+    with status.status(f"loading {options.model}"):
+        model, trained_size = load(options.model, options.weights, options.features, options.logits)
+    size = options.size or trained_size
+    images = None
+    if options.representative is not None:
+        pixels = options.include_preprocessing or takes_pixels(model)
+        images = _representative(options.representative, size, model, pixels)
+    with status.status(f"writing {path} by {writer}, and running it"):
+        exported = export(
+            model,
+            path,
+            options.format,
+            size=size,
+            batch_size=options.batch_size,
+            quantize=quantize,
+            representative=images,
+            include_preprocessing=options.include_preprocessing,
+            overwrite=options.overwrite,
+            verify=options.verify,
+        )
+    return _report(exported)
+
+
+def _representative(folder, size, model, pixels):
+    from keras_pvt.exporting.representative import representative_images
+
+    sides = model.inputs[0].shape[1:3] if size is None else size
+    if None in sides:
+        raise ValueError("representative images need a size; pass --size.")
+    return representative_images(folder, sides, pixels)
+
+
+def _report(exported) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if exported.comparisons:
+        table = Table("output", "images", "largest difference", "cosine", "")
+        for row in exported.comparisons:
+            shape = "x".join(map(str, row.input_shape))
+            verdict = "ok" if row.passed else "differs"
+            table.add_row(row.output, shape, f"{row.error:.2g}", f"{row.cosine:.6f}", verdict)
+        console.print(table)
+    shape = "x".join("any" if size is None else str(size) for size in exported.input_shape)
+    megabytes = f"{exported.size / 1e6:.1f} MB"
+    print(f"{exported.path}: {exported.format}, {megabytes}, images {shape}, by {exported.writer}")
+    if exported.passed:
+        return 0
+    raise ValueError(
+        f"{exported.path} is written, but it differs from its model more than it should; other "
+        "representative images, or a milder --quantize, may help."
+    )

@@ -1,0 +1,141 @@
+"""`keras_pvt.export`."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Literal
+
+import keras
+import numpy as np
+
+from keras_pvt.exporting import formats, subject, targets, verification
+from keras_pvt.exporting.errors import ExportError
+from keras_pvt.exporting.transfer import Job, write
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """An artifact.
+
+    Args:
+        path: of the file or folder.
+        format: its name.
+        size: in bytes, with the files beside it.
+        input_shape: (batch, height, width, channels); None for what is open.
+        writer: the backend that wrote it, to which the weights were copied where it is not the
+            one that runs.
+        comparisons: of its outputs with the model's; empty if not verified.
+    """
+
+    path: pathlib.Path
+    format: str
+    size: int
+    input_shape: tuple[int | None, ...]
+    writer: str
+    comparisons: list[verification.Comparison]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output that was compared agrees as it should."""
+        return all(comparison.passed for comparison in self.comparisons)
+
+
+def export(
+    model: keras.Model,
+    path: str | os.PathLike,
+    format: str,
+    *,
+    size: tuple[int | None, int | None] | None = None,
+    batch_size: int | Literal["auto"] | None = "auto",
+    quantize: str | None = None,
+    representative: np.ndarray | None = None,
+    include_preprocessing: bool = False,
+    overwrite: bool = False,
+    verify: bool = True,
+) -> Exported:
+    """Export a model to a format that runs without Keras, and run what was written.
+
+    Each format has a backend that writes it best: TensorFlow SavedModel and TFLite, PyTorch and
+    TensorFlow ONNX and OpenVINO. Under any other, a process of its own does it, on a copy of
+    the model. The input is named "images", float32 `(B, H, W, channels)`; outputs have the
+    names of their layers ("predictions"), and a backbone's those of the pyramid, "P2" to "P5".
+    A model in half precision is exported in float32.
+
+    Args:
+        model: functional, of one image input, such as any of keras_pvt; with any backend.
+        path: of the artifact: a folder for "saved_model"; otherwise a file that ends in .tflite,
+            .onnx or .xml (OpenVINO, with a .bin beside).
+        format: "saved_model", "tflite", "onnx" or "openvino".
+        size: (height, width) in pixels of the images, None for what is open; by default as the
+            model was built.
+        batch_size: images at once, None for any number; by default 1 for TFLite, which is
+            faster so, and any for the others.
+        quantize: None keeps float32. "float16" halves the weights (TFLite and OpenVINO). For
+            TFLite: "dynamic" keeps weights in int8; "int8" also computes dense layers and
+            convolutions in int8, all else in float32; "full-int8" computes all in int8, with
+            int8 in and out, for chips that have nothing else.
+        representative: images as the model takes them, `(N, H, W, channels)` float, N about 100:
+            for "int8" and "full-int8", which learn the range of the activations from them, and
+            for the verification.
+        include_preprocessing: let the artifact take RGB 0..255 and normalise inside.
+        overwrite: whether an artifact at `path` may be replaced.
+        verify: run model and artifact on the same images and compare.
+    Returns:
+        What was written. Where a quantized artifact's cosine is smaller than usual, that is
+        in its `comparisons`.
+    Raises:
+        ExportError: a model or size that cannot be exported; an artifact in float32 that does
+            not answer as its model.
+        ValueError: an unknown format or quantization; images missing or of a wrong shape.
+        ImportError: a package is missing; says what to install.
+        OSError: a target that exists, or cannot be written. Nothing half-written is left.
+    """
+    path = pathlib.Path(path)
+    chosen = formats.check(format, quantize)
+    formats.check_path(format, path)
+    targets.check(path, folder=not chosen.suffix, overwrite=overwrite)
+    if batch_size == "auto":
+        batch_size = chosen.batch_size
+    writer = formats.choose_writer(format, quantize, verify)
+    model = subject.named(model, include_preprocessing)
+    shape = subject.signature(model, size, batch_size)
+    _check_images(shape, quantize, representative)
+    comparisons = []
+    with targets.staged(path) as temporary:
+        needed = representative if quantize in formats.NEED_IMAGES else None
+        write(model, Job(format, os.fspath(temporary), shape, quantize), needed, writer)
+        if verify:
+            comparisons = verification.compare(
+                model, format, temporary, shape, quantize, representative
+            )
+        exported = Exported(path, format, targets.size_of(temporary), shape, writer, comparisons)
+        if quantize is None and not exported.passed:
+            worst = max(comparisons, key=lambda comparison: comparison.error)
+            raise ExportError(
+                f"the {format} differs from its model by {worst.error:.2g} in "
+                f"{worst.output!r} at {worst.input_shape}, more than "
+                f"{verification.TOLERANCE:g}; nothing was written to {path}."
+            )
+    return exported
+
+
+def _check_images(shape, quantize, images):
+    if quantize in formats.NEED_IMAGES:
+        if images is None or not len(images):
+            raise ValueError(
+                f"quantize {quantize!r} needs `representative` images (--representative FOLDER), "
+                "about 100 of what the model will see."
+            )
+        if None in shape[1:]:
+            raise ValueError(
+                f"quantize {quantize!r} needs a fixed size; got {shape[1:3]}. Pass `size`."
+            )
+    if images is not None:
+        fits = images.ndim == 4 and all(
+            side in (None, own) for side, own in zip(shape[1:], images.shape[1:], strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"`representative` must be images of (N, height, width, channels) that fit "
+                f"{shape}; got {images.shape}."
+            )

@@ -1,0 +1,107 @@
+"""The formats: who writes them, what runs them, and how they can be quantized."""
+
+import dataclasses
+import importlib.util
+import pathlib
+from collections.abc import Mapping
+
+from keras_pvt.ops import BACKEND
+
+# What pip calls a package, where that is not the name that is imported.
+_PIP_NAMES = {
+    "ai_edge_litert": "ai-edge-litert",
+    "ai_edge_quantizer": "ai-edge-quantizer",
+    "tensorflow": "tensorflow-cpu",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format.
+
+    Args:
+        suffix: of the file; "" for a folder.
+        writers: the backends that can write it, the best first, each with the packages that it
+            needs for that.
+        runtime: package that runs the artifact.
+        quantizations: what `quantize` may be, each with the packages that it needs.
+        batch_size: that it gets by default; None for any.
+    """
+
+    suffix: str
+    writers: Mapping[str, tuple[str, ...]]
+    runtime: str
+    quantizations: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    batch_size: int | None = None
+
+
+FORMATS = {
+    "saved_model": Format("", {"tensorflow": ()}, "tensorflow"),
+    "tflite": Format(
+        ".tflite",
+        {"tensorflow": ()},
+        "ai_edge_litert",
+        {"float16": (), "dynamic": (), "int8": ("ai_edge_quantizer",), "full-int8": ()},
+        batch_size=1,  # with open sizes the graph cannot be delegated in one piece
+    ),
+    "onnx": Format(
+        ".onnx", {"torch": ("onnx", "onnxscript"), "tensorflow": ("tf2onnx",)}, "onnxruntime"
+    ),
+    "openvino": Format(
+        ".xml",
+        {"tensorflow": ("openvino",), "torch": ("openvino", "onnx", "onnxscript")},
+        "openvino",
+        {"float16": ()},
+    ),
+}
+QUANTIZATIONS = tuple(dict.fromkeys(q for f in FORMATS.values() for q in f.quantizations))
+# Numbers of the activations are only known from images.
+NEED_IMAGES = ("int8", "full-int8")
+
+
+def check(format: str, quantize: str | None) -> Format:
+    """The format of a name.
+
+    Raises:
+        ValueError: an unknown format, or a quantization that it does not have.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}.")
+    chosen = FORMATS[format]
+    if quantize is not None and quantize not in chosen.quantizations:
+        having = [name for name, other in FORMATS.items() if quantize in other.quantizations]
+        hint = f"it is for {', '.join(having)}" if having else f"there are {QUANTIZATIONS}"
+        raise ValueError(f"format {format!r} is not quantized as {quantize!r}; {hint}.")
+    return chosen
+
+
+def check_path(format: str, path: pathlib.Path) -> None:
+    """Raise a ValueError for a name without the suffix of its format."""
+    suffix = FORMATS[format].suffix
+    if suffix and path.suffix != suffix:
+        raise ValueError(f"{path}: the name of a file for {format} ends in {suffix!r}.")
+
+
+def choose_writer(format: str, quantize: str | None, verify: bool) -> str:
+    """The backend that writes: the one that runs if it can, else the best that is installed.
+
+    Raises:
+        ImportError: a package is missing; says what to install.
+    """
+    chosen = FORMATS[format]
+    candidates = [BACKEND] if BACKEND in chosen.writers else list(chosen.writers)
+    others = chosen.quantizations.get(quantize or "", ())
+    others += (chosen.runtime,) if verify else ()
+    for writer in candidates:
+        missing = _missing(writer, *chosen.writers[writer], *others)
+        if not missing:
+            return writer
+    missing = _missing(candidates[0], *chosen.writers[candidates[0]], *others)
+    raise ImportError(
+        f"format {format!r} needs {', '.join(missing)} here: "
+        f"pip install {' '.join(_PIP_NAMES.get(name, name) for name in missing)}"
+    )
+
+
+def _missing(*packages: str) -> list[str]:
+    return [name for name in dict.fromkeys(packages) if importlib.util.find_spec(name) is None]

@@ -1,0 +1,83 @@
+"""Runs artifacts as their users do: without Keras."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+Run = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+def load(format: str, path: pathlib.Path, threads: int | None = None) -> Run:
+    """A function from float images `(B, H, W, channels)` to named outputs.
+
+    Args:
+        format: name of the format.
+        path: of the artifact.
+        threads: to compute with; by default as the runtime has it. TensorFlow's are of the
+            process.
+    """
+    loaders = {"tflite": _tflite, "onnx": _onnx, "openvino": _openvino}
+    return _saved_model(path) if format == "saved_model" else loaders[format](path, threads)
+
+
+def _saved_model(path):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(path)
+    signature = loaded.signatures["serving_default"]
+
+    def run(images, _keep=loaded):  # a signature does not keep its variables alive
+        return {
+            name: value.numpy() for name, value in signature(images=tf.constant(images)).items()
+        }
+
+    return run
+
+
+def _tflite(path, threads):
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(str(path), num_threads=threads).get_signature_runner()
+    detail = runner.get_input_details()["images"]
+    details = runner.get_output_details()
+
+    def run(images):
+        outputs = runner(images=_quantized(images, detail))
+        return {name: _floats(value, details[name]) for name, value in outputs.items()}
+
+    return run
+
+
+def _onnx(path, threads):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
+
+
+def _openvino(path, threads):
+    import openvino as ov
+
+    # Some processors would compute in bfloat16 by themselves.
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads or 0}
+    compiled = ov.Core().compile_model(path, "CPU", settings)
+    return lambda images: {output.any_name: value for output, value in compiled([images]).items()}
+
+
+def _quantized(values, detail):
+    """Floats as an input of quantized integers wants them, or as they are."""
+    scale, zero = detail["quantization"]
+    if not scale:
+        return values.astype(detail["dtype"])
+    limits = np.iinfo(detail["dtype"])
+    return np.clip(np.round(values / scale) + zero, limits.min, limits.max).astype(detail["dtype"])
+
+
+def _floats(values, detail):
+    """What quantized integers stand for; other outputs as they are."""
+    scale, zero = detail["quantization"]
+    return (values.astype("float32") - zero) * scale if scale else values

@@ -1,0 +1,116 @@
+"""The model that is exported: one input, named outputs, float32."""
+
+import copy
+
+import keras
+
+from keras_pvt.exporting.errors import ExportError
+from keras_pvt.models.inputs import preprocess
+
+Shape = tuple[int | None, ...]
+
+
+def named(model: keras.Model, include_preprocessing: bool = False) -> keras.Model:
+    """The model with a dictionary of outputs, which keeps their names in every format.
+
+    The pyramid, P2 to P5, of a model that has `pyramid_outputs`; else the outputs under the
+    names of their layers. In float32 where the model is in half precision, which TFLite and
+    ONNX cannot express.
+
+    Args:
+        model: functional, of one image input.
+        include_preprocessing: whether to take RGB 0..255 and normalise inside.
+    Raises:
+        ExportError: a model that is not functional, or of several inputs; one that
+            preprocesses already.
+    """
+    if not getattr(model, "inputs", None):
+        raise ExportError(
+            f"model {model.name!r} is not functional, or not built: call it, or use its own "
+            "`export`."
+        )
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+        shapes = ", ".join(str(tensor.shape) for tensor in model.inputs)
+        raise ExportError(
+            f"model {model.name!r} does not take one batch of images (batch, height, width, "
+            f"channels), but {shapes}: use its own `export`."
+        )
+    images = model.inputs[0]
+    outputs = getattr(model, "pyramid_outputs", None) or _outputs(model)
+    functional = keras.Model(images, outputs, name=model.name)
+    if half_precision(model):
+        functional = float32_twin(functional)
+    if include_preprocessing:
+        if takes_pixels(model):
+            raise ExportError(f"model {model.name!r} has its preprocessing inside already.")
+        pixels = keras.Input(images.shape[1:], name="images")
+        functional = keras.Model(pixels, functional(preprocess(pixels)), name=model.name)
+    return functional
+
+
+def takes_pixels(model: keras.Model) -> bool:
+    """Whether a model takes RGB 0..255, because it normalises inside."""
+    return any(layer.name == "preprocessing" for layer in model.layers)
+
+
+def half_precision(model: keras.Model) -> bool:
+    """Whether any layer computes in float16 or bfloat16."""
+    halves = ("float16", "bfloat16")
+    return any(layer.compute_dtype in halves for layer in model._flatten_layers())
+
+
+def float32_twin(model: keras.Model) -> keras.Model:
+    """The same model and weights in float32."""
+    config = keras.saving.serialize_keras_object(model)
+    twin = keras.saving.deserialize_keras_object(_in_float32(copy.deepcopy(config)))
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def signature(model: keras.Model, size: tuple | None, batch_size: int | None) -> Shape:
+    """(batch, height, width, channels), None for what is known at run time only.
+
+    Args:
+        model: functional, of one image input.
+        size: (height, width), each may be None; None takes the model's own.
+        batch_size: images at once, or None.
+    Raises:
+        ExportError: a size that the model does not take.
+    """
+    own_batch, height, width, channels = model.inputs[0].shape
+    sides = (height, width) if size is None else tuple(size)
+    for own, side, name in zip((height, width), sides, ("height", "width"), strict=True):
+        if own not in (None, side):
+            raise ExportError(
+                f"model {model.name!r} takes a {name} of {own} pixels; got {side}. Build it with "
+                "input_shape=(None, None, 3), which takes any."
+            )
+    if own_batch not in (None, batch_size):
+        raise ExportError(f"model {model.name!r} takes batches of {own_batch}; got {batch_size}.")
+    try:
+        model.compute_output_shape((batch_size, *sides, channels))
+    except ValueError as error:
+        raise ExportError(str(error)) from error
+    return (batch_size, *sides, channels)
+
+
+def _outputs(model):
+    if isinstance(model.output, dict):
+        outputs = dict(model.output)
+        if "classes" in outputs:
+            # `NonMaxSuppression` gives the same under two names, and a tensor of TFLite has one.
+            outputs.pop("labels", None)
+        return outputs
+    return dict(zip(model.output_names, model.outputs, strict=True))
+
+
+def _in_float32(config):
+    """A serialized model with every plain policy of half precision replaced."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            config["config"]["name"] = "float32"
+            return config
+        return {key: _in_float32(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(value) for value in config)
+    return config

@@ -1,0 +1,61 @@
+"""Where an artifact goes: all of it under its name, or nothing."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+
+def check(path: pathlib.Path, folder: bool, overwrite: bool) -> None:
+    """Raise an OSError for a target that cannot be written, before any work is done.
+
+    Args:
+        path: of the artifact.
+        folder: whether the artifact is a folder, a SavedModel, instead of a file.
+        overwrite: whether one that is there may be replaced.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; pass overwrite=True (--overwrite) to replace it.")
+    if path.is_dir() and not (folder and (path / "saved_model.pb").exists()):
+        raise IsADirectoryError(f"{path} is a folder, and no SavedModel: it is not replaced.")
+    if folder and path.is_file():
+        raise NotADirectoryError(f"{path} is a file; a SavedModel is a folder.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {str(path.parent)!r}.")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"{path}: the folder {str(path.parent)!r} cannot be written to.")
+
+
+@contextlib.contextmanager
+def staged(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A path to write an artifact to; what lies there takes the place of `path` at the end.
+
+    Files beside it of the same stem, such as OpenVINO's .bin, go along. If anything fails,
+    what was there stays.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        new, old = pathlib.Path(folder) / "new", pathlib.Path(folder) / "old"
+        new.mkdir()
+        old.mkdir()
+        yield new / path.name
+        # The file that the runtime is given comes last, so that it never stands alone.
+        for name in sorted(os.listdir(new), key=lambda name: name == path.name):
+            target = path.parent / name
+            if target.exists():
+                os.rename(target, old / name)
+            try:
+                os.rename(new / name, target)
+            except OSError:
+                if (old / name).exists():
+                    os.rename(old / name, target)
+                raise
+
+
+def size_of(path: pathlib.Path) -> int:
+    """Bytes of an artifact: a file with those beside it of the same stem, or a folder."""
+    if path.is_dir():
+        return sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
+    weights = path.with_suffix(".bin")
+    beside = weights.stat().st_size if path.suffix == ".xml" and weights.exists() else 0
+    return path.stat().st_size + beside

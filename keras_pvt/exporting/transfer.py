@@ -1,0 +1,99 @@
+"""Writing an artifact, by this process or by one that runs another backend."""
+
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from keras_pvt.exporting.errors import ExportError
+from keras_pvt.exporting.subject import Shape
+from keras_pvt.ops import BACKEND
+
+_MODEL, _JOB, _IMAGES, _ERROR = "model.keras", "job.json", "images.npy", "error.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What to write.
+
+    Args:
+        format: name of the format.
+        path: where.
+        shape: of the input, None for what is open.
+        quantize: see `keras_pvt.export`.
+    """
+
+    format: str
+    path: str
+    shape: Shape
+    quantize: str | None
+
+
+def write(model: keras.Model, job: Job, images: np.ndarray | None, writer: str) -> None:
+    """Write an artifact by a backend: here if it runs here, else in a process of its own, which
+    gets the model as a `.keras` file.
+
+    Args:
+        model: as `named` gives it.
+        job: what to write.
+        images: representative images, for a quantization that needs them.
+        writer: the backend.
+    Raises:
+        ExportError: the backend cannot write this model.
+    """
+    if writer == BACKEND:
+        _write_here(model, job, images)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        model.save(folder / _MODEL)
+        facts = dataclasses.asdict(job) | {"modules": _modules(model)}
+        (folder / _JOB).write_text(json.dumps(facts))
+        if images is not None:
+            np.save(folder / _IMAGES, images, allow_pickle=False)
+        environment = os.environ | {"KERAS_BACKEND": writer, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        result = subprocess.run(
+            [sys.executable, "-m", __spec__.name, name],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        if result.returncode:
+            error = folder / _ERROR
+            reason = error.read_text() if error.exists() else result.stdout[-2000:]
+            raise ExportError(f"{writer} cannot write this model as {job.format}: {reason}")
+
+
+def _write_here(model, job, images):
+    writers = importlib.import_module(f"keras_pvt.exporting.on_{BACKEND}")
+    getattr(writers, job.format)(model, pathlib.Path(job.path), job.shape, job.quantize, images)
+
+
+def _modules(model):
+    """Where the classes of the layers come from: they have to be known where it is loaded."""
+    modules = {type(layer).__module__ for layer in model._flatten_layers()}
+    return sorted(name for name in modules if not name.startswith(("keras.", "__main__")))
+
+
+def _main(folder: pathlib.Path) -> int:
+    job = json.loads((folder / _JOB).read_text())
+    images = folder / _IMAGES
+    try:
+        for module in job.pop("modules"):
+            importlib.import_module(module)
+        model = keras.saving.load_model(folder / _MODEL, compile=False, safe_mode=True)
+        job["shape"] = tuple(job["shape"])
+        _write_here(model, Job(**job), np.load(images) if images.exists() else None)
+    except Exception as error:  # whatever it is, the process that waits has to say it
+        (folder / _ERROR).write_text(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(pathlib.Path(sys.argv[1])))

@@ -1,0 +1,102 @@
+"""Whether an artifact answers as its model does, on the same images."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_pvt.exporting import runtimes
+from keras_pvt.exporting.subject import Shape, takes_pixels
+from keras_pvt.preprocessing import preprocess_input
+
+# What is open is tried at more than one: unequal, and no multiple of 32.
+_BATCHES = (1, 2)
+_SIDES = ((224, 224), (250, 333))
+# Largest error, in units of the output's rms where that is above 1.
+TOLERANCE = 1e-4
+# Smallest cosine after a quantization.
+COSINES = {"float16": 0.9999, "dynamic": 0.999, "int8": 0.999, "full-int8": 0.995}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """An output of model and artifact.
+
+    Args:
+        output: its name.
+        input_shape: of the images.
+        error: largest absolute difference.
+        cosine: of the angle between the two, as flat vectors; 1 where they agree.
+        passed: whether they agree as they should.
+    """
+
+    output: str
+    input_shape: tuple[int, ...]
+    error: float
+    cosine: float
+    passed: bool
+
+
+def compare(
+    model: keras.Model,
+    format: str,
+    path: pathlib.Path,
+    shape: Shape,
+    quantize: str | None = None,
+    images: np.ndarray | None = None,
+) -> list[Comparison]:
+    """Run model and artifact on the same images, at several sizes where sizes are open.
+
+    Args:
+        model: as `named` gives it.
+        format: name of the format.
+        path: of the artifact.
+        shape: that it was exported with.
+        quantize: that it was exported with.
+        images: representative images, which then are compared; else coloured noise is.
+    """
+    run = runtimes.load(format, path)
+    comparisons = []
+    for batch in _inputs(model, shape, images):
+        expected, found = model(batch, training=False), run(batch)
+        for name, value in expected.items():
+            value = keras.ops.convert_to_numpy(value)
+            comparisons.append(_compared(name, batch.shape, value, found[name], quantize))
+    return comparisons
+
+
+def _compared(name, input_shape, expected, found, quantize):
+    if found.shape != expected.shape:
+        return Comparison(name, input_shape, np.inf, np.nan, False)
+    expected, found = (np.asarray(x, "float64").ravel() for x in (expected, found))
+    error = float(np.abs(expected - found).max())
+    norms = np.linalg.norm(expected) * np.linalg.norm(found)
+    cosine = float(expected @ found / norms) if norms else float(np.array_equal(expected, found))
+    if quantize is None:
+        scale = max(1.0, float(np.sqrt(np.mean(expected**2))))
+        passed = error <= TOLERANCE * scale
+    else:
+        passed = cosine >= COSINES[quantize]
+    return Comparison(name, input_shape, error, cosine, passed)
+
+
+def _inputs(model, shape, images):
+    batch, *sides, channels = shape
+    if images is not None:
+        batches = _BATCHES if batch is None else (batch,)
+        return [np.resize(images, (count, *images.shape[1:])) for count in batches]
+    rng = np.random.default_rng(0)
+    counts = dict.fromkeys(batch or count for count in _BATCHES)
+    sizes = dict.fromkeys(
+        tuple(side or other for side, other in zip(sides, tried, strict=True)) for tried in _SIDES
+    )
+    return [_noise(model, rng, (count, *size, channels)) for count in counts for size in sizes]
+
+
+def _noise(model, rng, shape):
+    """Patches of random colours, 0..255 or normalised, as the model takes them."""
+    batch, height, width, channels = shape
+    cells = rng.uniform(0, 255, (batch, height // 8 + 1, width // 8 + 1, channels))
+    pixels = cells.repeat(8, 1).repeat(8, 2)[:, :height, :width].astype("float32")
+    return pixels if takes_pixels(model) else preprocess_input(pixels)

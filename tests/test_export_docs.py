@@ -1,0 +1,96 @@
+"""What docs/export.md and the examples tell to do works as it stands there."""
+
+import importlib.util
+import pathlib
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import keras_pvt
+from keras_pvt.cli import main
+from keras_pvt.exporting.formats import FORMATS
+from keras_pvt.ops import BACKEND
+
+ROOT = pathlib.Path(__file__).parents[1]
+PHOTO = ROOT / "examples" / "images" / "dog.jpg"
+DOCUMENT = (ROOT / "docs" / "export.md").read_text()
+TITLES = {"TFLite": "tflite", "ONNX": "onnx", "OpenVINO": "openvino", "SavedModel": "saved_model"}
+# The best that writes it; another process would do the same again.
+WRITTEN_HERE = [
+    title for title, name in TITLES.items() if next(iter(FORMATS[name].writers)) == BACKEND
+]
+
+
+def blocks(title):
+    """The command and the Python code under a heading."""
+    section = DOCUMENT.split(f"\n### {title}\n")[1].split("\n### ")[0]
+    (command,) = re.findall(r"```sh\n(keras-pvt .*)\n```", section)
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    return command.split()[1:], code
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PHOTO, "photo.jpg")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def expected():
+    crop = keras_pvt.eval_transform(PHOTO, 32, 32)[None]
+    model = keras_pvt.PVTNano(weights="cifar10")
+    return model.predict(keras_pvt.preprocess_input(crop), verbose=0)
+
+
+@pytest.mark.parametrize("title", WRITTEN_HERE)
+def test_document(title, folder, expected, capsys):
+    command, code = blocks(title)
+    assert main(command) == 0
+    assert "predictions" in capsys.readouterr().out  # the table of differences
+    names: dict = {}
+    exec(code, names)
+    np.testing.assert_allclose(names["predictions"], expected, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="one backend is enough")
+def test_javascript(folder):
+    if not shutil.which("npm"):
+        pytest.skip("there is no node")
+    packages = ["onnxruntime-node@1.30.0", "sharp@0.35.5"]
+    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", *packages]
+    installed = subprocess.run(command, capture_output=True, text=True)
+    if installed.returncode:
+        pytest.skip(f"npm cannot install: {installed.stderr[-200:]}")
+    shutil.copy(ROOT / "examples" / "javascript" / "classify.mjs", folder)
+    words = ["export", "pvt_nano", "--format", "onnx", "--include-preprocessing"]
+    assert main(words) == 0
+    done = subprocess.run(
+        ["node", "classify.mjs", "pvt_nano.onnx", "photo.jpg", "32"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    best = done.stdout.splitlines()[0].split("\t")
+    crop = keras_pvt.eval_transform(PHOTO, 32, 32)[None]
+    model = keras_pvt.PVTNano(weights="cifar10", include_preprocessing=True)
+    probabilities = model.predict(crop, verbose=0)[0]
+    assert int(best[0]) == probabilities.argmax()
+    assert abs(float(best[1]) - probabilities.max()) < 0.15  # sharp scales in another way
+
+
+def test_example(tmp_path, capsys):
+    formats = {"tensorflow": ["tflite", "saved_model"], "torch": ["onnx"], "jax": ["onnx"]}[BACKEND]
+    spec = importlib.util.spec_from_file_location("example", ROOT / "examples/export_and_run.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    example.main([str(PHOTO), "--out", str(tmp_path / "out"), "--formats", *formats])
+    out = capsys.readouterr().out
+    assert all(name in out for name in formats)
+    crop = keras_pvt.eval_transform(PHOTO, 32, 32)[None]
+    model = keras_pvt.PVTNano(weights="cifar10", include_preprocessing=True)
+    ((_, name, probability),) = keras_pvt.decode_predictions(model.predict(crop, verbose=0), 1)[0]
+    assert out.count(f"{name} {probability:.1%}") == len(formats)

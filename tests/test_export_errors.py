@@ -1,0 +1,167 @@
+"""What bad input to an export gets: one clear line, and nothing lost."""
+
+import importlib.util
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY
+from PIL import Image
+
+import keras_pvt
+from keras_pvt.cli import main
+from keras_pvt.exporting import ExportError
+from keras_pvt.exporting.representative import representative_images
+from keras_pvt.exporting.targets import staged
+
+FORMAT = "onnx" if keras.backend.backend() == "torch" else "tflite"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return keras_pvt.classifier(TINY, input_shape=(None, None, 3))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / f"model.{FORMAT}"
+
+
+def test_arguments(model, path, tmp_path):
+    with pytest.raises(ValueError, match="no format 'caffe'; there are saved_model, tflite"):
+        keras_pvt.export(model, path, "caffe")
+    with pytest.raises(ValueError, match=r"a file for openvino ends in '\.xml'"):
+        keras_pvt.export(model, path, "openvino")
+    with pytest.raises(ValueError, match="'onnx' is not quantized as 'int8'; it is for tflite"):
+        keras_pvt.export(model, tmp_path / "m.onnx", "onnx", quantize="int8")
+    with pytest.raises(ExportError, match="a map of 1x4 cells is smaller than"):
+        keras_pvt.export(model, path, FORMAT, size=(16, 64))
+    with pytest.raises(ExportError, match=r"takes a height of 64 pixels; got 96\. Build it with"):
+        keras_pvt.export(keras_pvt.classifier(TINY), path, FORMAT, size=(96, 64))
+    assert not list(tmp_path.iterdir())
+
+
+def test_representative_images(model, tmp_path):
+    path = tmp_path / "m.tflite"
+    options = {"format": "tflite", "quantize": "int8", "size": (64, 64)}
+    with pytest.raises(ValueError, match="needs `representative` images"):
+        keras_pvt.export(model, path, **options)
+    with pytest.raises(ValueError, match=r"that fit \(1, 64, 64, 3\); got \(4, 64, 96, 3\)"):
+        keras_pvt.export(model, path, representative=np.zeros((4, 64, 96, 3)), **options)
+    options["size"] = (None, None)
+    with pytest.raises(ValueError, match="needs a fixed size"):
+        keras_pvt.export(model, path, representative=np.zeros((4, 64, 96, 3)), **options)
+
+
+def test_models(path):
+    two = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
+    with pytest.raises(ExportError, match="does not take one batch of images"):
+        keras_pvt.export(keras.Model(two, keras.layers.add(two)), path, FORMAT)
+    with pytest.raises(ExportError, match="is not functional, or not built"):
+        keras_pvt.export(keras.Sequential([keras.layers.Flatten()]), path, FORMAT)
+    model = keras_pvt.classifier(TINY, include_preprocessing=True)
+    with pytest.raises(ExportError, match="has its preprocessing inside already"):
+        keras_pvt.export(model, path, FORMAT, include_preprocessing=True)
+
+
+def test_targets(model, path, tmp_path):
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="exists; pass overwrite=True"):
+        keras_pvt.export(model, path, FORMAT)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    with pytest.raises(IsADirectoryError, match="no SavedModel: it is not replaced"):
+        keras_pvt.export(model, folder, "saved_model", overwrite=True)
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        keras_pvt.export(model, path, "saved_model", overwrite=True)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        keras_pvt.export(model, tmp_path / "missing" / path.name, FORMAT)
+    assert path.read_text() == "mine"
+
+
+def test_a_missing_package_is_named(model, path, monkeypatch):
+    found = importlib.util.find_spec
+    runtime = {"onnx": "onnxruntime", "tflite": "ai_edge_litert"}[FORMAT]
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == runtime else found(name)
+    )
+    with pytest.raises(ImportError, match=f"pip install {runtime.replace('_', '-')}"):
+        keras_pvt.export(model, path, FORMAT)
+
+
+def test_what_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "model.xml"
+    path.write_text("old xml")
+    (tmp_path / "model.bin").write_text("old bin")
+
+    def write(fail):
+        with staged(path) as temporary:
+            temporary.write_text("new xml")
+            temporary.with_suffix(".bin").write_text("new bin")
+            if fail:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(fail=True)
+    assert {file.read_text() for file in tmp_path.iterdir()} == {"old xml", "old bin"}
+    write(fail=False)
+    assert {file.read_text() for file in tmp_path.iterdir()} == {"new xml", "new bin"}
+
+
+def test_folders_of_images(tmp_path):
+    with pytest.raises(NotADirectoryError, match="is no folder"):
+        representative_images(tmp_path / "missing", (32, 32), pixels=True)
+    with pytest.raises(ValueError, match="has no image"):
+        representative_images(tmp_path, (32, 32), pixels=True)
+    halves = np.zeros((40, 80, 3), "uint8")
+    halves[:, 40:] = 255
+    Image.fromarray(halves).save(tmp_path / "a.png")
+    images = representative_images(tmp_path, (32, 48), pixels=True)
+    assert images.shape == (1, 32, 48, 3)
+    assert images[0, :, 0].max() < 50
+    assert images[0, :, -1].min() > 200
+    normalised = representative_images(tmp_path, (32, 48), pixels=False)
+    np.testing.assert_allclose(normalised, keras_pvt.preprocess_input(images))
+    (tmp_path / "b.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"b\.jpg cannot be read as an image"):
+        representative_images(tmp_path, (32, 48), pixels=True)
+
+
+def fails(capsys, *words):
+    """The one line of an error."""
+    assert main(["export", *map(str, words)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_command_line(capsys, tmp_path, path):
+    out = ["--format", FORMAT, "--out", path]
+    assert "is no variant (pvt_nano" in fails(capsys, "resnet50", *out)
+    assert "--representative FOLDER" in fails(
+        capsys, "pvt_nano", "--format", "tflite", "--quantize", "int8"
+    )
+    broken = tmp_path / "broken.pth"
+    broken.write_bytes(b"PK\x03\x04")
+    assert "broken.pth" in fails(capsys, broken, *out)
+    with pytest.raises(SystemExit):
+        main(["export", "pvt_nano"])
+
+
+def test_unknown_layer_in_a_file(capsys, tmp_path, path, model):
+    file = tmp_path / "model.keras"
+    model.save(file)
+    changed = tmp_path / "changed.keras"
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                text = json.dumps(json.loads(content))
+                content = text.replace("TakeClassToken", "Mine").encode()
+            new.writestr(name, content)
+    line = fails(capsys, changed, "--format", FORMAT, "--out", path)
+    assert "Mine" in line
+    assert "registered" in line
+    assert not path.exists()

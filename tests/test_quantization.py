@@ -1,0 +1,83 @@
+"""Keras's own quantization: every dense layer, saved and loaded without a difference."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY, perturb
+
+import keras_pvt
+from keras_pvt import layers
+from keras_pvt.exporting import runtimes
+from keras_pvt.ops import BACKEND
+
+# Keras says of each kind of layer without a dense matrix that it stays as it is.
+pytestmark = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+
+
+def dense_layers(model):
+    return [part for part in model._flatten_layers() if isinstance(part, keras.layers.Dense)]
+
+
+def answer(model, images):
+    return [keras.ops.convert_to_numpy(value) for value in keras.tree.flatten(model(images))]
+
+
+@pytest.mark.parametrize(
+    ("build", "mode"), [(keras_pvt.classifier, "int8"), (keras_pvt.PVTBackbone, "int4")]
+)
+def test_saved_and_loaded_without_a_difference(build, mode, tmp_path, rng):
+    model = build(TINY, input_shape=(64, 96, 3))
+    perturb(model)
+    images = rng.standard_normal((2, 64, 96, 3)).astype("float32")
+    expected = answer(model, images)
+    model.quantize(mode)
+    blocks = sum(TINY.depths)
+    assert len(dense_layers(model)) == 5 * blocks + (build is keras_pvt.classifier)
+    assert all(part.quantization_mode == mode for part in dense_layers(model))
+    quantized = answer(model, images)
+    for ours, before in zip(quantized, expected, strict=True):
+        assert np.abs(ours - before).max() > 0
+        cosine = (ours * before).sum() / np.linalg.norm(ours) / np.linalg.norm(before)
+        assert cosine >= {"int8": 0.999, "int4": 0.7}[mode]
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert all(part.quantization_mode == mode for part in dense_layers(loaded))
+    loaded.save(tmp_path / "again.keras")
+    again = keras.saving.load_model(tmp_path / "again.keras", safe_mode=True)
+    for copy in (loaded, again):
+        for ours, before in zip(answer(copy, images), quantized, strict=True):
+            np.testing.assert_array_equal(ours, before)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.FeedForward(8, 12),
+        layers.SpatialReductionAttention(8, 2, sr_ratio=2),
+        layers.EncoderBlock(8, 2, sr_ratio=2),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_layer_alone(layer, tmp_path, rng):
+    model = keras.Sequential([keras.Input((6, 4, 8)), layer])
+    perturb(model)
+    model.quantize("int8")
+    x = rng.standard_normal((2, 6, 4, 8)).astype("float32")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert all(part.quantization_mode == "int8" for part in dense_layers(loaded))
+    np.testing.assert_array_equal(answer(loaded, x), answer(model, x))
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="one backend is enough")
+def test_a_quantized_model_is_exported(tmp_path, rng):
+    model = keras_pvt.classifier(TINY, input_shape=(64, 96, 3))
+    perturb(model)
+    model.quantize("int8")
+    path = tmp_path / "model"
+    keras_pvt.export(model, path, "saved_model", batch_size=2, verify=False)
+    images = rng.standard_normal((2, 64, 96, 3)).astype("float32")
+    found = runtimes.load("saved_model", path)(images)["predictions"]
+    # A value on the edge between two whole numbers may be rounded either way.
+    np.testing.assert_allclose(found, answer(model, images)[0], atol=5e-3)

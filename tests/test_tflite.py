@@ -1,0 +1,133 @@
+"""TFLite in all its numbers: operators, delegation, size, and what quantization costs."""
+
+import io
+import pathlib
+import zipfile
+
+import numpy as np
+import pytest
+import recipe
+from conftest import TINY
+from PIL import Image
+
+import keras_pvt
+from keras_pvt.conversion import load_checkpoint
+from keras_pvt.decoding import class_table
+from keras_pvt.exporting import runtimes
+from keras_pvt.exporting.formats import QUANTIZATIONS
+from keras_pvt.ops import BACKEND
+
+pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow writes TFLite")
+
+CIFAR10 = pathlib.Path(__file__).parent / "data" / "cifar10_val.zip"
+
+
+def operators(path, delegated=False):
+    """Names of the operators that the interpreter runs, as they are or once delegated."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    kind = OpResolverType.AUTO if delegated else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(path), experimental_op_resolver_type=kind)
+    interpreter.allocate_tensors()
+    return [detail["op_name"] for detail in interpreter._get_ops_details()]
+
+
+def partitions(path):
+    return operators(path, delegated=True).count("DELEGATE")
+
+
+def cosine(a, b):
+    return float(a.ravel() @ b.ravel() / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize(("size", "batch"), [((64, 96), 1), ((64, 96), None), ((None, None), None)])
+def test_only_operators_that_are_built_in(size, batch, tmp_path):
+    model = keras_pvt.classifier(TINY, input_shape=(None, None, 3))
+    path = tmp_path / "model.tflite"
+    keras_pvt.export(model, path, "tflite", size=size, batch_size=batch, verify=False)
+    names = operators(path)
+    assert len(names) > 100
+    assert not [name for name in names if name.startswith(("Flex", "CUSTOM"))]
+    if batch == 1:
+        assert partitions(path) == 1
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    model = keras_pvt.PVTTiny(weights=None, classifier_activation=None)
+    load_checkpoint(model, recipe.state_dict("pvt_tiny"))
+    return model
+
+
+def test_weights_in_fewer_bits(tiny, tmp_path):
+    images, expected = recipe.images(224, 224), recipe.golden("pvt_tiny")["224x224/logits"]
+    sizes = {}
+    for quantize in (None, "float16", "dynamic"):
+        path = tmp_path / f"{quantize}.tflite"
+        exported = keras_pvt.export(
+            tiny, path, "tflite", batch_size=2, quantize=quantize, verify=False
+        )
+        found = runtimes.load("tflite", path)(images)["predictions"]
+        sizes[quantize] = exported.size
+        if quantize is None:
+            assert np.abs(found - expected).max() <= 2e-5
+        assert cosine(found, expected) >= {"dynamic": 0.999}.get(quantize, 0.9999)
+    assert sizes["float16"] <= 0.51 * sizes[None]
+    assert sizes["dynamic"] <= 0.29 * sizes[None]
+
+
+@pytest.fixture(scope="module")
+def cifar10():
+    names = [name for _, name in class_table("cifar10")]
+    images, labels = [], []
+    with zipfile.ZipFile(CIFAR10) as archive:
+        for member in archive.namelist():
+            images.append(np.asarray(Image.open(io.BytesIO(archive.read(member)))))
+            labels.append(names.index(member.split("/")[0]))
+    order = np.random.default_rng(0).permutation(len(images))
+    return keras_pvt.preprocess_input(np.stack(images))[order], np.array(labels)[order]
+
+
+@pytest.mark.parametrize(("quantize", "lost", "parts"), [("int8", 2, 2), ("full-int8", 8, None)])
+def test_int8_on_photographs(quantize, lost, parts, cifar10, tmp_path):
+    """`lost`: of 400 photographs, 0.5 and 2 points."""
+    images, labels = cifar10
+    model = keras_pvt.PVTNano(weights="cifar10", classifier_activation=None)
+    path = tmp_path / "nano.tflite"
+    keras_pvt.export(
+        model, path, "tflite", quantize=quantize, representative=images[:100], verify=False
+    )
+    run = runtimes.load("tflite", path)
+    found = np.concatenate([run(image[None])["predictions"] for image in images])
+    expected = model.predict(images, batch_size=100, verbose=0)
+    hits, hoped = ((y.argmax(-1) == labels).sum() for y in (found, expected))
+    assert hoped - hits <= lost
+    assert cosine(found, expected) >= (0.999 if quantize == "int8" else 0.995)
+    if parts is not None:
+        assert partitions(path) <= parts
+
+
+def test_full_int8_takes_and_gives_int8(cifar10, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = tmp_path / "nano.tflite"
+    model = keras_pvt.PVTNano(weights="cifar10")
+    keras_pvt.export(
+        model,
+        path,
+        "tflite",
+        quantize="full-int8",
+        representative=cifar10[0][:10],
+        verify=False,
+    )
+    interpreter = Interpreter(str(path))
+    for detail in interpreter.get_input_details() + interpreter.get_output_details():
+        assert detail["dtype"] is np.int8
+    floats = [
+        detail for detail in interpreter.get_tensor_details() if detail["dtype"] is np.float32
+    ]
+    assert not floats
+
+
+def test_every_quantization_is_tried():
+    assert set(QUANTIZATIONS) == {"float16", "dynamic", "int8", "full-int8"}
