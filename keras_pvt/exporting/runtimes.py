@@ -1,6 +1,7 @@
 """Runs artifacts as their users do: without Keras."""
 
 import pathlib
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -60,7 +61,10 @@ def _onnx(path, threads):
 
 
 def _openvino(path, threads):
-    import openvino as ov
+    with warnings.catch_warnings():
+        # It looks at the machine in a process of its own, of which JAX warns.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        import openvino as ov
 
     # Some processors would compute in bfloat16 by themselves.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads or 0}
