@@ -39,7 +39,7 @@ def prepare(contender: str, case: Case, upstream: pathlib.Path | None = None) ->
     images = np.random.default_rng(0).standard_normal((case.batch, case.size, case.size, 3))
     images = images.astype("float32")
     if contender in BUILDERS:
-        return _keras_call(BUILDERS[contender](case), images)
+        return keras_call(BUILDERS[contender](case), images)
     if contender == HUGGING_FACE:
         model = hugging_face(case)
     else:
@@ -48,7 +48,7 @@ def prepare(contender: str, case: Case, upstream: pathlib.Path | None = None) ->
     return _torch_call(model, images)
 
 
-def _keras_call(model, images: np.ndarray) -> Callable:
+def keras_call(model, images: np.ndarray) -> Callable:
     """The inference call of a Keras model, compiled where the backend has a compiler."""
     import keras
 

@@ -96,17 +96,14 @@ def run(options: argparse.Namespace) -> int:
     """Export; 0 once the artifact is there, 1 where it was quantized and differs too much."""
     from rich.console import Console
 
-    from keras_pvt.exporting import export, formats, targets
+    from keras_pvt.exporting.export import check_request, export
     from keras_pvt.exporting.sources import load
     from keras_pvt.exporting.subject import takes_pixels
 
     quantize = None if options.quantize == "none" else options.quantize
-    chosen = formats.check(options.format, quantize)
     name = pathlib.Path(options.model).name.split(".")[0]
-    path = options.out or pathlib.Path(name + chosen.suffix)
-    formats.check_path(options.format, path)
-    targets.check(path, folder=not chosen.suffix, overwrite=options.overwrite)
-    writer = formats.choose_writer(options.format, quantize, options.verify)
+    path = options.out or pathlib.Path(name + FORMATS[options.format].suffix)
+    writer = check_request(path, options.format, quantize, options.overwrite, options.verify)
     if quantize in NEED_IMAGES and options.representative is None:
         raise ValueError(
             f"--quantize {quantize} needs --representative FOLDER, of about 100 images."

@@ -91,12 +91,9 @@ def export(
         OSError: a target that exists, or cannot be written. Nothing half-written is left.
     """
     path = pathlib.Path(path)
-    chosen = formats.check(format, quantize)
-    formats.check_path(format, path)
-    targets.check(path, folder=not chosen.suffix, overwrite=overwrite)
+    writer = check_request(path, format, quantize, overwrite, verify)
     if batch_size == "auto":
-        batch_size = chosen.batch_size
-    writer = formats.choose_writer(format, quantize, verify)
+        batch_size = formats.FORMATS[format].batch_size
     model = subject.named(model, include_preprocessing)
     shape = subject.signature(model, size, batch_size)
     _check_images(shape, quantize, representative)
@@ -117,6 +114,22 @@ def export(
                 f"{verification.TOLERANCE:g}; nothing was written to {path}."
             )
     return exported
+
+
+def check_request(
+    path: pathlib.Path, format: str, quantize: str | None, overwrite: bool, verify: bool
+) -> str:
+    """All that can be said before there is a model.
+
+    Returns:
+        The backend that will write.
+    Raises:
+        ValueError, ImportError, OSError: see `export`.
+    """
+    formats.check(format, quantize)
+    formats.check_path(format, path)
+    targets.check(path, folder=not formats.FORMATS[format].suffix, overwrite=overwrite)
+    return formats.choose_writer(format, quantize, verify)
 
 
 def _check_images(shape, quantize, images):

@@ -59,20 +59,14 @@ QUANTIZATIONS = tuple(dict.fromkeys(q for f in FORMATS.values() for q in f.quant
 NEED_IMAGES = ("int8", "full-int8")
 
 
-def check(format: str, quantize: str | None) -> Format:
-    """The format of a name.
-
-    Raises:
-        ValueError: an unknown format, or a quantization that it does not have.
-    """
+def check(format: str, quantize: str | None) -> None:
+    """Raise a ValueError for an unknown format, or a quantization that it does not have."""
     if format not in FORMATS:
         raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}.")
-    chosen = FORMATS[format]
-    if quantize is not None and quantize not in chosen.quantizations:
+    if quantize is not None and quantize not in FORMATS[format].quantizations:
         having = [name for name, other in FORMATS.items() if quantize in other.quantizations]
         hint = f"it is for {', '.join(having)}" if having else f"there are {QUANTIZATIONS}"
         raise ValueError(f"format {format!r} is not quantized as {quantize!r}; {hint}.")
-    return chosen
 
 
 def check_path(format: str, path: pathlib.Path) -> None:

@@ -1,0 +1,71 @@
+"""What `keras-pvt export` makes of the name of a model."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY, perturb
+
+import keras_pvt
+from keras_pvt.cli import main
+from keras_pvt.conversion import save_checkpoint, to_torch
+from keras_pvt.exporting import ExportError, runtimes
+from keras_pvt.exporting.sources import load
+
+FORMAT = "onnx" if keras.backend.backend() == "torch" else "tflite"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A file with random weights of pvt_nano, and the model that has them."""
+    model = keras_pvt.PVTNano(weights=None, input_shape=(48, 40, 3))
+    perturb(model)
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    save_checkpoint(to_torch(model), path)
+    return str(path), model
+
+
+def numpy(value):
+    return keras.ops.convert_to_numpy(value)
+
+
+def test_checkpoint(checkpoint, rng):
+    path, expected = checkpoint
+    images = rng.standard_normal((2, 48, 40, 3)).astype("float32")
+    for model, size in (load(path), load("pvt_nano", weights=path)):
+        assert size == (32, 32)
+        assert model.input_shape == (None, None, None, 3)
+        np.testing.assert_allclose(numpy(model(images)), numpy(expected(images)), atol=1e-6)
+    logits, _ = load(path, logits=True)
+    softmax = keras.ops.softmax(logits(images))
+    np.testing.assert_allclose(numpy(softmax), numpy(expected(images)), atol=1e-6)
+
+
+def test_features_of_a_checkpoint(checkpoint, rng):
+    path, classifier = checkpoint
+    backbone, _ = load(path, features=True)
+    images = rng.standard_normal((2, 48, 40, 3)).astype("float32")
+    pyramid = keras.Model(backbone.input, backbone.pyramid_outputs)(images)
+    # Before the class token comes in, the two are the same.
+    level = backbone.pyramid_level_inputs["P4"]
+    trunk = keras.Model(classifier.input, classifier.get_layer(level).output)
+    np.testing.assert_allclose(numpy(pyramid["P4"]), numpy(trunk(images)), atol=1e-5)
+
+
+def test_keras_file(tmp_path, capsys, rng):
+    model = keras_pvt.classifier(TINY)
+    perturb(model)
+    source, path = tmp_path / "model.keras", tmp_path / f"model.{FORMAT}"
+    model.save(source)
+    words = [str(source), "--format", FORMAT, "--out", str(path), "--include-preprocessing"]
+    assert main(["export", *words]) == 0
+    out = capsys.readouterr().out
+    assert "predictions" in out
+    assert f"images {'any' if FORMAT == 'onnx' else '1'}x64x64x3" in out
+    pixels = rng.uniform(0, 255, (1, 64, 64, 3)).astype("float32")
+    expected = model(keras_pvt.preprocess_input(pixels))
+    found = runtimes.load(FORMAT, path)(pixels)["predictions"]
+    np.testing.assert_allclose(found, numpy(expected), atol=1e-5)
+    with pytest.raises(ExportError, match="is exported as it is"):
+        load(str(source), features=True)
+    with pytest.raises(ExportError, match="weights are for a variant"):
+        load(str(source), weights="imagenet")
