@@ -66,6 +66,15 @@ def test_models(path):
         keras_pvt.export(model, path, FORMAT, include_preprocessing=True)
 
 
+def test_what_a_format_cannot_express(path):
+    images = keras.Input((32, 32, 3))
+    model = keras.Model(images, keras.ops.erfinv(images))
+    with pytest.raises(ExportError, match=f"cannot write this model as {FORMAT}: .") as caught:
+        keras_pvt.export(model, path, FORMAT)
+    assert "\n" not in str(caught.value)
+    assert not path.exists()
+
+
 def test_targets(model, path, tmp_path):
     path.write_text("mine")
     with pytest.raises(FileExistsError, match="exists; pass overwrite=True"):

@@ -83,7 +83,7 @@ def choose_writer(format: str, quantize: str | None, verify: bool) -> str:
         ImportError: a package is missing; says what to install.
     """
     chosen = FORMATS[format]
-    candidates = [BACKEND] if BACKEND in chosen.writers else list(chosen.writers)
+    candidates = sorted(chosen.writers, key=lambda writer: writer != BACKEND)
     others = chosen.quantizations.get(quantize or "", ())
     others += (chosen.runtime,) if verify else ()
     for writer in candidates:

@@ -65,13 +65,19 @@ def write(model: keras.Model, job: Job, images: np.ndarray | None, writer: str) 
         )  # fmt: skip
         if result.returncode:
             error = folder / _ERROR
-            reason = error.read_text() if error.exists() else result.stdout[-2000:]
-            raise ExportError(f"{writer} cannot write this model as {job.format}: {reason}")
+            raise ExportError(error.read_text() if error.exists() else result.stdout[-2000:])
 
 
 def _write_here(model, job, images):
     writers = importlib.import_module(f"keras_pvt.exporting.on_{BACKEND}")
-    getattr(writers, job.format)(model, pathlib.Path(job.path), job.shape, job.quantize, images)
+    function = getattr(writers, job.format)
+    try:
+        function(model, pathlib.Path(job.path), job.shape, job.quantize, images)
+    except OSError:
+        raise
+    except Exception as error:  # each converter has kinds of its own
+        reason = next(filter(None, str(error).splitlines()), type(error).__name__)[:300]
+        raise ExportError(f"{BACKEND} cannot write this model as {job.format}: {reason}") from error
 
 
 def _modules(model):
@@ -90,7 +96,7 @@ def _main(folder: pathlib.Path) -> int:
         job["shape"] = tuple(job["shape"])
         _write_here(model, Job(**job), np.load(images) if images.exists() else None)
     except Exception as error:  # whatever it is, the process that waits has to say it
-        (folder / _ERROR).write_text(f"{type(error).__name__}: {error}")
+        (folder / _ERROR).write_text(str(error))
         return 1
     return 0
 
