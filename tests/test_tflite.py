@@ -1,25 +1,18 @@
 """TFLite in all its numbers: operators, delegation, size, and what quantization costs."""
 
-import io
-import pathlib
-import zipfile
-
 import numpy as np
 import pytest
 import recipe
+from cifar10_photographs import photographs
 from conftest import TINY
-from PIL import Image
 
 import keras_pvt
 from keras_pvt.conversion import load_checkpoint
-from keras_pvt.decoding import class_table
 from keras_pvt.exporting import runtimes
 from keras_pvt.exporting.formats import QUANTIZATIONS
 from keras_pvt.ops import BACKEND
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow writes TFLite")
-
-CIFAR10 = pathlib.Path(__file__).parent / "data" / "cifar10_val.zip"
 
 
 def operators(path, delegated=False):
@@ -78,14 +71,9 @@ def test_weights_in_fewer_bits(tiny, tmp_path):
 
 @pytest.fixture(scope="module")
 def cifar10():
-    names = [name for _, name in class_table("cifar10")]
-    images, labels = [], []
-    with zipfile.ZipFile(CIFAR10) as archive:
-        for member in archive.namelist():
-            images.append(np.asarray(Image.open(io.BytesIO(archive.read(member)))))
-            labels.append(names.index(member.split("/")[0]))
+    images, labels = photographs()
     order = np.random.default_rng(0).permutation(len(images))
-    return keras_pvt.preprocess_input(np.stack(images))[order], np.array(labels)[order]
+    return keras_pvt.preprocess_input(images)[order], labels[order]
 
 
 @pytest.mark.parametrize(("quantize", "lost", "parts"), [("int8", 2, 2), ("full-int8", 8, None)])
