@@ -13,6 +13,8 @@ from keras_pvt.preprocessing import preprocess_input
 # What is open is tried at more than one: unequal, and no multiple of 32.
 _BATCHES = (1, 2)
 _SIDES = ((224, 224), (250, 333))
+# Representative images that are compared.
+_COMPARED = 8
 # Largest error, in units of the output's rms where that is above 1.
 TOLERANCE = 1e-4
 # Smallest cosine after a quantization.
@@ -58,11 +60,12 @@ def compare(
     """
     run = runtimes.load(format, path)
     comparisons = []
-    for batch in _inputs(model, shape, images):
-        expected, found = model(batch, training=False), run(batch)
-        for name, value in expected.items():
-            value = keras.ops.convert_to_numpy(value)
-            comparisons.append(_compared(name, batch.shape, value, found[name], quantize))
+    for batches in _inputs(model, shape, images):
+        answers = [(model(batch, training=False), run(batch)) for batch in batches]
+        for name in answers[0][0]:
+            expected = np.stack([keras.ops.convert_to_numpy(ours[name]) for ours, _ in answers])
+            found = np.stack([theirs[name] for _, theirs in answers])
+            comparisons.append(_compared(name, batches[0].shape, expected, found, quantize))
     return comparisons
 
 
@@ -82,16 +85,22 @@ def _compared(name, input_shape, expected, found, quantize):
 
 
 def _inputs(model, shape, images):
+    """Lists of batches of one shape each."""
     batch, *sides, channels = shape
+    counts = _BATCHES if batch is None else (batch,)
     if images is not None:
-        batches = _BATCHES if batch is None else (batch,)
-        return [np.resize(images, (count, *images.shape[1:])) for count in batches]
+        return [list(_batches(images, count)) for count in counts]
     rng = np.random.default_rng(0)
-    counts = dict.fromkeys(batch or count for count in _BATCHES)
     sizes = dict.fromkeys(
         tuple(side or other for side, other in zip(sides, tried, strict=True)) for tried in _SIDES
     )
-    return [_noise(model, rng, (count, *size, channels)) for count in counts for size in sizes]
+    return [[_noise(model, rng, (count, *size, channels))] for count in counts for size in sizes]
+
+
+def _batches(images, count):
+    """`_COMPARED` images, or as many as there are, and the first ones again to fill up."""
+    for start in range(0, min(_COMPARED, len(images)), count):
+        yield np.take(images, range(start, start + count), axis=0, mode="wrap")
 
 
 def _noise(model, rng, shape):

@@ -1,0 +1,28 @@
+"""What `verification` compares."""
+
+import numpy as np
+
+from keras_pvt.exporting import runtimes, verification
+
+
+def test_representative_images_are_compared_one_by_one(monkeypatch):
+    seen = []
+
+    def double(images, training):
+        return {"y": 2 * images.mean((1, 2))}
+
+    def run(images):
+        seen.append(images)
+        return {"y": 2 * images.mean((1, 2)) + (len(seen) == 3)}  # wrong in the third call
+
+    monkeypatch.setattr(runtimes, "load", lambda format, path: run)
+    images = np.arange(3.0).reshape(3, 1, 1, 1) + np.ones((3, 4, 6, 3))
+    shape = (1, 4, 6, 3)
+    (row,) = verification.compare(double, "onnx", "model.onnx", shape, images=images)
+    assert [batch.shape for batch in seen] == [shape] * 3
+    assert (row.output, row.input_shape, row.error, row.passed) == ("y", shape, 1.0, False)
+    seen.clear()
+    one, two = verification.compare(double, "onnx", "m", (None, None, None, 3), images=images)
+    assert one.input_shape[0] == 1
+    assert two.input_shape[0] == 2
+    np.testing.assert_array_equal(seen[-1][:, 0, 0, 0], [3, 1])  # begun anew to fill up
