@@ -1,5 +1,8 @@
 """Pyramid Vision Transformer for Keras 3, on TensorFlow, JAX and PyTorch."""
 
+from keras_pvt import default_backend  # noqa: F401, before anything imports Keras
+
+# isort: split
 from keras_pvt import detection, layers
 from keras_pvt.decoding import decode_predictions
 from keras_pvt.exporting import export

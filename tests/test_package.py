@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import keras
+import pytest
 
 import keras_pvt
 
@@ -98,6 +99,33 @@ def test_import_loads_no_other_backend_and_nothing_heavy():
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     backends = {"jax", "tensorflow", "torch"} - {keras.backend.backend()}
     assert not loaded & (backends | {"requests", "rich", "matplotlib", "safetensors", "filelock"})
+
+
+@pytest.mark.parametrize(
+    ("missing", "configured", "expected"),
+    [
+        ("tensorflow", None, "jax"),
+        ("tensorflow jax", "tensorflow", "torch"),
+        ("", "torch", "torch"),
+    ],
+)
+def test_what_is_installed_is_taken(missing, configured, expected, tmp_path):
+    code = (
+        "import importlib.util as util; find = util.find_spec;"
+        f"util.find_spec = lambda name, *rest: name not in {missing.split()} and find(name, *rest);"
+        "from keras_pvt.ops import BACKEND; print(BACKEND)"
+    )
+    if configured is not None:
+        (tmp_path / "keras.json").write_text(json.dumps({"backend": configured}))
+    env = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env | {"KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split()[-1] == expected
 
 
 def test_public_names_exist_and_are_documented():
