@@ -15,6 +15,8 @@ import tempfile
 import timing
 from export_contender import HUGGING_FACE, KERAS, ZEROMODELS
 
+from keras_pvt.exporting.targets import size_of
+
 CONTENDER = pathlib.Path(__file__).with_name("export_contender.py")
 EXAMPLES = """examples:
   python benchmarks/export.py
@@ -74,7 +76,7 @@ def main() -> None:
     print(f"{args.variant}, {args.size} pixels, batch 1, {threads} threads")
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: _make(name, args, pathlib.Path(folder)) for name in args.only}
-        sizes = {name: _megabytes(path) for name, path in paths.items()}
+        sizes = {name: size_of(path) for name, path in paths.items() if path.exists()}
         servers = {name: _Server(name, args, paths[name], threads) for name in args.only}
         try:
             figures = timing.interleave(servers, args.seconds)
@@ -84,7 +86,7 @@ def main() -> None:
     first = args.only[0]
     print(f"\n| contender | MB | ms | / {first} |\n|---|---|---|---|")
     for name, figure in figures.items():
-        size = "" if sizes[name] is None else f"{sizes[name]:.1f}"
+        size = f"{sizes[name] / 1e6:.1f}" if name in sizes else ""
         print(f"| {name} | {size} | {figure:.1f} | {figure / figures[first]:.2f} |")
 
 
@@ -102,13 +104,6 @@ def _make(name, args, folder):
             check=True,
         )
     return path
-
-
-def _megabytes(path):
-    files = [part for part in path.parent.rglob("*") if part.is_file()]
-    sizes = [part.stat().st_size for part in files if path in (part, *part.parents)
-             or part.stem == path.stem]  # fmt: skip
-    return sum(sizes) / 1e6 if sizes else None
 
 
 class _Server:

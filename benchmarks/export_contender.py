@@ -34,7 +34,8 @@ def make(owner: str, variant: str, size: int, format: str, quantize: str, path: 
         import torch
 
         images = torch.zeros(1, 3, size, size)
-        torch.onnx.export(hugging_face(case).eval(), (images,), path, dynamo=True, verbose=False)
+        options = {"dynamo": True, "external_data": False, "verbose": False}
+        torch.onnx.export(hugging_face(case).eval(), (images,), path, **options)
 
 
 def serve(what: str, variant: str, size: int, path: str, threads: int) -> None:

@@ -13,7 +13,7 @@ from keras_pvt.image_files import in_batches
 from keras_pvt.images import default_resize_size, eval_transform
 from keras_pvt.models.classifier import classifier
 from keras_pvt.variants import VARIANTS, WEIGHTS
-from keras_pvt.weights import find
+from keras_pvt.weights import default_name, find
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +60,7 @@ class FileClassifier:
             ValueError: an unknown variant, or weights that do not fit.
             OSError: weights that cannot be had.
         """
-        named = [name for owner, name in WEIGHTS if owner == variant]
-        if weights is None:
-            if not named:
-                raise ValueError(f"{variant} has no named weights; give a checkpoint file.")
-            weights = named[0]
+        weights = default_name(variant) if weights is None else weights
         path = find(variant, weights)
         facts = WEIGHTS.get((variant, str(weights)))
         if size is None:

@@ -38,6 +38,18 @@ def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLik
     return report
 
 
+def default_name(variant: str) -> str:
+    """The first name that the table of weights has for a variant.
+
+    Raises:
+        ValueError: it has none.
+    """
+    for owner, name in WEIGHTS:
+        if owner == variant:
+            return name
+    raise ValueError(f"{variant} has no named weights; give a checkpoint file.")
+
+
 def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:
     """The local file of `weights`, fetched first where it is a name.
 

@@ -86,14 +86,14 @@ def choose_writer(format: str, quantize: str | None, verify: bool) -> str:
     candidates = sorted(chosen.writers, key=lambda writer: writer != BACKEND)
     others = chosen.quantizations.get(quantize or "", ())
     others += (chosen.runtime,) if verify else ()
+    missing = {writer: _missing(writer, *chosen.writers[writer], *others) for writer in candidates}
     for writer in candidates:
-        missing = _missing(writer, *chosen.writers[writer], *others)
-        if not missing:
+        if not missing[writer]:
             return writer
-    missing = _missing(candidates[0], *chosen.writers[candidates[0]], *others)
+    first = missing[candidates[0]]
     raise ImportError(
-        f"format {format!r} needs {', '.join(missing)} here: "
-        f"pip install {' '.join(_PIP_NAMES.get(name, name) for name in missing)}"
+        f"format {format!r} needs {', '.join(first)} here: "
+        f"pip install {' '.join(_PIP_NAMES.get(name, name) for name in first)}"
     )
 
 

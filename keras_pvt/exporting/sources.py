@@ -1,10 +1,8 @@
 """Models from what a user names: a variant, a checkpoint, a .keras file."""
 
 import pathlib
-from collections.abc import Mapping
 
 import keras
-import numpy as np
 
 from keras_pvt.conversion import load_checkpoint, read_checkpoint
 from keras_pvt.conversion.build import build_for
@@ -12,8 +10,8 @@ from keras_pvt.conversion.recognise import likely_variant, trunk
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.pvt import config_of
-from keras_pvt.variants import VARIANTS, WEIGHTS
-from keras_pvt.weights import find
+from keras_pvt.variants import VARIANTS
+from keras_pvt.weights import default_name, find
 
 
 def load(
@@ -35,8 +33,8 @@ def load(
         OSError: a file that cannot be had.
     """
     if source in VARIANTS:
-        names = [name for owner, name in WEIGHTS if owner == source]
-        state: Mapping[str, np.ndarray] = read_checkpoint(find(source, weights or names[0]))
+        path = find(source, default_name(source) if weights is None else weights)
+        state, _ = trunk(read_checkpoint(path))
         variant: str | None = source
     elif weights is not None:
         raise ExportError(f"weights are for a variant; {source} is a file, which has its own.")
@@ -52,15 +50,14 @@ def load(
             )
         return _keras_file(source), None
     else:
-        state = read_checkpoint(source)
-        variant = likely_variant(trunk(state)[0])
+        state, _ = trunk(read_checkpoint(source))
+        variant = likely_variant(state)
     if variant is None:
         raise ExportError(f"{source}: no variant has these keys and widths.")
     return _from_state(state, variant, features, logits)
 
 
 def _from_state(state, variant, features, logits):
-    state, _ = trunk(state)
     activation = None if logits else "softmax"
     model = build_for(state, variant, any_size=True, classifier_activation=activation)
     if features and not isinstance(model, PVTBackbone):

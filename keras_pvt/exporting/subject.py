@@ -1,7 +1,5 @@
 """The model that is exported: one input, named outputs, float32."""
 
-import copy
-
 import keras
 
 from keras_pvt.exporting.errors import ExportError
@@ -62,7 +60,7 @@ def half_precision(model: keras.Model) -> bool:
 def float32_twin(model: keras.Model) -> keras.Model:
     """The same model and weights in float32."""
     config = keras.saving.serialize_keras_object(model)
-    twin = keras.saving.deserialize_keras_object(_in_float32(copy.deepcopy(config)))
+    twin = keras.saving.deserialize_keras_object(_in_float32(config))
     twin.set_weights(model.get_weights())
     return twin
 
@@ -108,8 +106,7 @@ def _in_float32(config):
     """A serialized model with every plain policy of half precision replaced."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy":
-            config["config"]["name"] = "float32"
-            return config
+            return config | {"config": config["config"] | {"name": "float32"}}
         return {key: _in_float32(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
         return type(config)(_in_float32(value) for value in config)

@@ -43,8 +43,10 @@ def inner_policy(policy, name: str):
 
     Never a map for a layer of Keras, which saves a quantized one wrongly then.
     """
-    if not _is_map(policy) or name in policy:
-        return policy[name] if _is_map(policy) else policy
+    if not _is_map(policy):
+        return policy
+    if name in policy:
+        return policy[name]
     inner = {
         path.removeprefix(f"{name}/"): policy[path]
         for path in policy
