@@ -5,7 +5,7 @@ import os
 import sys
 
 import keras_pvt
-from keras_pvt.cli import attention, convert, detect, export, info, predict
+from keras_pvt.cli import attention, convert, detect, export, info, predict, train
 
 EPILOG = """\
 examples:
@@ -15,6 +15,7 @@ examples:
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
   keras-pvt export pvt_tiny --format tflite
+  keras-pvt train finetune --data flowers --out runs/flowers
 
 The environment variable KERAS_BACKEND (jax, tensorflow or torch) chooses the library that
 computes; it has to be installed, as by pip install 'keras-pvt[jax]'.
@@ -49,12 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "keras-pvt",
-        description="Pyramid Vision Transformer: classify images, find objects, look into models.",
+        description="Pyramid Vision Transformer: classify images, find objects, train, export.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {keras_pvt.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (predict, detect, attention, info, convert, export):
+    for module in (predict, detect, attention, info, convert, export, train):
         module.add_parser(commands)
     return parser

@@ -4,37 +4,88 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_pvt.training.layerwise import LayerwiseAdamW, layer_factors
+
+
+def not_decayed(model: keras.Model) -> list[keras.Variable]:
+    """Trainable weights that the official code does not decay: vectors and the class token.
+
+    Vectors are biases and norms. Position tables do decay, the class token's position too; DeiT,
+    which that code goes back to, leaves them out.
+
+    Source: whai362/PVT classification/main.py, by timm 0.3.2's `add_weight_decay`.
+    """
+    return [
+        variable
+        for variable in model.trainable_variables
+        if len(variable.shape) == 1 or variable.path.endswith("class_token/token")
+    ]
+
 
 def make_optimizer(
     name: str,
     model: keras.Model,
-    rate: keras.optimizers.schedules.LearningRateSchedule,
+    rate: keras.optimizers.schedules.LearningRateSchedule | float,
     weight_decay: float,
     not_muon: Sequence[str] = (),
+    *,
+    clip_norm: float | None = 1.0,
+    ema: float = 0.0,
+    accumulate: int = 1,
+    layer_decay: float = 1.0,
+    frozen_steps: int = 0,
 ) -> keras.optimizers.Optimizer:
-    """AdamW or Muon, with the gradient's norm clipped at 1.
-
-    Vectors (biases, norms) and the class token do not decay, as in the official code.
+    """AdamW or Muon; what does not decay is as in the official code.
 
     Args:
-        name: "adamw" or "muon".
+        name: "adamw" (betas 0.9 and 0.999, epsilon 1e-8) or "muon".
         model: whose weights are going to be trained.
         rate: learning rate by step.
         weight_decay: for both kinds of update.
         not_muon: expressions for paths of matrices that AdamW updates all the same.
+        clip_norm: largest norm of all gradients together; None does not clip.
+        ema: momentum of a moving average of the weights, such as 0.9999; 0 keeps none.
+        accumulate: steps whose gradients are averaged before the weights move.
+        layer_decay: AdamW only: factor of the learning rate from one block to the one before.
+        frozen_steps: AdamW only: steps in which nothing but the head learns.
+    Raises:
+        ValueError: an unknown name, or Muon with what AdamW alone has.
     """
-    settings = {"weight_decay": weight_decay, "global_clipnorm": 1.0}
+    settings = {
+        "global_clipnorm": clip_norm,
+        "use_ema": ema > 0,
+        "ema_momentum": ema or 0.99,
+        "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
+    }
+    exempt = not_decayed(model)
+    layerwise = layer_decay < 1 or frozen_steps > 0
     if name == "muon":  # AdamW all the same for what is no matrix
+        if layerwise:
+            raise ValueError("layer decay and frozen steps work with adamw; got muon.")
         optimizer = keras.optimizers.Muon(
-            rate, adam_weight_decay=weight_decay, exclude_layers=list(not_muon), **settings
+            rate,
+            weight_decay=weight_decay,
+            adam_weight_decay=weight_decay,
+            exclude_layers=list(not_muon),
+            **settings,
+        )
+    elif name != "adamw":
+        raise ValueError(f"the optimizer must be adamw or muon; got {name!r}.")
+    elif layerwise:
+        # A factor of 1 would not freeze: the whole trunk is marked by one just below it.
+        factors = layer_factors(model, min(layer_decay, 1 - 1e-7))
+        return LayerwiseAdamW(
+            rate,
+            factors,
+            weight_decay,
+            [variable.path for variable in exempt],
+            frozen_steps,
+            epsilon=1e-8,
+            **settings,
         )
     else:
-        optimizer = keras.optimizers.AdamW(rate, **settings)
-    optimizer.exclude_from_weight_decay(
-        var_list=[
-            variable
-            for variable in model.trainable_variables
-            if len(variable.shape) == 1 or variable.path.startswith("class_token")
-        ]
-    )
+        optimizer = keras.optimizers.AdamW(
+            rate, weight_decay=weight_decay, epsilon=1e-8, **settings
+        )
+    optimizer.exclude_from_weight_decay(var_list=exempt)
     return optimizer

@@ -1,0 +1,82 @@
+"""`keras-pvt train`: a classifier by a recipe."""
+
+import argparse
+import pathlib
+
+from keras_pvt.training import recipe as recipes
+
+DESCRIPTION = """\
+Train a PVT classifier. RECIPE is one of {names},
+or a .toml file of your own; every option of a recipe can be given here instead.
+
+DATA is a folder with train/CLASS/* and val/CLASS/*, or the name of a set of tensorflow-datasets.
+A run that was stopped, at whatever moment, goes on when the same command is given again, with the
+same result as if it had not been."""
+
+EPILOG = """\
+examples:
+  keras-pvt train cifar10_pvt_nano --data cifar10 --out runs/nano
+  keras-pvt train finetune --data flowers --out runs/flowers --variant pvt_small
+  keras-pvt train imagenet_pvt_tiny --data imagenet2012 --out runs/tiny --batch-size 512
+  torchrun --nproc-per-node 8 -m keras_pvt.cli train imagenet_pvt_small --data imagenet --out runs/s
+
+docs/training.md has the recipes, TPU pods, and what to do on one small computer.
+"""
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "train",
+        help="train a classifier on images",
+        description=DESCRIPTION.format(names=", ".join(recipes.names())),
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", metavar="RECIPE", help="name, or a .toml file")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--backend-strategy",
+        default="auto",
+        choices=("auto", "none", "data-parallel", "fsdp", "mirrored", "tpu", "ddp"),
+        help="how devices share the work (default: all there are)",
+    )
+    parser.add_argument("--in-memory", action="store_true", help="decode all images once")
+    parser.add_argument("--tensorboard", action="store_true", help="write its logs to OUT too")
+    parser.add_argument("--keep", type=int, default=2, metavar="N", help="checkpoints (default 2)")
+    parser.add_argument(
+        "--limit-steps", type=int, default=0, metavar="N", help="of an epoch, to try things out"
+    )
+    recipes.add_arguments(parser.add_argument_group("recipe, each with the recipe's own default"))
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; 0 once the results are written."""
+    from keras_pvt.training import distribution
+    from keras_pvt.training.classification import train
+
+    recipe = recipes.overridden(recipes.load(options.recipe), options)
+    if not recipe.data:
+        raise ValueError("--data is needed: this recipe has none of its own.")
+    if options.keep < 1:
+        raise ValueError(f"--keep must be above 0; got {options.keep}.")
+    distribution.initialize()
+    strategy = distribution.choose(options.backend_strategy)
+    try:
+        results = train(
+            recipe,
+            options.out,
+            strategy,
+            in_memory=options.in_memory,
+            tensorboard=options.tensorboard,
+            keep=options.keep,
+            limit_steps=options.limit_steps,
+        )
+    finally:
+        strategy.close()
+    if strategy.chief:
+        shown = ", ".join(
+            f"{name.replace('_', ' ')} {value:.4f}" for name, value in results.items()
+        )
+        print(f"{shown}; results in {options.out}")
+    return 0

@@ -1,0 +1,66 @@
+"""Images that are decoded once and held in memory."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from keras_pvt.image_files import _processors
+from keras_pvt.images import ImageError
+from keras_pvt.training.data.images import Images
+
+logger = logging.getLogger("keras_pvt")
+
+
+class InMemory:
+    """Images of another source, all decoded at once, by threads: for small sets.
+
+    How much memory they take is logged, and `nbytes`. An image that cannot be read raises the
+    error when it is asked for, as it would from the source. The arrays are read-only.
+
+    Args:
+        images: the source; sizes may differ.
+    """
+
+    def __init__(self, images: Images):
+        self.classes, self.labels = images.classes, images.labels
+        self._names = [images.name(number) for number in range(len(images))]
+
+        def read(number: int) -> np.ndarray | str:
+            try:
+                pixels = images.read(number)
+            except (OSError, ValueError) as error:
+                return str(error)
+            pixels.flags.writeable = False
+            return pixels
+
+        console = Console(stderr=True)
+        with ThreadPoolExecutor(_processors()) as pool:
+            self._pixels = list(
+                track(
+                    pool.map(read, range(len(images))),
+                    "decoding images",
+                    len(images),
+                    console=console,
+                    disable=not console.is_terminal,
+                )
+            )
+        self.nbytes = sum(p.nbytes for p in self._pixels if isinstance(p, np.ndarray))
+        logger.info("%d images take %.1f MB of memory", len(self), self.nbytes / 1e6)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def label(self, number: int) -> int:
+        return int(self.labels[number])
+
+    def name(self, number: int) -> str:
+        return self._names[number]
+
+    def read(self, number: int) -> np.ndarray:
+        pixels = self._pixels[number]
+        if isinstance(pixels, str):
+            raise ImageError(pixels)
+        return pixels

@@ -1,0 +1,127 @@
+"""Images of tensorflow-datasets, read at random and without TensorFlow's graphs."""
+
+import functools
+import io
+import os
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from keras_pvt.images import ImageError, _picture
+
+
+class TfdsImages:
+    """A split of an image classification set; decoded when they are read.
+
+    Args:
+        name: such as "cifar10" or "imagenet2012", or "name/config". Downloaded by
+            tensorflow-datasets, unless it is there; it is kept as ArrayRecord.
+        split: such as "train", "test" or "train[:90%]".
+        data_dir: folder of the sets; by default that of tensorflow-datasets.
+    Raises:
+        ImportError: tensorflow-datasets or array_record is not installed.
+        ValueError: there is no such set or split, it has no images with labels, or it is there in
+            a format without random access.
+    """
+
+    def __init__(self, name: str, split: str, data_dir: str | os.PathLike | None = None):
+        tfds = _library(name)
+        builder = _builder(name, data_dir)
+        builder.download_and_prepare()
+        try:
+            self._source: Any = builder.as_data_source(
+                split, decoders={"image": tfds.decode.SkipDecoding()}
+            )
+            self._count = len(self._source)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"{name} is there as {builder.info.file_format.value}, which cannot be read at "
+                f"random: delete {builder.data_dir}, or give another `data_dir`."
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"{name} of tensorflow-datasets: {error}") from error
+        self.classes = tuple(builder.info.features["label"].names)
+        self._name, self._split = name, split
+
+    def __len__(self) -> int:
+        return self._count
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """Labels of all images; the whole set is read for it, once."""
+        return np.array([self.label(number) for number in range(len(self))])
+
+    def label(self, number: int) -> int:
+        """Label of one image.
+
+        Raises:
+            ValueError: it is not that of a class, as in a split without labels.
+        """
+        label = int(self._source[int(number)]["label"])
+        if not 0 <= label < len(self.classes):
+            raise ValueError(
+                f"{self.name(number)} has the label {label}, where {len(self.classes)} classes "
+                "have 0 and up; take a split that has labels."
+            )
+        return label
+
+    def name(self, number: int) -> str:
+        return f"image {number} of {self._name}, {self._split}"
+
+    def read(self, number: int) -> np.ndarray:
+        content = self._source[int(number)]["image"]
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                return np.array(_picture(image))
+        except Exception as error:  # Pillow's readers raise many kinds on damaged files
+            raise ImageError(f"{self.name(number)} cannot be decoded: {error}") from error
+
+
+def find_split(name: str, split: str, data_dir: str | os.PathLike | None = None) -> str:
+    """The split to validate on where `split` is "val": "validation", or else "test".
+
+    Raises:
+        ImportError, ValueError: as of `TfdsImages`; also a set that has neither.
+    """
+    if split != "val":
+        return split
+    builder = _builder(name, data_dir)
+    builder.download_and_prepare()  # before it, the splits may not be known
+    for found in ("validation", "test"):
+        if found in builder.info.splits:
+            return found
+    raise ValueError(
+        f"{name} of tensorflow-datasets has no split validation or test, only "
+        f'{", ".join(builder.info.splits)}; give the splits, such as "train[:90%]" and '
+        '"train[90%:]".'
+    )
+
+
+def _library(name: str) -> Any:
+    try:
+        import array_record  # noqa: F401
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ImportError(
+            f"{name!r} is no folder, and a set of tensorflow-datasets needs packages that are not "
+            "there: pip install tensorflow-datasets array_record"
+        ) from error
+    return tensorflow_datasets
+
+
+def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
+    tfds = _library(name)
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+    except tfds.core.DatasetNotFoundError as error:
+        raise ValueError(f"{name} is neither a folder nor a set of tensorflow-datasets.") from error
+    features = builder.info.features
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    for key, kind in kinds.items():
+        if key not in features or not isinstance(features[key], kind):
+            raise ValueError(
+                f'{name} of tensorflow-datasets is no set to classify images: it needs "image" and '
+                f'"label", a class; it has {", ".join(features)}.'
+            )
+    return builder

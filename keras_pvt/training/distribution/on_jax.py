@@ -1,0 +1,113 @@
+"""JAX: one program over all devices of all processes, by `keras.distribution`."""
+
+import collections
+from collections.abc import Iterable
+
+import jax
+import keras
+from jax.experimental import multihost_utils
+
+from keras_pvt.training.distribution.strategy import Strategy
+
+_AXIS = "batch"
+
+
+class DataParallel(Strategy):
+    """Each device has all weights and takes a part of the batch."""
+
+    name = "data-parallel"
+
+    def __init__(self):
+        self.devices, self.process, self.processes = (
+            jax.device_count(),
+            jax.process_index(),
+            jax.process_count(),
+        )
+        self.distribution = self._distribution()
+
+    def _distribution(self) -> keras.distribution.Distribution:
+        # Each process reads a part of the samples of its own; Keras has none to divide.
+        return keras.distribution.DataParallel(auto_shard_dataset=False)
+
+    def scope(self):
+        return self.distribution.scope()
+
+    def barrier(self):
+        multihost_utils.sync_global_devices(__name__)
+
+    def close(self):
+        if jax.distributed.is_initialized():
+            jax.distributed.shutdown()
+
+
+class FullySharded(DataParallel):
+    """Each device has a part of the batch, of the weights and of the optimizer's moments.
+
+    Weights are brought together where they are used, and gradients are summed to the device
+    that has the part. XLA puts that in.
+
+    Raises:
+        ValueError: several processes. None would have all weights, and Keras could not save
+            them.
+    """
+
+    name = "fsdp"
+
+    def _distribution(self):
+        if self.processes > 1:
+            raise ValueError(
+                f"fsdp keeps weights in one process, where Keras can save them; there are "
+                f"{self.processes}. Take data-parallel: weights and moments of the largest "
+                "PVT are 0.8 GB."
+            )
+        mesh = keras.distribution.DeviceMesh((self.devices,), [_AXIS])
+        return _Sharded(layout_map=pvt_layout_map(mesh), auto_shard_dataset=False)
+
+
+class _Sharded(keras.distribution.ModelParallel):
+    """Keeps weights whole that do not divide over the devices, for which JAX has no layout."""
+
+    def get_variable_layout(self, variable):
+        layout = super().get_variable_layout(variable)
+        parts = self.device_mesh.devices.size
+        sizes = zip(variable.shape, layout.axes, strict=True)
+        if any(axis is not None and size % parts for size, axis in sizes):
+            return keras.distribution.TensorLayout((None,) * len(layout.axes), self.device_mesh)
+        return layout
+
+
+STRATEGIES = {strategy.name: strategy for strategy in (DataParallel, FullySharded)}
+
+
+def automatic() -> str:
+    """See `choose`."""
+    return DataParallel.name if jax.device_count() > 1 else Strategy.name
+
+
+def pvt_layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.LayoutMap:
+    """Which axis of which weight of a PVT is divided over the devices.
+
+    Kernels and position tables, 99 % of the weights, by their channels out; the head, whose
+    channels out are the classes, by its channels in. Norms, biases and the class token stay
+    whole. The widths of the paper's variants divide by 8, and so do those of PVTNano.
+
+    Args:
+        mesh: of one axis, the one that batches are divided over.
+    """
+    (axis,) = mesh.axis_names
+    layouts = keras.distribution.LayoutMap(mesh)
+    layouts[r".*attention/(query|key_value|proj)/kernel"] = (None, axis)
+    layouts[r".*feed_forward/(fc1|fc2)/kernel"] = (None, axis)
+    layouts[r".*(patch_embedding/proj|attention/sr)/kernel"] = (None, None, None, axis)
+    layouts[r".*stage\d_position/table"] = (None, None, None, axis)
+    layouts[r"(.*/)?head/kernel"] = (axis, None)
+    return layouts
+
+
+def bytes_held(variables: Iterable[keras.Variable]) -> dict[str, int]:
+    """Bytes of variables that each device of this process holds, by its name."""
+    held: collections.Counter[str] = collections.Counter()
+    for variable in variables:
+        for shard in variable.value.addressable_shards:
+            held[str(shard.device)] += shard.data.nbytes
+    return dict(held)

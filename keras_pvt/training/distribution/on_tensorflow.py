@@ -1,0 +1,80 @@
+"""TensorFlow: a replica of the model on each device, by `tf.distribute`."""
+
+import os
+
+import keras
+import tensorflow as tf
+
+from keras_pvt.training.distribution.seeds import seed_states, varied
+from keras_pvt.training.distribution.strategy import Strategy
+
+
+class Mirrored(Strategy):
+    """Each GPU, or logical CPU where there is no GPU, has all weights and a part of the batch."""
+
+    name = "mirrored"
+
+    def __init__(self):
+        self.engine = self._engine()
+        self.devices = self.engine.num_replicas_in_sync
+
+    def _engine(self) -> tf.distribute.Strategy:
+        return tf.distribute.MirroredStrategy([device.name for device in _devices()])
+
+    def scope(self):
+        return self.engine.scope()
+
+    def prepare(self, optimizer):
+        """Clip the gradient of the whole batch.
+
+        Keras would clip the gradient of each replica, before they are summed.
+        """
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+        limits = (optimizer.clipnorm, optimizer.global_clipnorm, optimizer.clipvalue)
+        if self.devices == 1 or not any(limits):
+            return
+        clip = type(optimizer)._clip_gradients
+
+        def clip_sum(gradients):
+            replica = tf.distribute.get_replica_context()
+            total = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients))
+            # Keras sums what the replicas have, again.
+            return [part / self.devices for part in clip(optimizer, total)]
+
+        optimizer._clip_gradients = clip_sum
+
+    def vary_seeds(self, model):
+        for state in seed_states(model):
+            replicas = self.engine.experimental_local_results(state.value)
+            first = replicas[0].numpy()
+            for number, replica in enumerate(replicas):
+                replica.assign(varied(first, number))
+
+
+class TPU(Mirrored):
+    """Each core of the TPU that TPU_NAME names, by default of this machine's."""
+
+    name = "tpu"
+
+    def _engine(self):
+        try:
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(
+                os.environ.get("TPU_NAME", "local")
+            )
+        except (ValueError, tf.errors.OpError) as error:
+            raise ValueError(f"TensorFlow finds no TPU here: {error}") from error
+        return tf.distribute.TPUStrategy(resolver)
+
+
+STRATEGIES = {strategy.name: strategy for strategy in (Mirrored, TPU)}
+
+
+def automatic() -> str:
+    """See `choose`."""
+    if "TPU_NAME" in os.environ or tf.config.list_physical_devices("TPU"):
+        return TPU.name
+    return Mirrored.name if len(_devices()) > 1 else Strategy.name
+
+
+def _devices():
+    return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -1,0 +1,94 @@
+"""What every way to spread training has in common, and the way without any."""
+
+import contextlib
+
+import keras
+
+from keras_pvt.training.distribution.callback import Shared
+
+
+class Strategy:
+    """Training on one device in one process: what all the others are to give the same result as.
+
+    Attributes:
+        name: as `choose` takes it.
+        devices: that take a part of each batch, of all processes together.
+        process: number of this process, from 0.
+        processes: that train together.
+    """
+
+    name = "none"
+    devices = 1
+    process = 0
+    processes = 1
+
+    @property
+    def chief(self) -> bool:
+        """Whether this is the one process that writes files and prints."""
+        return self.process == 0
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """What model and optimizer are made in, and what runs compile, fit and evaluate."""
+        return contextlib.nullcontext()
+
+    def replicate(self, model: keras.Model) -> keras.Model:
+        """What to compile and fit instead of a model; most often the model itself.
+
+        Whatever it is, saving and loading it are saving and loading the model. A layer that is
+        not to be trained is frozen before.
+        """
+        return model
+
+    def callback(self, weight: float = 1.0, val_weight: float = 1.0) -> keras.callbacks.Callback:
+        """What `fit` needs under this strategy, to be put before all other callbacks.
+
+        Args:
+            weight: samples that this process trains on in an epoch.
+            val_weight: samples that this process validates on.
+        """
+        return Shared(self, weight, val_weight)
+
+    def check_batch(self, size: int) -> int:
+        """The part of a batch that this process has to hand to `fit`.
+
+        Args:
+            size: samples in a batch, over all devices of all processes.
+        Returns:
+            `size / processes`.
+        Raises:
+            ValueError: the batch does not divide over the devices.
+        """
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"a batch is an integer of at least 1; got {size!r}.")
+        below = size // self.devices * self.devices
+        if below != size:
+            nearest = [str(n) for n in (below, below + self.devices) if n]
+            raise ValueError(
+                f"a batch of {size} does not divide over {self.devices} devices "
+                f"({self.name}); the nearest that does has {' or '.join(nearest)}."
+            )
+        return size // self.processes
+
+    def share(
+        self, logs: dict[str, float], weight: float = 1.0, val_weight: float = 1.0
+    ) -> dict[str, float]:
+        """The logs of an epoch as they are for all processes together; every process has to ask.
+
+        Args:
+            logs: of this process.
+            weight: samples that are in them.
+            val_weight: the same for names that begin with "val_".
+        """
+        return logs
+
+    def prepare(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Have an optimizer do what it does on one device; `callback` does this."""
+
+    def vary_seeds(self, model: keras.Model) -> None:
+        """Have each device draw drops of its own; `callback` does this, once a `fit`."""
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+
+    def close(self) -> None:
+        """Let go of the other processes, at the end of the program."""

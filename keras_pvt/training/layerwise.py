@@ -1,0 +1,83 @@
+"""AdamW with a learning rate of its own for each depth of a model."""
+
+import re
+from collections.abc import Collection, Mapping
+
+import keras
+
+BLOCK = re.compile(r"stage\d+_block\d+$")
+
+
+def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
+    """Share of the learning rate that each weight of a PVT gets: less, the nearer to the image.
+
+    The head and the last norm get 1, the last block `decay`, the block before `decay` squared, and
+    so on; what stands between two blocks belongs to the earlier one.
+
+    Args:
+        model: a classifier, backbone, or any functional model with layers named as theirs.
+        decay: above 0, at most 1.
+    Returns:
+        Factor by path of the trainable variable.
+    Source: Bao et al., BEiT, arXiv 2106.08254, section 3.1, for networks of equal blocks.
+    """
+    if not 0 < decay <= 1:
+        raise ValueError(f"`decay` must be above 0 and at most 1; got {decay}.")
+    blocks = sum(bool(BLOCK.match(layer.name)) for layer in model.layers)
+    seen, factors = 0, {}
+    for layer in model.layers:
+        seen += bool(BLOCK.match(layer.name))
+        last = seen == blocks and not BLOCK.match(layer.name)
+        factor = 1.0 if last else decay ** (blocks + 1 - seen)
+        factors |= {variable.path: factor for variable in layer.trainable_variables}
+    return factors
+
+
+@keras.saving.register_keras_serializable(package="keras_pvt")
+class LayerwiseAdamW(keras.optimizers.Adam):
+    """AdamW whose learning rate, and with it the decay, has a factor for each weight.
+
+    Args:
+        learning_rate: number or schedule, for a factor of 1.
+        factors: by path of the weight; 1 where a path is missing.
+        decoupled_decay: weight decay, taken times the weight's own rate.
+        no_decay: paths of weights that do not decay.
+        frozen_steps: for so many steps, weights with a factor below 1 do not move. Their gradients
+            are still computed: it spares them the first, wild gradients of a new head, no time.
+        kwargs: of `keras.optimizers.Adam`.
+    """
+
+    def __init__(
+        self,
+        learning_rate=1e-3,
+        factors: Mapping[str, float] | None = None,
+        decoupled_decay: float = 0.0,
+        no_decay: Collection[str] = (),
+        frozen_steps: int = 0,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.factors = dict(factors or {})
+        self.decoupled_decay = decoupled_decay
+        self.no_decay = set(no_decay)
+        self.frozen_steps = frozen_steps
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor = self.factors.get(variable.path, 1.0)
+        rate = keras.ops.cast(learning_rate, "float32") * factor
+        if factor < 1 and self.frozen_steps:
+            thawed = keras.ops.cast(self.iterations >= self.frozen_steps, "float32")
+            rate = rate * thawed
+        if self.decoupled_decay and variable.path not in self.no_decay:
+            share = keras.ops.cast(self.decoupled_decay * rate, variable.dtype)
+            self.assign_sub(variable, keras.ops.multiply(variable, share))
+        super().update_step(gradient, variable, rate)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "factors": self.factors,
+            "decoupled_decay": self.decoupled_decay,
+            "no_decay": sorted(self.no_decay),
+            "frozen_steps": self.frozen_steps,
+        }

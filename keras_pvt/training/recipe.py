@@ -1,0 +1,191 @@
+"""Recipes: what a training run is made of, as a small file that people read."""
+
+import argparse
+import dataclasses
+import importlib.resources
+import math
+import pathlib
+import tomllib
+import typing
+from collections.abc import Iterable
+
+from keras_pvt.variants import VARIANTS
+
+FOLDER = importlib.resources.files("keras_pvt.training") / "recipes"
+
+
+def _option(default, text: str):
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Options of a training run; each is a flag of `keras-pvt train` too.
+
+    Source of the meanings: whai362/PVT classification/main.py, whose recipe is DeiT's
+    (arXiv 2012.12877).
+    """
+
+    data: str = _option("", "folder that has train/ and val/, or a set such as cifar10")
+    variant: str = _option("pvt_tiny", "which PVT")
+    weights: str = _option("", "to start from: a file, or a name such as imagenet")
+    image_size: int = _option(224, "pixels a side")
+    epochs: int = _option(300, "passes over the data")
+    batch_size: int = _option(1024, "images of a step, over all devices")
+    seed: int = _option(0, "decides initial values, order and augmentation")
+    mixed_precision: str = _option("auto", "auto, none, bfloat16 or float16")
+
+    optimizer: str = _option("adamw", "adamw or muon")
+    learning_rate: float = _option(5e-4, "peak, for a batch of learning-rate-batch")
+    learning_rate_batch: int = _option(512, "the rate grows with the batch over this; 0: it stays")
+    schedule: str = _option("official", "official (a rate an epoch) or smooth (each step)")
+    warm_up: float = _option(5.0, "epochs of rising rate")
+    end_rate: float = _option(1e-5, "learning rate at the end")
+    weight_decay: float = _option(0.05, "of matrices and position tables")
+    clip_norm: float = _option(0.0, "largest norm of the gradient; 0: any")
+    accumulate: int = _option(1, "steps whose gradients are averaged")
+    ema: float = _option(0.0, "momentum of averaged weights, which then are the result; 0: none")
+    layer_decay: float = _option(1.0, "factor of the rate from a block to the one before")
+    frozen_epochs: float = _option(0.0, "epochs in which the head alone learns")
+    drop_path: float = _option(0.1, "stochastic depth of the last block")
+
+    crop: str = _option("resized", "resized (random area and ratio), shift or none")
+    smallest_area: float = _option(0.08, "of a resized crop, of the image")
+    shift: int = _option(4, "pixels of a random shift")
+    flip: bool = _option(True, "mirror half of the images")
+    rand_augment: str = _option("rand-m9-mstd0.5-inc1", "random distortions; empty: none")
+    color_jitter: float = _option(0.0, "brightness, contrast, saturation, without rand-augment")
+    erasing: float = _option(0.25, "probability of erasing a box")
+    mixup: float = _option(0.8, "alpha of MixUp; 0: none")
+    cutmix: float = _option(1.0, "alpha of CutMix; 0: none")
+    switch_probability: float = _option(0.5, "of CutMix, where both are on")
+    mix_probability: float = _option(1.0, "of a batch being mixed at all")
+    label_smoothing: float = _option(0.1, "share of a label that all classes get")
+    repeats: int = _option(1, "differently augmented copies of an image in an epoch")
+
+    teacher: str = _option("", "a .keras file of logits to learn from")
+    distillation: str = _option("hard", "hard (the teacher's class) or soft (its distribution)")
+    distillation_weight: float = _option(0.5, "share of the teacher in the loss")
+    temperature: float = _option(1.0, "of soft distillation")
+
+    def __post_init__(self) -> None:
+        self._check_choices()
+        self._check_numbers()
+
+    def _check_choices(self) -> None:
+        choices: dict[str, Iterable[str]] = {
+            "variant": VARIANTS,
+            "mixed_precision": ("auto", "none", "bfloat16", "float16"),
+            "optimizer": ("adamw", "muon"),
+            "schedule": ("official", "smooth"),
+            "crop": ("resized", "shift", "none"),
+            "distillation": ("hard", "soft"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{flag(name)} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}"
+                )
+
+    def _check_numbers(self) -> None:
+        positive = ("epochs", "batch_size", "image_size", "learning_rate", "accumulate", "repeats")
+        ranges = dict.fromkeys(positive, (0, math.inf))
+        for name, (low, high) in ranges.items():
+            if not low < getattr(self, name) < high:
+                raise ValueError(f"{flag(name)} must be above 0; got {getattr(self, name)}")
+        shares = ("drop_path", "erasing", "switch_probability", "mix_probability",
+                  "label_smoothing", "distillation_weight", "ema")  # fmt: skip
+        for name in shares:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{flag(name)} must be 0 to 1; got {getattr(self, name)}")
+        not_negative = ("warm_up", "end_rate", "weight_decay", "clip_norm", "frozen_epochs",
+                        "mixup", "cutmix", "shift", "learning_rate_batch")  # fmt: skip
+        for name in not_negative:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{flag(name)} must be 0 or more; got {getattr(self, name)}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"--layer-decay must be above 0, at most 1; got {self.layer_decay}")
+
+    @property
+    def peak_rate(self) -> float:
+        """Learning rate after the warm-up, for this batch."""
+        scale = self.batch_size / self.learning_rate_batch if self.learning_rate_batch else 1.0
+        return self.learning_rate * scale
+
+    def replace(self, **changes) -> "Recipe":
+        return dataclasses.replace(self, **changes)
+
+
+def flag(name: str) -> str:
+    """Name of a field on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def names() -> list[str]:
+    """Recipes that come with the package."""
+    return sorted(
+        path.name.removesuffix(".toml") for path in FOLDER.iterdir() if path.name.endswith(".toml")
+    )
+
+
+def load(name: str) -> Recipe:
+    """A recipe that comes with the package, or one of your own.
+
+    Args:
+        name: such as "imagenet_pvt_tiny", or the path of a `.toml` file: fields of `Recipe`, and
+            "base", the recipe whose values hold for all others.
+    Raises:
+        ValueError: no such recipe, or a field that is none, or a value that it cannot have.
+    """
+    return Recipe(**_fields(name, ()))
+
+
+def _fields(name: str, seen: tuple[str, ...]) -> dict:
+    if name in seen:
+        raise ValueError(f"the recipes {', '.join(seen)} are based on one another in a circle")
+    if name.endswith(".toml"):
+        source = pathlib.Path(name)
+    elif name in names():
+        source = FOLDER / f"{name}.toml"
+    else:
+        raise ValueError(
+            f"there is no recipe {name!r}; there are {', '.join(names())}, or pass a .toml file"
+        )
+    try:
+        fields = tomllib.loads(source.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{source} is no TOML: {error}") from error
+    types = typing.get_type_hints(Recipe)
+    for key, value in fields.items():
+        if key == "base":
+            continue
+        if key not in types:
+            raise ValueError(
+                f"{source} has {key!r}, which is no option; see keras-pvt train --help"
+            )
+        if types[key] is float and type(value) is int:
+            fields[key] = float(value)
+        elif type(value) is not types[key]:
+            raise ValueError(f"{source}: {key} must be {types[key].__name__}; got {value!r}")
+    base = fields.pop("base", None)
+    return {**(_fields(base, (*seen, name)) if base else {}), **fields}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A flag for each field; one that is not given is left out of the namespace."""
+    for field in dataclasses.fields(Recipe):
+        kind = typing.get_type_hints(Recipe)[field.name]
+        text = field.metadata["help"]
+        if kind is bool:
+            parser.add_argument(flag(field.name), action=argparse.BooleanOptionalAction,
+                                default=argparse.SUPPRESS, help=text)  # fmt: skip
+        else:
+            parser.add_argument(flag(field.name), type=kind, default=argparse.SUPPRESS,
+                                metavar=kind.__name__.upper(), help=text)  # fmt: skip
+
+
+def overridden(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """The recipe with what the command line says instead."""
+    given = vars(options)
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    return recipe.replace(**{name: given[name] for name in given if name in names})

@@ -1,0 +1,169 @@
+"""Trains a small PVT under a strategy: python distribution_worker.py FOLDER STRATEGY...
+
+What each strategy has come to is left in FOLDER/<strategy>-<process>.npz: the weights, the log,
+and what a test of the strategy wants to know besides. `launch` starts such processes.
+"""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+from conftest import TINY
+
+import keras_pvt
+from keras_pvt.training import distribution
+
+# Widths that divide by the 8 devices, which is what fsdp needs to divide all of them.
+CONFIG = dataclasses.replace(TINY, embed_dims=(8, 16, 40, 32))
+STEPS, BATCH, VALIDATION = 5, 16, 32
+
+
+class Batches(keras.utils.PyDataset):
+    """The part of each batch that a process has."""
+
+    def __init__(self, images, labels, strategy: distribution.Strategy):
+        super().__init__()
+        self.images, self.labels, self.strategy = images, labels, strategy
+
+    def __len__(self):
+        return STEPS
+
+    def __getitem__(self, index):
+        size = self.strategy.check_batch(BATCH)
+        start = index * BATCH + self.strategy.process * size
+        return self.images[start : start + size], self.labels[start : start + size]
+
+
+def train(strategy: distribution.Strategy) -> tuple[keras.Model, dict[str, np.ndarray]]:
+    """Five steps of AdamW with the gradient clipped: the model, and its weights and log."""
+    rng = np.random.default_rng(2)
+    images = rng.standard_normal((STEPS * BATCH, 64, 64, 3), "float32")
+    labels = np.eye(TINY.classes, dtype="float32")[rng.integers(0, 7, len(images))]
+    keras.utils.set_random_seed(1)
+    inner = keras_pvt.classifier(CONFIG, classifier_activation=None)
+    model = strategy.replicate(inner)
+    model.compile(
+        # Some gradients are 0 but for rounding; a small epsilon would make that a whole step.
+        keras.optimizers.AdamW(1e-3, weight_decay=0.05, global_clipnorm=0.5, epsilon=1e-4),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    # Processes of torch may have different numbers of samples to validate on.
+    ends = [0, 20, 32] if strategy.name == "ddp" else [0, 16, 32]
+    if strategy.processes == 1:
+        ends = [0, 32]
+    own = slice(*ends[strategy.process : strategy.process + 2])
+    history = model.fit(
+        Batches(images, labels, strategy),
+        epochs=1,
+        shuffle=False,
+        verbose=0,
+        validation_data=(images[own], labels[own]),
+        validation_batch_size=8,
+        callbacks=[strategy.callback(STEPS * BATCH, own.stop - own.start)],
+    ).history
+    result = {variable.path: np.asarray(variable) for variable in inner.variables}
+    return model, result | {f"log/{name}": np.array(values) for name, values in history.items()}
+
+
+def assert_trained_alike(result: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """Losses agree to 1e-5 of themselves, weights to 1e-5, a 500th of what five steps move them."""
+    assert expected.keys() <= result.keys()
+    for name, value in expected.items():
+        tolerance = {"rtol": 1e-5} if name.startswith("log/") else {"rtol": 0, "atol": 1e-5}
+        np.testing.assert_allclose(result[name], value, err_msg=name, **tolerance)
+
+
+def launch(*commands: list, **environment: str) -> None:
+    """Run programs beside one another, this one with the arguments given, until all are done.
+
+    Args:
+        commands: arguments of each; a first that is `-m` takes the place of this program.
+        environment: variables for all of them, where {} stands for the number of each.
+    """
+    processes = []
+    for number, command in enumerate(commands):
+        program = [] if command[0] == "-m" else [__file__]
+        own = {name: value.format(number) for name, value in environment.items()}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *program, *map(str, command)],
+                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | own,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    try:
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output[-10000:]
+
+
+def main(folder: pathlib.Path, names: list[str]) -> None:
+    backend = keras.backend.backend()
+    folder.mkdir(exist_ok=True)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, parts)
+    warnings.simplefilter("error")  # as pytest does
+    warnings.filterwarnings("ignore", message="__array__ implementation")
+    for name in names:
+        strategy = distribution.choose(name)
+        with strategy.scope():
+            model, result = train(strategy)
+            result |= FACTS[backend](strategy, model, folder)
+        np.savez(folder / f"{name}-{strategy.process}.npz", name=strategy.name, **result)
+    strategy.barrier()
+    strategy.close()
+
+
+def _facts_of_jax(strategy, model, folder):
+    from keras_pvt.training.distribution.on_jax import bytes_held
+
+    held = bytes_held([*model.variables, *model.optimizer.variables])
+    uneven = keras_pvt.classifier(TINY)  # widths that 8 does not divide
+    return {
+        "bytes_held": np.array(list(held.values())),
+        "uneven": np.array(list(bytes_held(uneven.variables).values())),
+    }
+
+
+def _seeds(strategy):
+    """What a callback makes of the seeds of a model, `(devices of this process, seeds, 2)`."""
+    model = strategy.replicate(keras_pvt.classifier(CONFIG, drop_path_rate=0.2))
+    model.compile("adamw", "mse")
+    callback = strategy.callback()
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    return [v for v in model.variables if "seed_generator" in v.path]
+
+
+def _facts_of_tensorflow(strategy, model, folder):
+    seeds = [state.value.values for state in _seeds(strategy)]
+    return {"seeds": np.array([[replica.numpy() for replica in state] for state in seeds])}
+
+
+def _facts_of_torch(strategy, model, folder):
+    if strategy.chief:
+        model.save(folder / "model.keras")
+        model.save_weights(folder / "model.weights.h5")
+    return {"seeds": np.array([[np.asarray(state)] for state in _seeds(strategy)])}
+
+
+FACTS = {"jax": _facts_of_jax, "tensorflow": _facts_of_tensorflow, "torch": _facts_of_torch}
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,63 @@
+"""JAX on eight simulated devices, of one process and of two, gives what one device gives."""
+
+import socket
+
+import distribution_worker
+import keras
+import numpy as np
+import pytest
+
+from keras_pvt.training import distribution
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="strategies of JAX")
+DEVICES = "--xla_force_host_platform_device_count={}"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What was trained under every strategy, by its name and process."""
+    folder = tmp_path_factory.mktemp("jax")
+    distribution_worker.launch(
+        [folder, "data-parallel", "fsdp"], XLA_FLAGS=DEVICES.format(8), JAX_PLATFORMS="cpu"
+    )
+    one = {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    distribution_worker.launch(
+        *[[folder / "two", "auto"]] * 2,
+        XLA_FLAGS=DEVICES.format(4),
+        JAX_PLATFORMS="cpu",
+        JAX_CPU_COLLECTIVES_IMPLEMENTATION="gloo",
+        KERAS_DISTRIBUTION_JOB_ADDRESSES=f"127.0.0.1:{port}",
+        KERAS_DISTRIBUTION_NUM_PROCESSES="2",
+        KERAS_DISTRIBUTION_PROCESS_ID="{}",
+    )
+    return one | {path.stem: dict(np.load(path)) for path in (folder / "two").glob("*.npz")}
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return distribution_worker.train(distribution.choose("none"))[1]
+
+
+@pytest.mark.parametrize("run", ["data-parallel-0", "fsdp-0", "auto-0", "auto-1"])
+def test_trains_as_on_one_device(results, expected, run):
+    distribution_worker.assert_trained_alike(results[run], expected)
+
+
+def test_several_devices_are_found(results):
+    assert {str(results[f"auto-{process}"]["name"]) for process in (0, 1)} == {"data-parallel"}
+
+
+def test_fsdp_divides_what_a_device_holds(results):
+    whole, part = results["data-parallel-0"]["bytes_held"], results["fsdp-0"]["bytes_held"]
+    assert len(whole) == len(part) == 8
+    assert len(set(whole)) == len(set(part)) == 1
+    # Norms and biases stay whole, which in so small a model is a tenth.
+    assert part[0] < 0.25 * whole[0]
+
+
+def test_weights_that_do_not_divide_stay_whole(results):
+    whole, part = results["data-parallel-0"]["uneven"], results["fsdp-0"]["uneven"]
+    assert 0.3 * whole[0] < part[0] < 0.95 * whole[0]

@@ -1,0 +1,37 @@
+"""TensorFlow's MirroredStrategy over two logical devices gives what one device gives."""
+
+import distribution_worker
+import keras
+import numpy as np
+import pytest
+
+from keras_pvt.training import distribution
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="strategies of TensorFlow"
+)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tensorflow")
+    distribution_worker.launch([folder, "auto"])
+    return dict(np.load(folder / "auto-0.npz"))
+
+
+def test_trains_as_on_one_device(result):
+    assert str(result["name"]) == "mirrored"
+    expected = distribution_worker.train(distribution.choose("none"))[1]
+    distribution_worker.assert_trained_alike(result, expected)
+
+
+def test_replicas_draw_drops_of_their_own(result):
+    seeds = result["seeds"]  # (layers, replicas, 2)
+    assert seeds.shape[1:] == (2, 2)
+    assert (seeds[:, 0, 0] != seeds[:, 1, 0]).all()
+
+
+def test_no_tpu(monkeypatch):
+    monkeypatch.setenv("TPU_NAME", "local")
+    with pytest.raises(ValueError, match="finds no TPU"):
+        distribution.choose("tpu")

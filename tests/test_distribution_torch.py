@@ -1,0 +1,63 @@
+"""torch's DistributedDataParallel over two processes gives what one process gives."""
+
+import distribution_worker
+import keras
+import numpy as np
+import pytest
+
+import keras_pvt
+from keras_pvt.training import distribution
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="strategies of torch")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where two processes have left what they trained."""
+    folder = tmp_path_factory.mktemp("torch")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    distribution_worker.launch(
+        [*torchrun, distribution_worker.__file__, folder, "auto"], OMP_NUM_THREADS="1"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    return [dict(np.load(folder / f"auto-{process}.npz")) for process in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return distribution_worker.train(distribution.choose("none"))
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_trains_as_in_one_process(results, alone, process):
+    assert str(results[process]["name"]) == "ddp"
+    distribution_worker.assert_trained_alike(results[process], alone[1])
+
+
+def test_saved_as_the_model_itself(folder, alone, rng):
+    images = rng.standard_normal((4, 64, 64, 3), "float32")
+    expected = alone[0].predict(images, verbose=0)
+    whole = keras.saving.load_model(folder / "model.keras")
+    model = keras_pvt.classifier(distribution_worker.CONFIG, classifier_activation=None)
+    model.compile("adamw", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(folder / "model.weights.h5")
+    for restored in (whole, model):
+        np.testing.assert_allclose(restored.predict(images, verbose=0), expected, atol=1e-4)
+        assert restored.optimizer.iterations.numpy() == distribution_worker.STEPS
+
+
+def test_processes_draw_drops_of_their_own(results):
+    first, second = (result["seeds"] for result in results)  # (layers, 1, 2)
+    assert len(first) == len(second) > 0
+    assert (first[..., 0] != second[..., 0]).all()
+
+
+def test_only_under_torchrun(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(ValueError, match=r"start the program by `torchrun"):
+        distribution.choose("ddp")
