@@ -1,15 +1,17 @@
 """Trains a small PVT under a strategy: python distribution_worker.py FOLDER STRATEGY...
 
 What each strategy has come to is left in FOLDER/<strategy>-<process>.npz: the weights, the log,
-and what a test of the strategy wants to know besides. `launch` starts such processes.
+and what a test of the strategy wants to know besides. `running` starts such processes.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -18,8 +20,9 @@ from conftest import TINY
 import keras_pvt
 from keras_pvt.training import distribution
 
-# Widths that divide by the 8 devices, which is what fsdp needs to divide all of them.
-CONFIG = dataclasses.replace(TINY, embed_dims=(8, 16, 40, 32))
+# Widths that divide by the 8 devices, which is what fsdp needs to divide all of them, and not
+# more blocks than have to be.
+CONFIG = dataclasses.replace(TINY, depths=(1, 1, 1, 1), embed_dims=(8, 16, 40, 32))
 STEPS, BATCH, VALIDATION = 5, 16, 32
 
 
@@ -79,27 +82,29 @@ def assert_trained_alike(result: dict[str, np.ndarray], expected: dict[str, np.n
         np.testing.assert_allclose(result[name], value, err_msg=name, **tolerance)
 
 
-def launch(*commands: list, **environment: str) -> None:
-    """Run programs beside one another, this one with the arguments given, until all are done.
+@contextlib.contextmanager
+def running(*commands: list, **environment: str) -> Iterator[None]:
+    """Run programs beside one another and beside what is inside, this one with arguments given.
 
     Args:
         commands: arguments of each; a first that is `-m` takes the place of this program.
         environment: variables for all of them, where {} stands for the number of each.
     """
     processes = []
-    for number, command in enumerate(commands):
-        program = [] if command[0] == "-m" else [__file__]
-        own = {name: value.format(number) for name, value in environment.items()}
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, *program, *map(str, command)],
-                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | own,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
     try:
+        for number, command in enumerate(commands):
+            program = [] if command[0] == "-m" else [__file__]
+            own = {name: value.format(number) for name, value in environment.items()}
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, *program, *map(str, command)],
+                    env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | own,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+        yield
         outputs = [process.communicate(timeout=300)[0] for process in processes]
     finally:
         for process in processes:

@@ -14,31 +14,36 @@ DEVICES = "--xla_force_host_platform_device_count={}"
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """What was trained under every strategy, by its name and process."""
+def trained(tmp_path_factory):
+    """What was trained on one device, and under every strategy by its name and process."""
     folder = tmp_path_factory.mktemp("jax")
-    distribution_worker.launch(
-        [folder, "data-parallel", "fsdp"], XLA_FLAGS=DEVICES.format(8), JAX_PLATFORMS="cpu"
-    )
-    one = {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+    one = [folder, "data-parallel", "fsdp"]
+    with distribution_worker.running(one, XLA_FLAGS=DEVICES.format(8), JAX_PLATFORMS="cpu"):
+        expected = distribution_worker.train(distribution.choose("none"))[1]
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
-    distribution_worker.launch(
-        *[[folder / "two", "auto"]] * 2,
+    with distribution_worker.running(
+        *[[folder, "auto"]] * 2,
         XLA_FLAGS=DEVICES.format(4),
         JAX_PLATFORMS="cpu",
         JAX_CPU_COLLECTIVES_IMPLEMENTATION="gloo",
         KERAS_DISTRIBUTION_JOB_ADDRESSES=f"127.0.0.1:{port}",
         KERAS_DISTRIBUTION_NUM_PROCESSES="2",
         KERAS_DISTRIBUTION_PROCESS_ID="{}",
-    )
-    return one | {path.stem: dict(np.load(path)) for path in (folder / "two").glob("*.npz")}
+    ):
+        pass
+    return expected, {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 
 @pytest.fixture(scope="module")
-def expected():
-    return distribution_worker.train(distribution.choose("none"))[1]
+def expected(trained):
+    return trained[0]
+
+
+@pytest.fixture(scope="module")
+def results(trained):
+    return trained[1]
 
 
 @pytest.mark.parametrize("run", ["data-parallel-0", "fsdp-0", "auto-0", "auto-1"])

@@ -13,20 +13,22 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
+def trained(tmp_path_factory):
+    """What was trained on one device, and on two."""
     folder = tmp_path_factory.mktemp("tensorflow")
-    distribution_worker.launch([folder, "auto"])
-    return dict(np.load(folder / "auto-0.npz"))
+    with distribution_worker.running([folder, "auto"]):
+        expected = distribution_worker.train(distribution.choose("none"))[1]
+    return expected, dict(np.load(folder / "auto-0.npz"))
 
 
-def test_trains_as_on_one_device(result):
+def test_trains_as_on_one_device(trained):
+    expected, result = trained
     assert str(result["name"]) == "mirrored"
-    expected = distribution_worker.train(distribution.choose("none"))[1]
     distribution_worker.assert_trained_alike(result, expected)
 
 
-def test_replicas_draw_drops_of_their_own(result):
-    seeds = result["seeds"]  # (layers, replicas, 2)
+def test_replicas_draw_drops_of_their_own(trained):
+    seeds = trained[1]["seeds"]  # (layers, replicas, 2)
     assert seeds.shape[1:] == (2, 2)
     assert (seeds[:, 0, 0] != seeds[:, 1, 0]).all()
 

@@ -13,23 +13,22 @@ pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="stra
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where two processes have left what they trained."""
-    folder = tmp_path_factory.mktemp("torch")
+    """Where two processes leave what they train."""
+    return tmp_path_factory.mktemp("torch")
+
+
+@pytest.fixture(scope="module")
+def alone(folder):
+    """The model, weights and log of one process, trained beside the two."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    distribution_worker.launch(
-        [*torchrun, distribution_worker.__file__, folder, "auto"], OMP_NUM_THREADS="1"
-    )
-    return folder
+    program = [*torchrun, distribution_worker.__file__, folder, "auto"]
+    with distribution_worker.running(program, OMP_NUM_THREADS="1"):
+        return distribution_worker.train(distribution.choose("none"))
 
 
 @pytest.fixture(scope="module")
-def results(folder):
+def results(folder, alone):
     return [dict(np.load(folder / f"auto-{process}.npz")) for process in (0, 1)]
-
-
-@pytest.fixture(scope="module")
-def alone():
-    return distribution_worker.train(distribution.choose("none"))
 
 
 @pytest.mark.parametrize("process", [0, 1])

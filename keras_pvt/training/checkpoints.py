@@ -72,17 +72,17 @@ def _named(model: keras.Model, optimizer) -> dict[str, keras.Variable]:
     """Variables by a name that does not depend on what the process built before."""
     groups = {"model": model.variables, "optimizer": optimizer.variables if optimizer else []}
     return {
-        f"{group}/{number:04}/{_stable(variable.path)}": variable
+        f"{group}/{number:04}/{_stable(group, variable.path)}": variable
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
 
 
-def _stable(path: str) -> str:
-    """A path without the counters that Keras appends to the names of what has no name."""
-    return re.sub(
-        r"^(seed_generator|adamw?|muon|layerwise_adam_w|loss_scale_optimizer)_\d+/", r"\1/", path
-    )
+def _stable(group: str, path: str) -> str:
+    """A path without what counts the optimizers and random generators of the process."""
+    if group == "optimizer":
+        return path.split("/", 1)[-1]
+    return re.sub(r"^seed_generator_\d+/", "seed_generator/", path)
 
 
 def _compare(path: pathlib.Path, arrays: dict, variables: dict) -> None:

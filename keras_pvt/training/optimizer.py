@@ -38,7 +38,8 @@ def make_optimizer(
     """AdamW or Muon; what does not decay is as in the official code.
 
     Args:
-        name: "adamw" (betas 0.9 and 0.999, epsilon 1e-8) or "muon".
+        name: "adamw" (betas 0.9 and 0.999, epsilon 1e-8, which Keras adds to the second moment
+            before that is corrected, PyTorch after) or "muon".
         model: whose weights are going to be trained.
         rate: learning rate by step.
         weight_decay: for both kinds of update.

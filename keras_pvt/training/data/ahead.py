@@ -56,7 +56,10 @@ class Ahead:
 
     def _started(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
         if self._pools is None:
-            self._pools = ThreadPoolExecutor(self.threads), ThreadPoolExecutor(AHEAD)
+            self._pools = (
+                ThreadPoolExecutor(self.threads, "images"),
+                ThreadPoolExecutor(AHEAD, "batches"),
+            )
         return self._pools
 
     def __getstate__(self):

@@ -122,7 +122,7 @@ class ImageBatches(ShuffledBatches):
             images, targets = self.mix(images, targets, rng)
         return images, targets
 
-    def _generator(self, place: int, purpose: int) -> np.random.Generator:
+    def _generator(self, place, purpose):
         return np.random.default_rng((self.seed, self.epoch, place, purpose))
 
     def _sample(self, position: int) -> tuple[np.ndarray, int, bool]:

@@ -34,11 +34,6 @@ class TfdsImages:
                 split, decoders={"image": tfds.decode.SkipDecoding()}
             )
             self._count = len(self._source)
-        except NotImplementedError as error:
-            raise ValueError(
-                f"{name} is there as {builder.info.file_format.value}, which cannot be read at "
-                f"random: delete {builder.data_dir}, or give another `data_dir`."
-            ) from error
         except ValueError as error:
             raise ValueError(f"{name} of tensorflow-datasets: {error}") from error
         self.classes = tuple(builder.info.features["label"].names)
@@ -116,6 +111,11 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(f"{name} is neither a folder nor a set of tensorflow-datasets.") from error
+    except ValueError as error:
+        raise ValueError(
+            f"{name} of tensorflow-datasets cannot be opened: {error}. If it is there as tfrecord, "
+            "which cannot be read at random, delete it or give another `data_dir`."
+        ) from error
     features = builder.info.features
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
     for key, kind in kinds.items():

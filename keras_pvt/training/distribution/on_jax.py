@@ -25,7 +25,7 @@ class DataParallel(Strategy):
         )
         self.distribution = self._distribution()
 
-    def _distribution(self) -> keras.distribution.Distribution:
+    def _distribution(self):
         # Each process reads a part of the samples of its own; Keras has none to divide.
         return keras.distribution.DataParallel(auto_shard_dataset=False)
 

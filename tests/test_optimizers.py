@@ -1,0 +1,130 @@
+"""What decays, how fast each depth learns, and AdamW against an independent calculation."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import perturb
+
+import keras_pvt
+from keras_pvt import training
+from keras_pvt.training.layerwise import layer_factors
+from keras_pvt.training.optimizer import not_decayed
+
+
+@pytest.fixture
+def model(tiny_config):
+    model = keras_pvt.classifier(tiny_config, classifier_activation=None)
+    perturb(model)
+    return model
+
+
+def test_what_does_not_decay(model):
+    """Vectors and the class token; all position tables decay, as the official code has it."""
+    exempt = {variable.path for variable in not_decayed(model)}
+    decayed = {variable.path for variable in model.trainable_variables} - exempt
+    assert {path.rsplit("/")[-1] for path in exempt} == {"bias", "gamma", "beta", "token"}
+    assert {path.rsplit("/")[-1] for path in decayed} == {"kernel", "table", "position"}
+
+
+def test_depth_decides_the_rate(model):
+    factors = layer_factors(model, 0.5)  # six blocks
+    assert factors["stage1_patch_embedding/proj/kernel"] == 0.5**7
+    assert factors["stage1_position/table"] == 0.5**7
+    assert factors["stage1_block0/norm1/gamma"] == 0.5**6
+    assert factors["stage2_patch_embedding/proj/kernel"] == 0.5**6
+    assert factors["stage3_block1/attention/query/kernel"] == 0.5**2
+    assert factors["class_token/token"] == 0.5**2
+    assert factors["stage4_block0/attention/query/kernel"] == 0.5
+    assert factors["norm/gamma"] == factors["head/kernel"] == 1
+    assert factors.keys() == {variable.path for variable in model.trainable_variables}
+
+
+def adamw(value, gradients, rates, decay):
+    """Loshchilov and Hutter's AdamW, written out for one weight."""
+    mean = square = np.zeros_like(value)
+    for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), start=1):
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        value = value * (1 - decay * rate)
+        value = value - rate * (mean / (1 - 0.9**step)) / (
+            np.sqrt(square / (1 - 0.999**step)) + 1e-8
+        )
+    return value
+
+
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+def test_adamw(model, rng, layer_decay):
+    optimizer = training.make_optimizer(
+        "adamw", model, 0.01, 0.3, clip_norm=None, layer_decay=layer_decay
+    )
+    before = [np.array(v) for v in model.trainable_variables]
+    # None near 0: Keras adds epsilon before it corrects the bias of the second moment.
+    gradients = [
+        [(rng.choice([-1, 1], v.shape) * rng.uniform(0.1, 2, v.shape)).astype("float32")
+         for _ in range(3)]
+        for v in before
+    ]  # fmt: skip
+    for step in range(3):
+        optimizer.apply(
+            [keras.ops.convert_to_tensor(g[step]) for g in gradients], model.trainable_variables
+        )
+    factors = layer_factors(model, layer_decay)
+    exempt = {variable.path for variable in not_decayed(model)}
+    for variable, old, steps in zip(model.trainable_variables, before, gradients, strict=True):
+        rates = [0.01 * factors[variable.path]] * 3
+        expected = adamw(old, steps, rates, 0 if variable.path in exempt else 0.3)
+        np.testing.assert_allclose(
+            np.array(variable), expected, atol=2e-6, rtol=2e-5, err_msg=variable.path
+        )
+
+
+def test_frozen_start(model, rng):
+    optimizer = training.make_optimizer("adamw", model, 0.01, 0.1, frozen_steps=2)
+    moved = []
+    for _ in range(3):
+        before = {v.path: np.array(v) for v in model.trainable_variables}
+        gradients = [
+            keras.ops.convert_to_tensor(rng.normal(size=v.shape).astype("float32"))
+            for v in model.trainable_variables
+        ]
+        optimizer.apply(gradients, model.trainable_variables)
+        moved.append(
+            {v.path for v in model.trainable_variables if (np.array(v) != before[v.path]).any()}
+        )
+    head = {"head/kernel", "head/bias", "norm/gamma", "norm/beta"}
+    assert moved[0] == moved[1] == head
+    assert moved[2] == {variable.path for variable in model.trainable_variables}
+
+
+def test_layerwise_survives_serialisation(model):
+    optimizer = training.make_optimizer("adamw", model, 0.01, 0.3, layer_decay=0.5, frozen_steps=4)
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert copy.get_config() == optimizer.get_config()
+
+
+def test_accumulated_steps_are_one_step_of_their_mean(tiny_config, rng):
+    results = []
+    gradient = None
+    for accumulate in (1, 2):
+        model = keras_pvt.classifier(tiny_config, classifier_activation=None)
+        perturb(model)
+        if gradient is None:
+            shapes = [v.shape for v in model.trainable_variables]
+            gradient = [[rng.normal(size=s).astype("float32") for s in shapes] for _ in range(2)]
+        optimizer = training.make_optimizer("adamw", model, 0.01, 0.1, accumulate=accumulate)
+        mean = [(a + b) / 2 for a, b in zip(*gradient, strict=True)]
+        for step in [mean] if accumulate == 1 else gradient:
+            optimizer.apply([keras.ops.convert_to_tensor(g) for g in step],
+                            model.trainable_variables)  # fmt: skip
+        results.append([np.array(v) for v in model.trainable_variables])
+    for once, twice in zip(*results, strict=True):
+        np.testing.assert_allclose(once, twice, atol=1e-6)
+
+
+def test_bad_choices(model):
+    with pytest.raises(ValueError, match="adamw or muon; got 'sgd'"):
+        training.make_optimizer("sgd", model, 0.01, 0.1)
+    with pytest.raises(ValueError, match="work with adamw; got muon"):
+        training.make_optimizer("muon", model, 0.01, 0.1, layer_decay=0.5)
+    with pytest.raises(ValueError, match=r"at most 1; got 1\.5"):
+        layer_factors(model, 1.5)

@@ -1,0 +1,41 @@
+"""Learning rates over the steps, against figures of the official code's scheduler."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pvt import training
+from keras_pvt.training.schedule import OfficialCosine
+
+# Epoch to rate, of timm 0.3.2's CosineLRScheduler as whai362/PVT steps it: 300 epochs, batch 1024.
+OFFICIAL = {0: 1e-6, 1: 1e-6, 2: 2.008e-4, 5: 8.002e-4, 6: 9.993e-4, 100: 7.570e-4, 150: 5.102e-4,
+            299: 1.0109e-5}  # fmt: skip
+
+
+@pytest.mark.parametrize("epoch", OFFICIAL)
+def test_official_rate(epoch):
+    rate = OfficialCosine(1e-3, 300, steps=7)
+    assert float(rate(7 * epoch)) == pytest.approx(OFFICIAL[epoch], rel=3e-4)
+    assert float(rate(7 * epoch + 6)) == float(rate(7 * epoch))
+
+
+def test_official_rate_with_fewer_epochs_than_warm_up():
+    rate = OfficialCosine(1e-3, 2, steps=3)
+    assert float(rate(5)) == pytest.approx(1e-6)
+
+
+def test_smooth_rate_rises_and_falls():
+    rate = training.WarmUpCosine(1.0, 10, 110)
+    values = [float(rate(step)) for step in (0, 9, 10, 60, 110, 200)]
+    np.testing.assert_allclose(values, [0.1, 1, 1, 0.5, 0, 0], atol=1e-6)
+    ends = training.WarmUpCosine(1.0, 10, 110, end=0.2)
+    np.testing.assert_allclose([float(ends(60)), float(ends(110))], [0.6, 0.2], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rate", [OfficialCosine(1e-3, 30, steps=7), training.WarmUpCosine(1e-3, 5, 90, end=1e-5)]
+)
+def test_rates_survive_serialisation(rate):
+    copy = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(rate))
+    assert float(copy(40)) == float(rate(40))
+    assert float(copy(40)) != float(rate(80))

@@ -1,0 +1,443 @@
+"""Sources of labelled images, and batches of them: what decides their content, what `fit` gets."""
+
+import io
+import logging
+import pickle
+import sys
+import threading
+
+import keras
+import numpy as np
+import pytest
+from image_folders import Grays, corner, grays, write_classes
+from PIL import Image
+
+from keras_pvt.images import ImageError, load_image
+from keras_pvt.training.data import (
+    FolderImages,
+    ImageBatches,
+    InMemory,
+    TfdsImages,
+    open_images,
+    open_train_and_val,
+)
+from keras_pvt.training.data.positions import Positions
+
+COUNTS = {"wolf": 2, "ant": 3, "Bee": 4}
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path):
+    folder = write_classes(tmp_path / "set", COUNTS)
+    Image.new("RGB", (3, 4)).save(folder / "ant" / "99.JPG")
+    (folder / "ant" / "notes.txt").write_text("no image")
+    (folder / "ant" / ".hidden.png").write_text("no image")
+    (folder / "ant" / "deeper.png").mkdir()
+    (folder / ".cache").mkdir()
+    (folder / "readme.md").write_text("no class")
+    images = FolderImages(folder)
+    assert images.classes == ("Bee", "ant", "wolf")
+    assert images.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 2
+    assert [images.label(n) for n in (3, 4, 9)] == [0, 1, 2]
+    assert images.name(7) == str(folder / "ant" / "99.JPG")
+    assert images.read(7).shape == (4, 3, 3)
+    for n in (0, 5, 9):
+        np.testing.assert_array_equal(images.read(n), load_image(images.name(n)))
+        assert images.read(n)[0, 0, 0] == n - (n > 7)
+
+
+def test_given_classes_decide_the_labels(tmp_path):
+    folder = write_classes(tmp_path / "set", COUNTS)
+    images = FolderImages(folder, classes=["wolf", "Bee", "ant"])
+    assert images.labels.tolist() == [0] * 2 + [1] * 4 + [2] * 3
+    assert images.read(0)[0, 0, 0] == 7  # the first wolf
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "words"),
+    [
+        (None, FileNotFoundError, "cannot be read"),
+        ({}, ValueError, "it has none"),
+        ({"ant": 3}, ValueError, "two or more classes; it has ant"),
+        ({"ant": 3, "bee": 0}, ValueError, r"bee' has no image \(\.bmp"),
+    ],
+)
+def test_folders_that_will_not_do(tmp_path, counts, error, words):
+    folder = tmp_path / "set"
+    if counts is not None:
+        folder.mkdir()
+        write_classes(folder, counts)
+    with pytest.raises(error, match=words) as raised:
+        FolderImages(folder)
+    assert str(folder) in str(raised.value)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="file' cannot be read"):
+        FolderImages(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["val", "validation", "test"])
+def test_train_and_val_of_a_folder(tmp_path, name):
+    write_classes(tmp_path / "train", COUNTS)
+    write_classes(tmp_path / name, dict.fromkeys(COUNTS, 1))
+    train, val = open_train_and_val(tmp_path)
+    assert (len(train), len(val)) == (9, 3)
+    assert train.classes == val.classes
+    assert name in val.name(0)
+
+
+def test_train_and_val_of_other_classes(tmp_path):
+    write_classes(tmp_path / "train", COUNTS | {f"x{n}": 1 for n in range(7)})
+    write_classes(tmp_path / "val", COUNTS | {"cat": 1})
+    with pytest.raises(ValueError, match="x0, x1, x2, x3, x4 and 2 more; unknown: cat"):
+        open_train_and_val(tmp_path)
+
+
+def test_missing_parts_are_named(tmp_path):
+    write_classes(tmp_path / "train", COUNTS)
+    with pytest.raises(FileNotFoundError, match="no val or validation or test"):
+        open_train_and_val(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent"):
+        open_images(tmp_path / "absent", "train")
+
+
+def test_in_memory_is_the_same_images(tmp_path, caplog):
+    source = FolderImages(write_classes(tmp_path / "set", COUNTS))
+    (tmp_path / "set" / "ant" / "01.png").write_bytes(b"no image")
+    with caplog.at_level(logging.INFO, "keras_pvt"):
+        held = InMemory(source)
+    assert (len(held), held.classes, held.label(8)) == (9, source.classes, 2)
+    assert held.name(2) == source.name(2)
+    good = [n for n in range(9) if n != 5]
+    for n in good:
+        np.testing.assert_array_equal(held.read(n), source.read(n))
+        with pytest.raises(ValueError, match="read-only"):
+            held.read(n)[:] = 0
+    assert held.nbytes == sum(source.read(n).nbytes for n in good)
+    assert "9 images take 0.0 MB" in caplog.text
+    with pytest.raises(ImageError, match=r"01\.png"):
+        held.read(5)
+
+
+@pytest.fixture(scope="module")
+def tfds_dir(tmp_path_factory):
+    """A folder with the sets "tiny_photographs", "no_photographs" and "old_photographs"."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("array_record")
+    jpeg = io.BytesIO()
+    Image.new("RGB", (200, 100)).save(jpeg, "jpeg")
+
+    class TinyPhotographs(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(),
+                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples(6), "test": self._generate_examples(2)}
+
+        def _generate_examples(self, count):
+            for n in range(count):
+                image = np.full((3 + n, 4, 3), n, "uint8")
+                if n == 4:
+                    image = io.BytesIO(jpeg.getvalue()[:400])
+                yield n, {"image": image, "label": n % 2 if n < 5 else -1}
+
+    class OldPhotographs(TinyPhotographs):
+        pass
+
+    class NoPhotographs(TinyPhotographs):
+        def _info(self):
+            features = tfds.features.FeaturesDict({"text": np.int64})
+            return tfds.core.DatasetInfo(builder=self, features=features)
+
+    folder = tmp_path_factory.mktemp("tfds")
+    tfds.builder("old_photographs", data_dir=folder, file_format="tfrecord").download_and_prepare()
+    return folder
+
+
+def test_a_set_of_tensorflow_datasets(tfds_dir):
+    images = TfdsImages("tiny_photographs", "train", tfds_dir)
+    assert (len(images), images.classes) == (6, ("cat", "dog"))
+
+    def gray(number):
+        try:
+            return int(images.read(number)[0, 0, 0])
+        except ImageError:
+            return 4
+
+    by_gray = {gray(number): number for number in range(6)}
+    assert [images.read(by_gray[n]).shape for n in (0, 5)] == [(3, 4, 3), (8, 4, 3)]
+    with pytest.raises(ImageError, match=f"image {by_gray[4]} of tiny_photographs, train cannot"):
+        images.read(by_gray[4])
+    assert [images.label(by_gray[n]) for n in range(5)] == [0, 1, 0, 1, 0]
+    with pytest.raises(ValueError, match=rf"image {by_gray[5]} of tiny_.* has the label -1"):
+        images.label(by_gray[5])
+    with pytest.raises(ValueError, match="label -1"):
+        _ = images.labels
+
+
+def test_splits_of_tensorflow_datasets(tfds_dir):
+    train, val = open_train_and_val("tiny_photographs", data_dir=tfds_dir)
+    assert (len(train), len(val)) == (6, 2)
+    assert sorted(val.labels) == [0, 1]
+    part = open_images("tiny_photographs", "train[:50%]", data_dir=tfds_dir)
+    assert len(part) == 3
+    with pytest.raises(ValueError, match=r"tiny_photographs .*'elsewhere'"):
+        open_images("tiny_photographs", "elsewhere", data_dir=tfds_dir)
+
+
+def test_sets_that_will_not_do(tfds_dir, monkeypatch):
+    with pytest.raises(ValueError, match='needs "image" and "label", a class; it has text'):
+        open_images("no_photographs", "train", data_dir=tfds_dir)
+    with pytest.raises(ValueError, match=r"old_photographs .*as tfrecord, .* another `data_dir`"):
+        open_images("old_photographs", "train", data_dir=tfds_dir)
+    with pytest.raises(ValueError, match="no_such_set is neither a folder nor a set"):
+        open_images("no_such_set", "train", data_dir=tfds_dir)
+    monkeypatch.setitem(sys.modules, "array_record", None)
+    with pytest.raises(ImportError, match=r"'cifar10' is no folder.*pip install"):
+        open_images("cifar10", "train")
+
+
+@pytest.mark.parametrize("last_batch", ["drop", "pad"])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_the_positions(processes, last_batch):
+    shards = [Positions(23, 4, (rank, processes), last_batch) for rank in range(processes)]
+    whole = Positions(23, 4 * processes, last_batch=last_batch)
+    assert {len(shard) for shard in shards} == {len(whole)}
+    assert len(whole) == (23 if last_batch == "drop" else 23 + 4 * processes - 1) // (4 * processes)
+    for index in range(len(whole)):
+        for rank, shard in enumerate(shards):
+            assert list(shard[index]) == list(whole[index])[rank::processes]
+            assert len(shard[index]) == 4
+
+
+def test_the_last_batch_may_be_smaller():
+    positions = Positions(10, 4, last_batch="keep")
+    assert [list(positions[n]) for n in range(len(positions))] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be 1 or more; got 0"),
+        ({"shard": (2, 2)}, r"`shard` .* got \(2, 2\)"),
+        ({"last_batch": "some"}, "drop, keep, pad; got 'some'"),
+        ({"last_batch": "keep", "shard": (0, 2)}, '"pad"'),
+        ({"batch_size": 6, "shard": (0, 2)}, "10 images make no batch of 6 for each of 2"),
+        ({"workers": 0}, "got 0, 1 and 0.0"),
+        ({"repeats": 0}, "got 3, 0 and 0.0"),
+        ({"smoothing": 1.5}, "got 3, 1 and 1.5"),
+        ({"last_batch": "pad", "mix": corner}, '`mix` .* use "drop"'),
+    ],
+)
+def test_arguments_out_of_range(options, words):
+    with pytest.raises(ValueError, match=words):
+        ImageBatches(Grays(10), **{"batch_size": 4, "transform": corner, "workers": 3} | options)
+
+
+def content(batches):
+    """All of an epoch: what was made of the images, and the labels."""
+    images, labels = zip(*batches, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def test_seed_and_epoch_decide_and_threads_do_not():
+    def epoch(workers=1, seed=5, first_epoch=3):
+        batches = ImageBatches(
+            Grays(23), 4, corner, seed=seed, first_epoch=first_epoch, workers=workers
+        )
+        return content(batches)[0]
+
+    expected = epoch()
+    assert len(set(grays(expected))) == 20
+    assert len(set(expected[:, 1])) == 20  # each image has draws of its own
+    np.testing.assert_array_equal(epoch(workers=3), expected)
+    for other in (epoch(seed=6), epoch(first_epoch=4)):
+        assert grays(other) != grays(expected)
+        assert not set(other[:, 1]) & set(expected[:, 1])
+    batches = ImageBatches(Grays(23), 4, corner, seed=5, first_epoch=2)
+    list(batches)
+    batches.on_epoch_end()
+    np.testing.assert_array_equal(content(batches)[0], expected)
+    np.testing.assert_array_equal(batches[3][0], expected[12:16])  # in any order
+    copy = pickle.loads(pickle.dumps(batches))
+    np.testing.assert_array_equal(content(copy)[0], expected)
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_processes_together_make_the_batches_of_one(repeats):
+    options = {"seed": 1, "repeats": repeats, "smoothing": 0.1}
+    whole = ImageBatches(Grays(23), 6, corner, **options)
+    parts = [ImageBatches(Grays(23), 2, corner, shard=(r, 3), **options) for r in range(3)]
+    assert {len(part) for part in parts} == {len(whole)} == {3}
+    for index in range(3):
+        for rank, part in enumerate(parts):
+            for array, expected in zip(part[index], whole[index], strict=True):
+                np.testing.assert_array_equal(array, expected[rank::3])
+
+
+def test_repeats_are_neighbours_that_are_augmented_differently():
+    batches = ImageBatches(Grays(24), 12, corner, repeats=3)
+    images, _ = content(batches)
+    numbers = np.array(grays(images)).reshape(8, 3)
+    assert (numbers == numbers[:, :1]).all()
+    assert len(set(numbers[:, 0])) == 8  # a third of the images, in an epoch of the same length
+    assert len(set(images[:, 1])) == 24
+    batches.on_epoch_end()
+    assert set(grays(content(batches)[0])) != set(numbers[:, 0])
+
+
+def test_labels_belong_to_the_images_and_are_smoothed():
+    batches = ImageBatches(Grays(12), 4, corner, classes=5, smoothing=0.2)
+    images, labels = content(batches)
+    assert labels.dtype == images.dtype == "float32"
+    expected = np.full((12, 5), 0.04)
+    expected[np.arange(12), np.array(grays(images)) % 3] = 0.84
+    np.testing.assert_allclose(labels, expected, rtol=1e-6)
+
+
+def test_mixing_draws_by_epoch_batch_and_process():
+    def mix(images, labels, rng):
+        assert labels.shape == (4, 3)
+        return images + 0 * labels[:, :1], np.full(4, rng.random())
+
+    def draws(**options):
+        batches = ImageBatches(Grays(16), 4, corner, mix=mix, **options)
+        return {float(labels[0]) for _, labels in batches}
+
+    first = draws()
+    assert len(first) == 4
+    assert draws() == first
+    others = [draws(first_epoch=1), draws(seed=1), draws(shard=(1, 2))]
+    assert not first & set.union(*others)
+    assert len(set.union(*others)) == 4 + 4 + 2
+    assert not first & set(content(ImageBatches(Grays(16), 4, corner))[0][:, 1].tolist())
+
+
+def test_padding_counts_every_image_once():
+    seen = {}
+    for rank in range(2):
+        batches = ImageBatches(
+            Grays(11), 2, corner, shuffle=False, shard=(rank, 2), last_batch="pad"
+        )
+        assert len(batches) == 3
+        for images, labels, weights in batches:
+            assert images.shape == (2, 2)
+            assert (labels.argmax(1) == np.array(grays(images)) % 3).all()
+            for number, weight in zip(grays(images), weights, strict=True):
+                seen[number] = seen.get(number, 0) + weight
+    assert seen == dict.fromkeys(range(11), 1)
+
+
+def test_unreadable_images_are_replaced_by_the_next(caplog):
+    images = Grays(10, bad={3, 4})
+    batches = ImageBatches(images, 4, corner, shuffle=False, last_batch="pad")
+    for _ in range(2):
+        made = [[array.tolist() for array in (np.array(grays(x)), w)] for x, _, w in batches]
+        assert made == [
+            [[0, 1, 2, 5], [1, 1, 1, 0]],
+            [[5, 5, 6, 7], [0, 1, 1, 1]],
+            [[8, 9, 0, 1], [1, 1, 0, 0]],
+        ]
+        batches.on_epoch_end()
+    assert batches[0][1].argmax(1).tolist() == [0, 1, 2, 2]  # its label comes with it
+    assert batches.skipped == {"gray 3": "gray 3 is gone", "gray 4": "gray 4 is gone"}
+    lines = [record.getMessage() for record in caplog.records]
+    assert sorted(lines) == [f"gray {n} is gone; another image takes its place" for n in (3, 4)]
+
+
+def test_damaged_files_stop_nothing(tmp_path):
+    folder = write_classes(tmp_path / "set", {"ant": 4, "bee": 4})
+    images = FolderImages(folder)
+    whole = (folder / "ant" / "00.png").read_bytes()
+    (folder / "ant" / "01.png").write_bytes(whole[: len(whole) - 30])
+    (folder / "bee" / "02.png").write_text("no image")
+    (folder / "bee" / "03.png").unlink()
+    batches = ImageBatches(images, 4, corner, seed=2)
+    made = grays(content(batches)[0])
+    assert len(made) == 8
+    assert set(made) == {0, 2, 3, 4, 5}
+    assert sorted(batches.skipped) == [images.name(n) for n in (1, 6, 7)]
+
+
+@pytest.mark.parametrize(("count", "tried"), [(40, 20), (7, 7)])
+def test_nothing_readable_is_an_error(count, tried):
+    batches = ImageBatches(Grays(count, bad=range(count)), min(count, 20), corner)
+    with pytest.raises(ValueError, match=rf"{tried} images in a row .* gray \d+ is gone"):
+        batches[0]
+
+
+def test_arrays_of_several_shapes_are_refused():
+    batches = ImageBatches(Grays(4), 4, lambda image, rng: np.zeros(image[0, 0, 0] % 2))
+    with pytest.raises(ValueError, match=r"one shape; got \[\(0,\), \(1,\)\]"):
+        batches[0]
+
+
+def test_two_batches_are_made_ahead_and_no_more():
+    images = Grays(40)
+    batches = ImageBatches(images, 4, corner, shuffle=False)
+    batches[0]
+    for future in batches.ahead._batches.values():
+        future.result()
+    assert sorted(images.read_ones) == list(range(12))
+    batches[1]
+    assert set(batches.ahead._batches) == {2, 3}
+    batches.on_epoch_end()
+    images.read_ones.clear()
+    batches[7]  # out of order: as if `fit` shuffled
+    assert images.read_ones == [28, 29, 30, 31]
+
+
+def classifier():
+    model = keras.Sequential([keras.layers.Dense(3)])
+    model.compile(
+        keras.optimizers.SGD(0.01),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+    )
+    return model
+
+
+def test_fit_with_padded_validation():
+    def transform(image, rng):
+        return image[0, 0].astype("float32")
+
+    train = ImageBatches(Grays(23), 4, transform)
+    val = ImageBatches(Grays(11), 4, transform, shuffle=False, last_batch="pad")
+    model = classifier()
+    history = model.fit(train, validation_data=val, epochs=2, shuffle=False, verbose=0).history
+    assert int(model.optimizer.iterations) == 2 * 5
+    images, labels, _ = (np.concatenate(part)[:11] for part in zip(*val, strict=True))
+    right = (model.predict(images, verbose=0).argmax(1) == labels.argmax(1)).mean()
+    assert history["val_accuracy"][-1] == pytest.approx(right)
+    val.on_epoch_end()
+    left = [t.name for t in threading.enumerate() if t.name.startswith(("images", "batches"))]
+    assert left == []
+
+
+def test_a_resumed_fit_learns_the_same():
+    def train(model, first_epoch, epochs):
+        batches = ImageBatches(Grays(12), 4, corner, seed=7, first_epoch=first_epoch)
+        model.fit(batches, initial_epoch=first_epoch, epochs=epochs, shuffle=False, verbose=0)
+        return [np.array(weight) for weight in model.get_weights()]
+
+    model = classifier()
+    model.build((None, 2))
+    start = model.get_weights()
+    expected = train(model, 0, 3)
+    model.set_weights(start)
+    train(model, 0, 1)
+    for weight, value in zip(train(model, 1, 3), expected, strict=True):
+        np.testing.assert_array_equal(weight, value)
