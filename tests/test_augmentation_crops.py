@@ -53,6 +53,13 @@ def test_crops_have_the_areas_ratios_and_places_of_the_paper(rng):
         assert abs(place.mean() - 0.5) < 0.07
 
 
+def test_the_ratio_is_width_over_height(rng):
+    image = coordinates(160, 240)
+    for _ in range(30):
+        _, _, height, width = part(image, rng, scale=(0.2, 0.4), ratio=(1.5, 1.8))
+        assert 1.45 < width / height < 1.85
+
+
 @pytest.mark.parametrize(
     ("shape", "ratio", "expected"),
     [

@@ -92,6 +92,23 @@ def test_cutmix_pastes_a_box_whose_real_area_is_the_weight(rng):
     np.testing.assert_array_equal(images, batch(4)[0])
 
 
+def test_each_has_its_own_parameter(rng):
+    images, labels = batch(2)
+    mixer = MixUpCutMix(mixup=0.2, cutmix=60.0)
+    blended, heights = [], []
+    for _ in range(600):
+        mixed, targets = mixer(images, labels, rng)
+        if np.isin(mixed, [0, 1]).all():
+            heights.append(mixed[0].any((1, 2)).sum())
+        else:
+            blended.append(targets[0, 0])
+    assert abs(np.var(blended) - 1 / 5.6) < 0.02  # Beta(0.2, 0.2)
+    # About half of the image: the root of that each way, where it is not cut off.
+    assert 0.66 < np.median([n for n in heights if n > 0.6 * HEIGHT]) / HEIGHT < 0.74
+    assert max(heights) < 0.82 * HEIGHT
+    assert MixUpCutMix() == MixUpCutMix(0.8, 1.0, 0.5, 1.0)
+
+
 def test_either_is_chosen_as_often_as_asked(rng):
     images, labels = batch(2)
     counts = {"mixup": 0, "cutmix": 0, "none": 0}

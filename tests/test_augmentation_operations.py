@@ -154,4 +154,4 @@ def test_geometry_is_bicubic(image):
     ]
     columns = np.arange(10, 90)
     parts = [w * image[:, columns + 1 + n] for n, w in enumerate(weights)]
-    assert np.abs(moved[:, columns] - np.clip(sum(parts), 0, 255)).max() <= 1
+    assert np.abs(moved[:, columns] - np.clip(sum(parts), 0, 255)).max() < 1.01  # cut off, not rounded

@@ -10,7 +10,11 @@ import pytest
 from keras_pvt.training import distribution
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="strategies of JAX")
-DEVICES = "--xla_force_host_platform_device_count={}"
+# Not optimised, as it is compiled far longer than it runs.
+XLA_FLAGS = (
+    "--xla_force_host_platform_device_count={} --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true"
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +22,14 @@ def trained(tmp_path_factory):
     """What was trained on one device, and under every strategy by its name and process."""
     folder = tmp_path_factory.mktemp("jax")
     one = [folder, "data-parallel", "fsdp"]
-    with distribution_worker.running(one, XLA_FLAGS=DEVICES.format(8), JAX_PLATFORMS="cpu"):
+    with distribution_worker.running(one, XLA_FLAGS=XLA_FLAGS.format(8), JAX_PLATFORMS="cpu"):
         expected = distribution_worker.train(distribution.choose("none"))[1]
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
     with distribution_worker.running(
         *[[folder, "auto"]] * 2,
-        XLA_FLAGS=DEVICES.format(4),
+        XLA_FLAGS=XLA_FLAGS.format(4),
         JAX_PLATFORMS="cpu",
         JAX_CPU_COLLECTIVES_IMPLEMENTATION="gloo",
         KERAS_DISTRIBUTION_JOB_ADDRESSES=f"127.0.0.1:{port}",

@@ -5,6 +5,7 @@ import logging
 import pickle
 import sys
 import threading
+import time
 
 import keras
 import numpy as np
@@ -400,6 +401,32 @@ def test_two_batches_are_made_ahead_and_no_more():
     assert images.read_ones == [28, 29, 30, 31]
 
 
+@pytest.fixture
+def left_over():
+    """Counts the threads of `Ahead` that there are since the test began."""
+    before = set(threading.enumerate())
+
+    def count() -> int:
+        new = set(threading.enumerate()) - before
+        return sum(thread.name.startswith(("images_", "batches_")) for thread in new)
+
+    return count
+
+
+def test_threads_end_in_the_midst_of_a_batch(left_over):
+    class Slow(Grays):
+        def read(self, number):
+            time.sleep(0.02)
+            return super().read(number)
+
+    batches = ImageBatches(Slow(40), 4, corner, workers=1)
+    for _ in range(5):
+        assert len(batches[0][0]) == 4
+        assert left_over() > 0
+        batches.on_epoch_end()
+        assert left_over() == 0
+
+
 def classifier():
     model = keras.Sequential([keras.layers.Dense(3)])
     model.compile(
@@ -410,7 +437,7 @@ def classifier():
     return model
 
 
-def test_fit_with_padded_validation():
+def test_fit_with_padded_validation(left_over):
     def transform(image, rng):
         return image[0, 0].astype("float32")
 
@@ -423,8 +450,7 @@ def test_fit_with_padded_validation():
     right = (model.predict(images, verbose=0).argmax(1) == labels.argmax(1)).mean()
     assert history["val_accuracy"][-1] == pytest.approx(right)
     val.on_epoch_end()
-    left = [t.name for t in threading.enumerate() if t.name.startswith(("images", "batches"))]
-    assert left == []
+    assert left_over() == 0
 
 
 def test_a_resumed_fit_learns_the_same():

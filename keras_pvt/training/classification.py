@@ -140,7 +140,9 @@ class _Run:
             recipe.ema
         ):  # Keras does it after `fit`; after a resumption of the last epoch there is none
             whole.optimizer.finalize_variable_values(model.trainable_variables)
-        results = strategy.share(whole.evaluate(val, verbose=0, return_dict=True))
+        results = strategy.share(
+            whole.evaluate(val, verbose=0, return_dict=True), self._validated()
+        )
         if strategy.chief:
             self._write_results(model, whole.optimizer)
         return {f"val_{name}": value for name, value in results.items()}
@@ -233,14 +235,19 @@ class _Run:
             lambda image, rng: evaluate(image),
             shuffle=False,
             shard=(self.strategy.process, self.strategy.processes),
-            last_batch="pad",
+            # Devices need parts of one size; what fills them up weighs nothing in the metrics.
+            last_batch="pad" if self.strategy.devices > 1 else "keep",
         )
+
+    def _validated(self) -> int:
+        """Images that this process validates on."""
+        return len(range(self.strategy.process, len(self.val_images), self.strategy.processes))
 
     def _callbacks(self, checkpoints: Checkpoints, tensorboard: bool) -> list:
         rows = training.read_history(self.history) if self.history.exists() else []
         steps = self.limit or self.steps
         callbacks = [
-            self.strategy.callback(),
+            self.strategy.callback(val_weight=self._validated()),
             Speed(steps * self.recipe.batch_size),
             StopWhenDiverged(len(self.images.classes), [row["loss"] for row in rows]),
         ]

@@ -51,11 +51,11 @@ def with_teacher(
             f"the teacher gives {teacher.output_shape} and the student {student.output_shape}; "
             "both must give logits of the same classes."
         )
-    loss = (
-        HardDistillation()
-        if kind == "hard"
-        else keras.distillation.LogitsDistillation(temperature=temperature, loss="kl_divergence")
-    )
+    loss = HardDistillation()
+    if kind == "soft":
+        # By its name, Keras 3.15 takes the divergence of logits, as if they were probabilities.
+        divergence = keras.losses.KLDivergence()
+        loss = keras.distillation.LogitsDistillation(temperature=temperature, loss=divergence)
     return keras.distillation.Distiller(
         teacher=teacher,
         student=student,

@@ -1,7 +1,7 @@
 """Threads that make batches before they are asked for."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -26,26 +26,25 @@ class Ahead:
         self._batches: dict[int, Future] = {}
         self._next = 0
 
-    def batch(self, make: Callable[[int], Any], index: int, count: int) -> Any:
+    def batch(self, make: Callable[[int, Callable], Any], index: int, count: int) -> Any:
         """What `make` gives for an index; of `count`, the next ones are begun.
 
         They are not where indices come in no order: it would be for nothing.
+
+        Args:
+            make: of an index, and of a `map` that uses the threads for images.
+            index: what is asked for.
+            count: of indices.
         """
         with _starting:
-            pool = self._started()[1]
+            images, pool = self._started()
             begun = AHEAD if index == self._next else 0
             self._next = index + 1
             indices = range(index, min(count, index + 1 + begun))
-            batches = {n: self._batches.get(n) or pool.submit(make, n) for n in indices}
+            batches = {n: self._batches.get(n) or pool.submit(make, n, images.map) for n in indices}
             asked = batches.pop(index)
             self._batches = batches
         return asked.result()
-
-    def map(self, function: Callable, items: Iterable) -> list:
-        """Results of a function, in the order of the items; for use by `make`."""
-        with _starting:
-            pool = self._started()[0]
-        return list(pool.map(function, items))
 
     def close(self) -> None:
         """End the threads; what they have made is dropped."""

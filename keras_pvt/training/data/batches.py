@@ -46,7 +46,7 @@ class ImageBatches(ShuffledBatches):
         repeats: neighbouring positions that show the same image, augmented differently. An epoch
             is as long as ever, and so shows 1 / `repeats` of the images. Repeated augmentation,
             arXiv 1902.05509, dealt out to the processes as in DeiT, arXiv 2012.12877.
-        mix: of images `(B, ...)`, labels `(B, classes)` and a random generator, makes both anew.
+        mix: of images, labels `(B, classes)` and a random generator, makes both anew.
         smoothing: part of a label that is spread over all classes.
         workers: threads that decode and augment; by default one for each processor.
         last_batch: "drop", "keep" or "pad", see `Positions`. "pad" is for validation, with the
@@ -106,9 +106,8 @@ class ImageBatches(ShuffledBatches):
     def __getitem__(self, index):
         return self.ahead.batch(self._batch, index, len(self))
 
-    def _batch(self, index):
-        samples = self.ahead.map(self._sample, self.positions[index])
-        arrays, numbers, weights = zip(*samples, strict=True)
+    def _batch(self, index, map_):
+        arrays, numbers, weights = zip(*map_(self._sample, self.positions[index]), strict=True)
         shapes = {array.shape for array in arrays}
         if len(shapes) > 1:
             raise ValueError(f"`transform` must make arrays of one shape; got {sorted(shapes)}.")
@@ -119,7 +118,7 @@ class ImageBatches(ShuffledBatches):
             return images, targets, np.array(weights, "float32")
         if self.mix is not None:
             rng = self._generator(index, MIXING + self.positions.shard[0])
-            images, targets = self.mix(images, targets, rng)
+            return self.mix(images, targets, rng)
         return images, targets
 
     def _generator(self, place, purpose):

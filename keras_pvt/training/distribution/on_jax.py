@@ -101,6 +101,9 @@ def pvt_layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.La
     layouts[r".*(patch_embedding/proj|attention/sr)/kernel"] = (None, None, None, axis)
     layouts[r".*stage\d_position/table"] = (None, None, None, axis)
     layouts[r"(.*/)?head/kernel"] = (axis, None)
+    # What each layer gives stays divided by samples. Left to choose, XLA would in places divide
+    # it by channels, as the weights are, and move it about.
+    layouts[r".*/output"] = (axis,)
     return layouts
 
 

@@ -1,0 +1,83 @@
+"""Recipes: files, what they are based on, flags, and values that cannot be."""
+
+import argparse
+import dataclasses
+
+import pytest
+
+from keras_pvt.training import recipe as recipes
+from keras_pvt.training.recipe import Recipe
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_each_recipe(name):
+    """It loads, and says in its header what to expect and where it is from."""
+    assert isinstance(recipes.load(name), Recipe)
+    header = (recipes.FOLDER / f"{name}.toml").read_text().split("\n\n")[0]
+    assert "# Expected: " in header
+    assert "# Source: " in header
+
+
+@pytest.mark.parametrize(
+    ("variant", "drop_path", "clip"),
+    [("tiny", 0.1, 0), ("small", 0.1, 0), ("medium", 0.3, 1), ("large", 0.3, 1)],
+)
+def test_the_official_recipes(variant, drop_path, clip):
+    """Values of whai362/PVT classification/main.py and its configs."""
+    recipe = recipes.load(f"imagenet_pvt_{variant}")
+    assert recipe.variant == f"pvt_{variant}"
+    assert (recipe.drop_path, recipe.clip_norm) == (drop_path, clip)
+    assert recipe.peak_rate == pytest.approx(1e-3)
+    assert (recipe.epochs, recipe.warm_up, recipe.end_rate) == (300, 5, 1e-5)
+    assert (recipe.weight_decay, recipe.label_smoothing, recipe.repeats) == (0.05, 0.1, 3)
+    assert (recipe.mixup, recipe.cutmix, recipe.switch_probability) == (0.8, 1.0, 0.5)
+    assert (recipe.rand_augment, recipe.erasing) == ("rand-m9-mstd0.5-inc1", 0.25)
+
+
+def test_a_recipe_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "imagenet_pvt_medium"\nepochs = 30\nwarm_up = 1\n')
+    mine, base = recipes.load(str(path)), recipes.load("imagenet_pvt_medium")
+    assert mine == dataclasses.replace(base, epochs=30, warm_up=1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", "has 'epoch', which is no option"),
+        ('epochs = "3"', "epochs must be int; got '3'"),
+        ("epochs = 0", "--epochs must be above 0; got 0"),
+        ("learning_rate = -1.0", r"--learning-rate must be above 0; got -1\.0"),
+        ("learning_rate = nan", "--learning-rate must be above 0; got nan"),
+        ("erasing = 2", r"--erasing must be 0 to 1; got 2\.0"),
+        ("warm_up = -1", r"--warm-up must be 0 or more; got -1\.0"),
+        ('optimizer = "sgd"', "--optimizer must be one of adamw, muon; got 'sgd'"),
+        ('base = "absent"', "no recipe 'absent'; there are .*imagenet_pvt_tiny"),
+        ("epochs =", "is no TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        recipes.load(str(path))
+
+
+def test_a_circle(tmp_path):
+    for name, base in (("a", "b"), ("b", "a")):
+        (tmp_path / f"{name}.toml").write_text(f'base = "{tmp_path / base}.toml"')
+    with pytest.raises(ValueError, match="in a circle"):
+        recipes.load(str(tmp_path / "a.toml"))
+
+
+def test_flags_override():
+    parser = argparse.ArgumentParser()
+    recipes.add_arguments(parser)
+    recipe = recipes.load("finetune")
+    assert recipes.overridden(recipe, parser.parse_args([])) == recipe
+    given = parser.parse_args(["--epochs", "3", "--no-flip", "--learning-rate", "1e-4"])
+    assert recipes.overridden(recipe, given) == recipe.replace(
+        epochs=3, flip=False, learning_rate=1e-4
+    )
+    with pytest.raises(ValueError, match="--batch-size must be above 0; got -1"):
+        recipes.overridden(recipe, parser.parse_args(["--batch-size", "-1"]))

@@ -1,0 +1,178 @@
+"""`keras-pvt train`: it learns, survives kill -9 to the bit, and names bad input in one line."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from keras_pvt import training
+from keras_pvt.cli import main
+
+SMALL = ["--image-size=16", "--batch-size=8", "--drop-path=0.2", "--shift=1", "--warm-up=0.5"]
+RUN = ["--backend-strategy=none", *SMALL]
+
+
+@pytest.fixture
+def data(tmp_path, rng):
+    """Two classes that differ in brightness: learnt in a few steps."""
+    for part, count in (("train", 24), ("val", 7)):
+        for name, level in (("dark", 60), ("light", 190)):
+            folder = tmp_path / "data" / part / name
+            folder.mkdir(parents=True)
+            for n in range(count):
+                pixels = rng.integers(level - 40, level + 40, (20, 23, 3)).astype("uint8")
+                Image.fromarray(pixels).save(folder / f"{n}.png")
+    return tmp_path / "data"
+
+
+def words(data, out, *more):
+    return ["train", "cifar10_pvt_nano", f"--data={data}", f"--out={out}", *RUN, *more]
+
+
+def test_it_learns(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(words(data, out, "--epochs=3", "--cutmix=0", "--keep=1")) == 0
+    shown = capsys.readouterr().out
+    assert "48 images of 2 classes, 14 to validate on; 3 epochs of 6 steps, batch 8" in shown
+    assert "val accuracy 1.0000" in shown
+    assert sorted(os.listdir(out / "checkpoints")) == ["best.safetensors", "epoch-0003.safetensors"]
+    rows = training.read_history(out / "history.csv")
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert rows[-1]["val_accuracy"] == 1
+    assert min(row["images_per_second"] for row in rows) > 0
+    assert json.loads((out / "settings.json").read_text())["classes"] == ["dark", "light"]
+    assert np.asarray(Image.open(out / "curves.png")).std() > 1
+    for name in ("model.keras", "best.keras"):
+        model = keras.saving.load_model(out / name)
+        assert model.output_shape == (None, 2)
+        logits = model.predict(np.stack([np.full((16, 16, 3), v, "float32") for v in (-1, 1)]))
+        np.testing.assert_array_equal(logits.argmax(-1), [0, 1])
+
+
+def test_averaged_weights_are_the_result(data, tmp_path, capsys):
+    """Validation in the last epoch, by averaged weights, is that of the model that is kept."""
+    out = tmp_path / "out"
+    assert main(words(data, out, "--epochs=2", "--ema=0.8")) == 0
+    last = training.read_history(out / "history.csv")[-1]
+    assert f"val loss {last['val_loss']:.3f}" in capsys.readouterr().out
+    state = load_file(out / "checkpoints" / "epoch-0002.safetensors")
+    kernel = np.array(keras.saving.load_model(out / "model.keras").get_layer("head").kernel)
+    trained = next(array for name, array in state.items() if name.endswith("head/kernel"))
+    assert (kernel != trained).any()
+
+
+def start(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "keras_pvt.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def test_kill_9_changes_no_bit(data, tmp_path):
+    """Killed in the midst of the second epoch, and once more while the first checkpoint is old."""
+    more = ["--epochs=3", "--ema=0.9", "--rand-augment=rand-m9-mstd0.5-inc1"]
+    with start(words(data, tmp_path / "whole", *more)) as whole:
+        assert "val accuracy" in whole.communicate()[0]
+    for ended in ("epoch 1/3", "epoch 2/3"):
+        with start(words(data, tmp_path / "killed", *more)) as process:
+            for line in process.stdout:
+                if line.startswith(ended):
+                    break
+            process.send_signal(signal.SIGKILL)
+    with start(words(data, tmp_path / "killed", *more)) as process:
+        assert "going on after epoch" in process.communicate()[0]
+    whole, killed = (
+        load_file(tmp_path / name / "checkpoints" / "epoch-0003.safetensors")
+        for name in ("whole", "killed")
+    )
+    assert whole.keys() == killed.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, killed[name], err_msg=name)
+    logs = [training.read_history(tmp_path / name / "history.csv") for name in ("whole", "killed")]
+    for one, other in zip(*logs, strict=True):
+        del one["images_per_second"], other["images_per_second"]
+        assert one == other
+
+
+def fails(capsys, arguments, message):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--epochs=0"], "--epochs must be above 0; got 0"),
+        (["--learning-rate=-1"], "--learning-rate must be above 0; got -1.0"),
+        (["--batch-size=100"], "48 training images make no batch of 100"),
+        (["--keep=0"], "--keep must be above 0; got 0"),
+        (["--weights=absent.pth"], "absent.pth"),
+        (["--data=absent"], "absent"),
+        (["--learning-rate=1e30", "--epochs=2"], "the loss is nan"),
+    ],
+)
+def test_bad_options(data, tmp_path, capsys, more, message):
+    fails(capsys, words(data, tmp_path / "out", *more), message)
+    assert not (tmp_path / "out" / "model.keras").exists()
+
+
+def test_bad_folders(data, tmp_path, capsys):
+    arguments = words(data, tmp_path / "out", "--epochs=1")
+    (data / "val" / "dark").rename(data / "val" / "dusk")
+    fails(capsys, arguments, "dusk")
+    for path in (data / "train" / "dark").iterdir():
+        path.unlink()
+    fails(capsys, arguments, "dark")
+    (data / "train" / "dark").rmdir()
+    fails(capsys, arguments, "light")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_run_in_the_same_folder(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(words(data, out, "--epochs=1")) == 0
+    capsys.readouterr()
+    before = (out / "model.keras").read_bytes()
+    fails(capsys, words(data, out, "--epochs=2"), "was begun with epochs 1, now it is 2")
+    settings = json.loads((out / "settings.json").read_text())
+    (out / "settings.json").write_text(json.dumps({**settings, "optimizer": "adamw"}))
+    fails(capsys, words(data, out, "--epochs=1", "--optimizer=adamw"), "is of another model or optimiser")
+    assert (out / "model.keras").read_bytes() == before
+
+
+def test_two_runs_at_once(data, tmp_path, capsys):
+    import filelock
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with filelock.FileLock(out / ".lock"):
+        fails(capsys, words(data, out, "--epochs=1"), "another process trains in")
+
+
+def test_an_image_that_cannot_be_read(data, tmp_path, capsys, caplog):
+    (data / "train" / "dark" / "5.png").write_bytes(b"no image")
+    assert main(words(data, tmp_path / "out", "--epochs=1")) == 0
+    shown = capsys.readouterr().out
+    assert "1 images could not be read" in shown
+    assert f"dark{os.sep}5.png" in shown
+
+
+def test_example_is_the_command():
+    script = pathlib.Path(__file__).parents[1] / "examples" / "train_classifier.py"
+    done = subprocess.run(
+        [sys.executable, script, "finetune", "--out", "never"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "--data is needed" in done.stderr
+    assert not os.path.exists("never")
