@@ -3,8 +3,8 @@
     python examples/finetune_folder.py flowers --out flowers.keras
     python examples/finetune_folder.py flowers --variant pvt_nano --weights cifar10 --epochs 5
 
-The folder has train/CLASS/* and val/CLASS/*; 200 images are enough to begin with. In the first epoch
-the new head learns alone; then all layers do, those near the image the least. `keras-pvt train
+The folder has train/CLASS/* and val/CLASS/*; 200 images are enough to begin with. In the first
+epoch the new head learns alone; then all layers do, those near the image the least. `keras-pvt train
 finetune` does the same with checkpoints, logs and curves.
 """
 
@@ -55,11 +55,10 @@ def finetune(options) -> None:
         augmentation.TrainTransform(side, scale=(0.5, 1), rand_augment="rand-m9-mstd0.5-inc1"),
         smoothing=0.1,
     )
-    evaluate = augmentation.EvalTransform(side)
     val_batches = data.ImageBatches(
         val,
         options.batch_size,
-        lambda image, rng: evaluate(image),
+        augmentation.EvalTransform(side),
         shuffle=False,
         last_batch="keep",
     )

@@ -9,8 +9,8 @@ On two machines, the same on both, with the address of the first:
         train_torch_gpus.py --data imagenet --out /mnt/runs/small
 
 torchrun ends all processes when one fails; given again, the command goes on after the last whole
-epoch. To see whether all is there first: `--epochs 1 --limit-steps 2 --out runs/trial`. Every option
-of `keras-pvt train` is one of this program too.
+epoch. To see whether all is there first: `--epochs 1 --limit-steps 2 --out runs/trial`. Every
+option of `keras-pvt train` is one of this program too.
 """
 
 import sys

@@ -64,7 +64,7 @@ def in_batches(
     """
     batch: list[FileImage] = []
     images = 0
-    with concurrent.futures.ThreadPoolExecutor(_processors()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
         for item in _ahead(
             pool, lambda path: _read(path, read), map(pathlib.Path, paths), 2 * batch_size
         ):
@@ -98,7 +98,7 @@ def _ahead(
         yield results.popleft().result()
 
 
-def _processors() -> int:
+def processors() -> int:
     """Processors that this process may use."""
     try:
         return len(os.sched_getaffinity(0))

@@ -1,7 +1,9 @@
 """Images from files, and the crop that the published accuracies were measured on."""
 
+import io
 import os
 import pathlib
+from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -32,6 +34,18 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
             `PIL.Image.MAX_IMAGE_PIXELS` pixels.
     """
     return np.array(_open(pathlib.Path(path)))
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """What `load_image` gives, of the bytes of a file.
+
+    Args:
+        content: of a file in any format that Pillow reads.
+        name: for the message, should it be no image.
+    Raises:
+        ImageError: see `load_image`.
+    """
+    return np.array(_decode(io.BytesIO(content), name))
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -108,17 +122,21 @@ def _picture(image) -> Image.Image:
 
 def _open(path: pathlib.Path) -> Image.Image:
     with path.open("rb") as file:
-        try:
-            with Image.open(file) as image:
-                if _too_many(*image.size):
-                    raise ImageError(
-                        f"it has {image.width} x {image.height} pixels, more than "
-                        "PIL.Image.MAX_IMAGE_PIXELS"
-                    )
-                ImageOps.exif_transpose(image, in_place=True)
-                return _rgb(image)
-        except Exception as error:  # Pillow's readers raise many kinds on damaged files
-            raise ImageError(f"{path} cannot be read as an image: {error}") from error
+        return _decode(file, os.fspath(path))
+
+
+def _decode(file: BinaryIO, name: str) -> Image.Image:
+    try:
+        with Image.open(file) as image:
+            if _too_many(*image.size):
+                raise ImageError(
+                    f"it has {image.width} x {image.height} pixels, more than "
+                    "PIL.Image.MAX_IMAGE_PIXELS"
+                )
+            ImageOps.exif_transpose(image, in_place=True)
+            return _rgb(image)
+    except Exception as error:  # Pillow's readers raise many kinds on damaged files
+        raise ImageError(f"{name} cannot be read as an image: {error}") from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:

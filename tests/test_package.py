@@ -39,7 +39,15 @@ MAY_IMPORT = {
     "attention_maps": {"layers", "variants"},
     "drawing": {"attention_maps", "conversion"},
     "hub": {"layers", "models", "preprocessing"},
-    "training": {"conversion", "ops"},
+    "training": {
+        "conversion",
+        "image_files",
+        "images",
+        "models",
+        "ops",
+        "preprocessing",
+        "variants",
+    },
     "image_files": {"images"},
     "prediction": {"conversion", "image_files", "images", "models", "variants", "weights"},
 }
@@ -51,6 +59,10 @@ IMPORTED_WHERE_THERE = {
     "exporting/on_tensorflow.py": {"tensorflow"},
     "exporting/on_torch.py": {"torch"},
     "hub.py": {"keras_hub"},
+    "training/distribution/on_jax.py": {"jax"},
+    "training/distribution/on_tensorflow.py": {"tensorflow"},
+    "training/distribution/on_torch.py": {"torch"},
+    "training/distribution/replica.py": {"torch"},
 }
 
 

@@ -147,7 +147,11 @@ def test_another_run_in_the_same_folder(data, tmp_path, capsys):
     fails(capsys, words(data, out, "--epochs=2"), "was begun with epochs 1, now it is 2")
     settings = json.loads((out / "settings.json").read_text())
     (out / "settings.json").write_text(json.dumps({**settings, "optimizer": "adamw"}))
-    fails(capsys, words(data, out, "--epochs=1", "--optimizer=adamw"), "is of another model or optimiser")
+    fails(
+        capsys,
+        words(data, out, "--epochs=1", "--optimizer=adamw"),
+        "is of another model or optimiser",
+    )
     assert (out / "model.keras").read_bytes() == before
 
 

@@ -10,6 +10,7 @@ import keras
 from keras_pvt import training
 from keras_pvt.conversion.files import replacing
 from keras_pvt.models.classifier import classifier
+from keras_pvt.ops import BACKEND
 from keras_pvt.training import augmentation, distillation, precision
 from keras_pvt.training.checkpoints import BEST, Checkpoints, cut_log, load_state
 from keras_pvt.training.data import ImageBatches, Images, InMemory, open_train_and_val
@@ -82,7 +83,7 @@ def _alone(out: pathlib.Path, strategy: Strategy) -> Iterator[None]:
 
 def _same_settings(out, recipe: Recipe, images: Images, strategy: Strategy) -> None:
     """Write what the run is made of; or, where it was begun before, find the same."""
-    settings = vars(recipe) | {"classes": list(images.classes), "backend": keras.backend.backend()}
+    settings = vars(recipe) | {"classes": list(images.classes), "backend": BACKEND}
     path = out / SETTINGS
     if path.exists():
         before = json.loads(path.read_text())
@@ -228,11 +229,10 @@ class _Run:
         )
 
     def _val_batches(self) -> ImageBatches:
-        evaluate = augmentation.EvalTransform(self.recipe.image_size)
         return ImageBatches(
             self.val_images,
             self.local_batch,
-            lambda image, rng: evaluate(image),
+            augmentation.EvalTransform(self.recipe.image_size),
             shuffle=False,
             shard=(self.strategy.process, self.strategy.processes),
             # Devices need parts of one size; what fills them up weighs nothing in the metrics.
@@ -265,7 +265,7 @@ class _Run:
             f"{recipe.variant}, {len(self.images)} images of {len(self.images.classes)} classes, "
             f"{len(self.val_images)} to validate on; {recipe.epochs} epochs of {self.steps} steps, "
             f"batch {recipe.batch_size}; {strategy.name} on {strategy.devices} device(s) by "
-            f"{keras.backend.backend()}, {policy}"
+            f"{BACKEND}, {policy}"
         )
         if done:
             print(f"going on after epoch {done}")

@@ -24,7 +24,7 @@ def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
     if not 0 < decay <= 1:
         raise ValueError(f"`decay` must be above 0 and at most 1; got {decay}.")
     blocks = sum(bool(BLOCK.match(layer.name)) for layer in model.layers)
-    seen, factors = 0, {}
+    seen, factors = 0, dict[str, float]()
     for layer in model.layers:
         seen += bool(BLOCK.match(layer.name))
         last = seen == blocks and not BLOCK.match(layer.name)

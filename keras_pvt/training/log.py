@@ -4,7 +4,7 @@ import csv
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 
@@ -41,7 +41,7 @@ def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
 
 
 def draw_curves(
-    rows: Sequence[dict[str, float]], panels: dict[str, Sequence[str]], path: pathlib.Path
+    rows: Sequence[dict[str, float]], panels: Mapping[str, Sequence[str]], path: pathlib.Path
 ) -> None:
     """Draw columns of a log over the epochs; NaN is left out.
 

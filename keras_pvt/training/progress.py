@@ -1,9 +1,15 @@
 """What a training run shows while it works."""
 
+from __future__ import annotations
+
 import sys
 import time
+import typing
 
 import keras
+
+if typing.TYPE_CHECKING:
+    import rich.progress
 
 
 class Progress(keras.callbacks.Callback):
@@ -19,7 +25,7 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, steps: int, batch_size: int):
         super().__init__()
         self.steps, self.batch_size = steps, batch_size
-        self.bar = None
+        self.bar: rich.progress.Progress | None = None
 
     def on_train_begin(self, logs=None):
         from rich import progress
@@ -50,9 +56,6 @@ class Progress(keras.callbacks.Callback):
         speed = (batch + 1) * self.batch_size / (now - self.began)
         values = _values({**logs, "rate": self.model.optimizer.learning_rate})
         self.bar.update(self.task, completed=batch + 1, values=values, speed=speed)
-
-    def on_test_begin(self, logs=None):
-        self.trained = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         if self.bar is not None:

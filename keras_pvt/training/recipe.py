@@ -8,6 +8,7 @@ import pathlib
 import tomllib
 import typing
 from collections.abc import Iterable
+from importlib.resources.abc import Traversable
 
 from keras_pvt.variants import VARIANTS
 
@@ -144,7 +145,7 @@ def _fields(name: str, seen: tuple[str, ...]) -> dict:
     if name in seen:
         raise ValueError(f"the recipes {', '.join(seen)} are based on one another in a circle")
     if name.endswith(".toml"):
-        source = pathlib.Path(name)
+        source: Traversable = pathlib.Path(name)
     elif name in names():
         source = FOLDER / f"{name}.toml"
     else:

@@ -107,8 +107,10 @@ class EvalTransform:
     size: int
     whole: bool | None = None
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """float32 `(size, size, 3)`, normalised, of an RGB image `(H, W, 3)`, uint8.
+
+        Nothing is drawn from `rng`, which is there for `ImageBatches`.
 
         Raises:
             ValueError: an image of other shape or dtype.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_pvt.image_files import _processors
+from keras_pvt.image_files import processors
 from keras_pvt.images import ImageError
 from keras_pvt.training.augmentation.labels import smooth_labels
 from keras_pvt.training.batches import ShuffledBatches
@@ -80,7 +80,7 @@ class ImageBatches(ShuffledBatches):
         self.images, self.transform, self.mix = images, transform, mix
         self.classes = len(images.classes) if classes is None else classes
         self.shuffle, self.repeats, self.smoothing = shuffle, repeats, smoothing
-        self.ahead = Ahead(_processors() if workers is None else workers)
+        self.ahead = Ahead(processors() if workers is None else workers)
         self.skipped: dict[str, str] = {}  # name to reason
         if min(self.ahead.threads, repeats) < 1 or not 0 <= smoothing <= 1:
             raise ValueError(

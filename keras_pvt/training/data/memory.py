@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from keras_pvt.image_files import _processors
+from keras_pvt.image_files import processors
 from keras_pvt.images import ImageError
 from keras_pvt.training.data.images import Images
 
@@ -37,7 +37,7 @@ class InMemory:
             return pixels
 
         console = Console(stderr=True)
-        with ThreadPoolExecutor(_processors()) as pool:
+        with ThreadPoolExecutor(processors()) as pool:
             self._pixels = list(
                 track(
                     pool.map(read, range(len(images))),

@@ -1,14 +1,12 @@
 """Images of tensorflow-datasets, read at random and without TensorFlow's graphs."""
 
 import functools
-import io
 import os
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from keras_pvt.images import ImageError, _picture
+from keras_pvt.images import decode_image
 
 
 class TfdsImages:
@@ -65,12 +63,7 @@ class TfdsImages:
         return f"image {number} of {self._name}, {self._split}"
 
     def read(self, number: int) -> np.ndarray:
-        content = self._source[int(number)]["image"]
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                return np.array(_picture(image))
-        except Exception as error:  # Pillow's readers raise many kinds on damaged files
-            raise ImageError(f"{self.name(number)} cannot be decoded: {error}") from error
+        return decode_image(self._source[int(number)]["image"], self.name(number))
 
 
 def find_split(name: str, split: str, data_dir: str | os.PathLike | None = None) -> str:

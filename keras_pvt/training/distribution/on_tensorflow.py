@@ -2,7 +2,6 @@
 
 import os
 
-import keras
 import tensorflow as tf
 
 from keras_pvt.training.distribution.seeds import seed_states, varied
