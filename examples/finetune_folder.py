@@ -4,7 +4,7 @@
     python examples/finetune_folder.py flowers --variant pvt_nano --weights cifar10 --epochs 5
 
 The folder has train/CLASS/* and val/CLASS/*; 200 images are enough to begin with. In the first
-epoch the new head learns alone; then all layers do, those near the image the least. `keras-pvt train
+epoch the new head learns alone, then all layers do, those near the image least. `keras-pvt train
 finetune` does the same with checkpoints, logs and curves.
 """
 

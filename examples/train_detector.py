@@ -151,17 +151,7 @@ def train_and_save(options) -> None:
 
 
 def fit(options, detector: Detector, losses: dict, train, val) -> None:
-    history, backup = options.out / "history.csv", options.out / "backup"
-    batches = DetectionBatches(
-        train,
-        detector.size,
-        options.batch_size,
-        Augmentation(flip_y=0.5 if options.flip_y else 0, scales=tuple(options.scales)),
-        options.seed,
-        training.epochs_done(backup, history),
-        LABEL_KEYS[options.library],
-    )
-    steps = len(batches)
+    steps = len(train.samples) // options.batch_size
     if not steps:
         raise ValueError(
             f"{len(train.samples)} training images make no batch of {options.batch_size}"
@@ -173,11 +163,26 @@ def fit(options, detector: Detector, losses: dict, train, val) -> None:
         options.optimizer, detector.model, rate, options.weight_decay
     )
     detector.model.compile(optimizer=optimizer, **losses)
+    history = options.out / "history.csv"
+    checkpoints = training.Checkpoints(
+        options.out / "checkpoints", detector.model, monitor=METRICS[0]
+    )
+    done = checkpoints.restore(detector.model.optimizer)
+    training.cut_log(history, done)
+    batches = DetectionBatches(
+        train,
+        detector.size,
+        options.batch_size,
+        Augmentation(flip_y=0.5 if options.flip_y else 0, scales=tuple(options.scales)),
+        options.seed,
+        done,
+        LABEL_KEYS[options.library],
+    )
     callbacks = [
-        keras.callbacks.TerminateOnNaN(),
+        training.StopWhenDiverged(),
         Evaluation(detector, val, options.batch_size, options.epochs, options.evaluate_every),
         training.Log(history),
-        keras.callbacks.BackupAndRestore(backup, double_checkpoint=True, delete_checkpoint=False),
+        checkpoints,
     ]
     verbose = 1 if sys.stdout.isatty() else 2
     with without_input_warning():
@@ -186,6 +191,7 @@ def fit(options, detector: Detector, losses: dict, train, val) -> None:
         keras.Model.fit(
             detector.model,
             batches,
+            initial_epoch=done,
             epochs=options.epochs,
             callbacks=callbacks,
             shuffle=False,

@@ -11,7 +11,8 @@ from conftest import TINY, perturb
 
 import keras_pvt
 from keras_pvt import training
-from keras_pvt.training.checkpoints import Checkpoints, load_state, save_state
+from keras_pvt.training.checkpoints import Checkpoints
+from keras_pvt.training.state import load_state, save_state
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ import resource, signal, sys
 import numpy as np
 sys.path.insert(0, {os.path.dirname(__file__)!r})
 from test_checkpoints import train
-from keras_pvt.training.checkpoints import save_state
+from keras_pvt.training.state import save_state
 import pathlib
 model = train(np.random.default_rng(0))
 path = pathlib.Path({os.fspath(tmp_path)!r}) / "s"

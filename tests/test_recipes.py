@@ -5,7 +5,8 @@ import dataclasses
 
 import pytest
 
-from keras_pvt.training import recipe as recipes
+from keras_pvt.cli import train
+from keras_pvt.training import recipes
 from keras_pvt.training.recipe import Recipe
 
 
@@ -72,12 +73,12 @@ def test_a_circle(tmp_path):
 
 def test_flags_override():
     parser = argparse.ArgumentParser()
-    recipes.add_arguments(parser)
+    train._add_flags(parser)
     recipe = recipes.load("finetune")
-    assert recipes.overridden(recipe, parser.parse_args([])) == recipe
+    assert train._overridden(recipe, parser.parse_args([])) == recipe
     given = parser.parse_args(["--epochs", "3", "--no-flip", "--learning-rate", "1e-4"])
-    assert recipes.overridden(recipe, given) == recipe.replace(
+    assert train._overridden(recipe, given) == recipe.replace(
         epochs=3, flip=False, learning_rate=1e-4
     )
     with pytest.raises(ValueError, match="--batch-size must be above 0; got -1"):
-        recipes.overridden(recipe, parser.parse_args(["--batch-size", "-1"]))
+        train._overridden(recipe, parser.parse_args(["--batch-size", "-1"]))

@@ -1,18 +1,10 @@
-"""What the training examples share: schedule, log, and where a run goes on."""
-
-import json
+"""What the training programs share: the log, and where a run goes on."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_pvt import training
-
-
-def test_rate_rises_and_falls():
-    rate = training.WarmUpCosine(1.0, 10, 110)
-    values = [float(rate(step)) for step in (0, 9, 10, 60, 110, 200)]
-    np.testing.assert_allclose(values, [0.1, 1, 1, 0.5, 0, 0], atol=1e-6)
 
 
 @pytest.fixture
@@ -31,13 +23,10 @@ def test_log_has_a_line_for_each_epoch(log):
     np.testing.assert_equal([row["AP"] for row in rows], [0.25, np.nan, 0.75])
 
 
-def test_a_run_goes_on_after_what_was_kept(log, tmp_path):
-    backup = tmp_path / "backup"
-    backup.mkdir()
-    (backup / "training_metadata.json").write_text(json.dumps({"epoch": 2, "batch": 0}))
-    assert training.epochs_done(backup, log) == 2
+def test_a_run_goes_on_after_what_was_kept(log):
+    training.cut_log(log, 2)
     assert [row["epoch"] for row in training.read_history(log)] == [0, 1]
-    assert training.epochs_done(tmp_path / "none", log) == 0
+    training.cut_log(log, 0)
     assert training.read_history(log) == []
     training.Log(log).on_epoch_end(0, {"loss": 3.0})
     assert training.read_history(log) == [{"epoch": 0, "loss": 3}]

@@ -36,3 +36,11 @@ def test_slow_starts_and_bad_epochs_are_no_collapse():
     watch = StopWhenDiverged(1000)
     for epoch, loss in enumerate([GUESSING, GUESSING + 0.1, GUESSING, 5.0, 6.5, 4.0]):
         watch.on_epoch_end(epoch, {"loss": loss})
+
+
+def test_without_classes_any_loss_will_do_that_is_a_number():
+    watch = StopWhenDiverged()
+    for epoch, loss in enumerate([6.9, 0.1, 50.0]):
+        watch.on_epoch_end(epoch, {"loss": loss})
+    with pytest.raises(Diverged, match="nan in epoch 4"):
+        watch.on_epoch_end(3, {"loss": math.nan})

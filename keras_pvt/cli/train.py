@@ -1,9 +1,12 @@
 """`keras-pvt train`: a classifier by a recipe."""
 
 import argparse
+import dataclasses
 import pathlib
+import typing
 
-from keras_pvt.training import recipe as recipes
+from keras_pvt.training import recipes
+from keras_pvt.training.recipe import Recipe, flag
 
 DESCRIPTION = """\
 Train a PVT classifier. RECIPE is one of {names},
@@ -46,8 +49,28 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--limit-steps", type=int, default=0, metavar="N", help="of an epoch, to try things out"
     )
-    recipes.add_arguments(parser.add_argument_group("recipe, each with the recipe's own default"))
+    _add_flags(parser.add_argument_group("recipe, each with the recipe's own default"))
     parser.set_defaults(run=run)
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    """A flag for each field; one that is not given is left out of the namespace."""
+    for field in dataclasses.fields(Recipe):
+        kind = typing.get_type_hints(Recipe)[field.name]
+        text = field.metadata["help"]
+        if kind is bool:
+            parser.add_argument(flag(field.name), action=argparse.BooleanOptionalAction,
+                                default=argparse.SUPPRESS, help=text)  # fmt: skip
+        else:
+            parser.add_argument(flag(field.name), type=kind, default=argparse.SUPPRESS,
+                                metavar=kind.__name__.upper(), help=text)  # fmt: skip
+
+
+def _overridden(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """The recipe with what the command line says instead."""
+    given = vars(options)
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    return recipe.replace(**{name: given[name] for name in given if name in names})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.training import distribution
     from keras_pvt.training.classification import train
 
-    recipe = recipes.overridden(recipes.load(options.recipe), options)
+    recipe = _overridden(recipes.load(options.recipe), options)
     if not recipe.data:
         raise ValueError("--data is needed: this recipe has none of its own.")
     if options.keep < 1:

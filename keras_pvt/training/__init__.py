@@ -1,19 +1,23 @@
 """Parts of training, each for use in anyone's `model.fit`."""
 
 from keras_pvt.training.batches import ShuffledBatches
-from keras_pvt.training.checkpoints import epochs_done
+from keras_pvt.training.checkpoints import Checkpoints, cut_log
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.options import check_positive, save_settings
-from keras_pvt.training.schedule import WarmUpCosine
+from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine
+from keras_pvt.training.watch import StopWhenDiverged
 
 __all__ = [
+    "Checkpoints",
     "Log",
+    "OfficialCosine",
     "ShuffledBatches",
+    "StopWhenDiverged",
     "WarmUpCosine",
     "check_positive",
+    "cut_log",
     "draw_curves",
-    "epochs_done",
     "make_optimizer",
     "read_history",
     "save_settings",

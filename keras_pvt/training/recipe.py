@@ -1,14 +1,9 @@
 """Recipes: what a training run is made of, as a small file that people read."""
 
-import argparse
 import dataclasses
 import importlib.resources
 import math
-import pathlib
-import tomllib
-import typing
 from collections.abc import Iterable
-from importlib.resources.abc import Traversable
 
 from keras_pvt.variants import VARIANTS
 
@@ -120,73 +115,3 @@ class Recipe:
 def flag(name: str) -> str:
     """Name of a field on the command line."""
     return f"--{name.replace('_', '-')}"
-
-
-def names() -> list[str]:
-    """Recipes that come with the package."""
-    return sorted(
-        path.name.removesuffix(".toml") for path in FOLDER.iterdir() if path.name.endswith(".toml")
-    )
-
-
-def load(name: str) -> Recipe:
-    """A recipe that comes with the package, or one of your own.
-
-    Args:
-        name: such as "imagenet_pvt_tiny", or the path of a `.toml` file: fields of `Recipe`, and
-            "base", the recipe whose values hold for all others.
-    Raises:
-        ValueError: no such recipe, or a field that is none, or a value that it cannot have.
-    """
-    return Recipe(**_fields(name, ()))
-
-
-def _fields(name: str, seen: tuple[str, ...]) -> dict:
-    if name in seen:
-        raise ValueError(f"the recipes {', '.join(seen)} are based on one another in a circle")
-    if name.endswith(".toml"):
-        source: Traversable = pathlib.Path(name)
-    elif name in names():
-        source = FOLDER / f"{name}.toml"
-    else:
-        raise ValueError(
-            f"there is no recipe {name!r}; there are {', '.join(names())}, or pass a .toml file"
-        )
-    try:
-        fields = tomllib.loads(source.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{source} is no TOML: {error}") from error
-    types = typing.get_type_hints(Recipe)
-    for key, value in fields.items():
-        if key == "base":
-            continue
-        if key not in types:
-            raise ValueError(
-                f"{source} has {key!r}, which is no option; see keras-pvt train --help"
-            )
-        if types[key] is float and type(value) is int:
-            fields[key] = float(value)
-        elif type(value) is not types[key]:
-            raise ValueError(f"{source}: {key} must be {types[key].__name__}; got {value!r}")
-    base = fields.pop("base", None)
-    return {**(_fields(base, (*seen, name)) if base else {}), **fields}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag for each field; one that is not given is left out of the namespace."""
-    for field in dataclasses.fields(Recipe):
-        kind = typing.get_type_hints(Recipe)[field.name]
-        text = field.metadata["help"]
-        if kind is bool:
-            parser.add_argument(flag(field.name), action=argparse.BooleanOptionalAction,
-                                default=argparse.SUPPRESS, help=text)  # fmt: skip
-        else:
-            parser.add_argument(flag(field.name), type=kind, default=argparse.SUPPRESS,
-                                metavar=kind.__name__.upper(), help=text)  # fmt: skip
-
-
-def overridden(recipe: Recipe, options: argparse.Namespace) -> Recipe:
-    """The recipe with what the command line says instead."""
-    given = vars(options)
-    names = {field.name for field in dataclasses.fields(Recipe)}
-    return recipe.replace(**{name: given[name] for name in given if name in names})

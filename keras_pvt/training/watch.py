@@ -18,16 +18,16 @@ class StopWhenDiverged(keras.callbacks.Callback):
     without clipping (whai362/PVT, issue 6).
 
     Args:
-        classes: number of classes, 2 or more.
+        classes: number of classes, 2 or more; None looks for a collapse of no loss.
         losses: mean losses of the epochs before, where a run goes on.
         every: steps from one look at the loss to the next; each waits for the device.
     Raises:
         Diverged: which says what to try.
     """
 
-    def __init__(self, classes: int, losses: Sequence[float] = (), every: int = 50):
+    def __init__(self, classes: int | None = None, losses: Sequence[float] = (), every: int = 50):
         super().__init__()
-        self.guessing = math.log(classes)
+        self.guessing = math.log(classes) if classes else math.inf
         self.best = min(losses, default=math.inf)
         self.every = every
 
@@ -38,7 +38,7 @@ class StopWhenDiverged(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         loss = logs["loss"]
         self._check_number(loss, f"epoch {epoch + 1}")
-        if self.best < 0.9 * self.guessing and loss > 0.98 * self.guessing:
+        if self.best < 0.9 * self.guessing and 0.98 * self.guessing < loss:
             raise Diverged(
                 f"collapsed in epoch {epoch + 1}: the loss is {loss:.3f}, that of guessing "
                 f"({self.guessing:.3f}), after it had been {self.best:.3f}. Go on from an earlier "
