@@ -76,10 +76,9 @@ def _named(model: keras.Model, optimizer) -> dict[str, keras.Variable]:
 
 
 def _stable(group: str, path: str) -> str:
-    """A path without what counts the optimizers and random generators of the process."""
-    if group == "optimizer":
-        return path.split("/", 1)[-1]
-    return re.sub(r"^seed_generator_\d+/", "seed_generator/", path)
+    """A path without what counts layers, optimizers and random generators of the process."""
+    path = path.split("/", 1)[-1] if group == "optimizer" else path
+    return re.sub(r"_\d+(?=[/_]|$)", "", path)
 
 
 def _compare(path: pathlib.Path, arrays: dict, variables: dict) -> None:

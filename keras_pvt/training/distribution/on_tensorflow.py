@@ -27,10 +27,19 @@ class Mirrored(Strategy):
         """Clip the gradient of the whole batch.
 
         Keras would clip the gradient of each replica, before they are summed.
+
+        Raises:
+            ValueError: gradients are to be accumulated, in which Keras fails on several devices.
         """
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
-        limits = (optimizer.clipnorm, optimizer.global_clipnorm, optimizer.clipvalue)
-        if self.devices == 1 or not any(limits):
+        if self.devices == 1:
+            return
+        if optimizer.gradient_accumulation_steps:
+            raise ValueError(
+                f"Keras cannot accumulate gradients over steps under {self.name}; leave "
+                "gradient_accumulation_steps out, or train on JAX or PyTorch."
+            )
+        if not any((optimizer.clipnorm, optimizer.global_clipnorm, optimizer.clipvalue)):
             return
         clip = type(optimizer)._clip_gradients
 
