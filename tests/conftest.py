@@ -1,7 +1,19 @@
 """Fixtures. The backend comes from KERAS_BACKEND; `make test` runs each."""
 
+import atexit
+import os
+import shutil
+import tempfile
 import zlib
 
+# Many tests compile the same programs: with JAX, the second time they are read from here. Before
+# Keras is imported, and by processes that tests start too.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="keras_pvt_jax_")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+# isort: split
 import keras
 import numpy as np
 import pytest

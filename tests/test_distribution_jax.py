@@ -70,3 +70,9 @@ def test_fsdp_divides_what_a_device_holds(results):
 def test_weights_that_do_not_divide_stay_whole(results):
     whole, part = results["data-parallel-0"]["uneven"], results["fsdp-0"]["uneven"]
     assert 0.3 * whole[0] < part[0] < 0.95 * whole[0]
+
+
+def test_fsdp_is_of_one_process(monkeypatch):
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"there are 2\. Take data-parallel"):
+        distribution.choose("fsdp")

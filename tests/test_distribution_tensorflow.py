@@ -37,3 +37,12 @@ def test_no_tpu(monkeypatch):
     monkeypatch.setenv("TPU_NAME", "local")
     with pytest.raises(ValueError, match="finds no TPU"):
         distribution.choose("tpu")
+
+
+def test_accumulated_gradients_are_refused():
+    mirrored = distribution.choose("mirrored")
+    optimizer = keras.optimizers.SGD(gradient_accumulation_steps=2)
+    mirrored.prepare(optimizer)
+    mirrored.devices = 2
+    with pytest.raises(ValueError, match="cannot accumulate gradients over steps under mirrored"):
+        mirrored.prepare(optimizer)

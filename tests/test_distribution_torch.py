@@ -60,3 +60,12 @@ def test_only_under_torchrun(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(ValueError, match=r"start the program by `torchrun"):
         distribution.choose("ddp")
+
+
+def test_no_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ValueError, match="number 1 of this machine, which has 1 GPUs"):
+        distribution.choose("ddp")
