@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+import os
 import pathlib
+import sys
 import typing
 
 from keras_pvt.training import recipes
@@ -95,11 +97,27 @@ def run(options: argparse.Namespace) -> int:
             keep=options.keep,
             limit_steps=options.limit_steps,
         )
-    finally:
-        strategy.close()
+    except Exception as error:
+        if strategy.processes == 1:
+            raise
+        _leave(error, strategy)
+    strategy.close()
     if strategy.chief:
         shown = ", ".join(
             f"{name.replace('_', ' ')} {value:.4f}" for name, value in results.items()
         )
         print(f"{shown}; results in {options.out}")
     return 0
+
+
+def _leave(error: Exception, strategy) -> None:
+    """End this process of several, without a farewell that waits for those that are gone."""
+    reason = " ".join(str(error).split())
+    if not isinstance(error, ValueError | OSError | ImportError):  # of an engine
+        reason = (
+            "another process has ended, or cannot be reached; give the command again in all "
+            f"processes, and they go on after the last whole epoch ({reason[:200]})"
+        )
+    where = f"process {strategy.process} of {strategy.processes}"
+    print(f"error in {where}: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -59,7 +59,7 @@ class FullySharded(DataParallel):
             raise ValueError(
                 f"fsdp keeps weights in one process, where Keras can save them; there are "
                 f"{self.processes}. Take data-parallel: weights and moments of the largest "
-                "PVT are 0.8 GB."
+                "PVT are 0.7 GB."
             )
         mesh = keras.distribution.DeviceMesh((self.devices,), [_AXIS])
         return _Sharded(layout_map=pvt_layout_map(mesh), auto_shard_dataset=False)

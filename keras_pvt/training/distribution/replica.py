@@ -5,7 +5,6 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 
-@keras.saving.register_keras_serializable(package="keras_pvt")
 class Replica(keras.Model):
     """One process's copy of a model; a Keras model of its own, for Keras's own `fit`.
 
