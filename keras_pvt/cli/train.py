@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import pathlib
+import re
 import sys
 import typing
 
@@ -113,7 +114,8 @@ def run(options: argparse.Namespace) -> int:
 def _leave(error: Exception, strategy) -> None:
     """End this process of several, without a farewell that waits for those that are gone."""
     reason = " ".join(str(error).split())
-    if not isinstance(error, ValueError | OSError | ImportError):  # of an engine
+    ours = isinstance(error, ValueError | OSError | ImportError)
+    if not ours or re.match("[A-Z_]+: ", reason):  # of an engine, whose errors begin with a code
         reason = (
             "another process has ended, or cannot be reached; give the command again in all "
             f"processes, and they go on after the last whole epoch ({reason[:200]})"

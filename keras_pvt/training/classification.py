@@ -118,8 +118,7 @@ class _Run:
             whole.optimizer.finalize_variable_values(model.trainable_variables)
         results = whole.evaluate(val, verbose=0, return_dict=True)
         results = strategy.share(results, self.validated)
-        if strategy.chief:
-            self._write_results(model, whole.optimizer)
+        self._write_results(model, whole.optimizer)
         return {f"val_{name}": value for name, value in results.items()}
 
     def _callbacks(self, steps: int, tensorboard: bool) -> list[keras.callbacks.Callback]:
@@ -150,13 +149,24 @@ class _Run:
             print(f"going on after epoch {done}", flush=True)
 
     def _write_results(self, model: keras.Model, optimizer) -> None:
-        _save(model, self.out / "model.keras")
-        rows = training.read_history(self.history)
-        training.draw_curves(rows, PANELS, self.out / "curves.png")
+        """By all processes, since none can set weights that it shares with others alone."""
+        self._save(model, "model.keras")
+        if self.strategy.chief:
+            rows = training.read_history(self.history)
+            training.draw_curves(rows, PANELS, self.out / "curves.png")
+        self.strategy.barrier()  # the best checkpoint is there
         load_state(self.out / "checkpoints" / BEST, model, optimizer)
         if self.recipe.ema:
             optimizer.finalize_variable_values(model.trainable_variables)
-        _save(model, self.out / "best.keras")
+        self._save(model, "best.keras")
+
+    def _save(self, model: keras.Model, name: str) -> None:
+        """Write the model alone: with its optimizer it would be three times as large."""
+        bare = type(model).from_config(model.get_config())
+        bare.set_weights(model.get_weights())
+        if self.strategy.chief:
+            with replacing(self.out / name) as temporary:
+                bare.save(temporary)
 
 
 def _name_skipped(batches: ImageBatches) -> None:
@@ -164,11 +174,3 @@ def _name_skipped(batches: ImageBatches) -> None:
         print(f"{len(batches.skipped)} images could not be read, others took their place:")
         for name, reason in batches.skipped.items():
             print(f"  {name}: {reason}")
-
-
-def _save(model: keras.Model, path: pathlib.Path) -> None:
-    """Write the model alone: with its optimizer it would be three times as large."""
-    bare = type(model).from_config(model.get_config())
-    bare.set_weights(model.get_weights())
-    with replacing(path) as temporary:
-        bare.save(temporary)
