@@ -6,7 +6,7 @@ A v4-32 has four hosts. The program runs on each; JAX finds the others:
         --accelerator-type v4-32 --version tpu-ubuntu2204-base
     gcloud compute tpus tpu-vm scp train_jax_tpu_pod.py pod: --zone us-central2-b --worker all
     gcloud compute tpus tpu-vm ssh pod --zone us-central2-b --worker all --command '
-        pip install "keras-pvt[jax,plot]" "jax[tpu]" tensorflow-datasets array-record
+        pip install "keras-pvt[jax,plot,tfds]" "jax[tpu]"
         export KERAS_BACKEND=jax KERAS_DISTRIBUTION_NUM_PROCESSES=4
         python train_jax_tpu_pod.py --data imagenet2012 --out /mnt/runs/small'
 

@@ -93,7 +93,7 @@ def _library(name: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"{name!r} is no folder, and a set of tensorflow-datasets needs packages that are not "
-            "there: pip install tensorflow-datasets array_record"
+            "there: pip install keras-pvt[tfds]"
         ) from error
     return tensorflow_datasets
 
