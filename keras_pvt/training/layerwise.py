@@ -62,13 +62,20 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         self.no_decay = set(no_decay)
         self.frozen_steps = frozen_steps
 
+    def build(self, variables):
+        super().build(variables)
+        # By number: what TensorFlow hands to `update_step` has no path.
+        self._by_number = [
+            (self.factors.get(v.path, 1.0), v.path not in self.no_decay) for v in variables
+        ]
+
     def update_step(self, gradient, variable, learning_rate):
-        factor = self.factors.get(variable.path, 1.0)
+        factor, decays = self._by_number[self._get_variable_index(variable)]
         rate = keras.ops.cast(learning_rate, "float32") * factor
         if factor < 1 and self.frozen_steps:
             thawed = keras.ops.cast(self.iterations >= self.frozen_steps, "float32")
             rate = rate * thawed
-        if self.decoupled_decay and variable.path not in self.no_decay:
+        if self.decoupled_decay and decays:
             share = keras.ops.cast(self.decoupled_decay * rate, variable.dtype)
             self.assign_sub(variable, keras.ops.multiply(variable, share))
         super().update_step(gradient, variable, rate)
