@@ -1,10 +1,11 @@
 """TFLite in all its numbers: operators, delegation, size, and what quantization costs."""
 
+import keras
 import numpy as np
 import pytest
 import recipe
 from cifar10_photographs import photographs
-from conftest import TINY
+from conftest import TINY, perturb
 
 import keras_pvt
 from keras_pvt.conversion import load_checkpoint
@@ -93,6 +94,20 @@ def test_int8_on_photographs(quantize, lost, parts, cifar10, tmp_path):
     assert cosine(found, expected) >= (0.999 if quantize == "int8" else 0.995)
     if parts is not None:
         assert partitions(path) <= parts
+
+
+def test_int8_pyramid(tmp_path, rng):
+    """P2 to P4 are read by the next stage, in int8, and are outputs in float32 all the same."""
+    backbone = keras_pvt.PVTBackbone(TINY, input_shape=(64, 96, 3))
+    perturb(backbone)
+    images = rng.normal(size=(8, 64, 96, 3)).astype("float32")
+    path = tmp_path / "model.tflite"
+    keras_pvt.export(backbone, path, "tflite", quantize="int8", representative=images, verify=False)
+    found = runtimes.load("tflite", path)(images[:1])
+    expected = keras.Model(backbone.input, backbone.pyramid_outputs)(images[:1])
+    assert found.keys() == expected.keys() == {"P2", "P3", "P4", "P5"}
+    for level, features in expected.items():
+        assert cosine(found[level], np.array(features)) > 0.99, level
 
 
 def test_full_int8_takes_and_gives_int8(cifar10, tmp_path):

@@ -34,7 +34,22 @@ def quantize_products(source: pathlib.Path, path: pathlib.Path, images: np.ndarr
         model = worker.quantize(_ranges(worker, images)).quantized_model
     if model is None:
         raise ExportError("AI Edge Quantizer made no model.")
-    path.write_bytes(model)
+    path.write_bytes(_with_outputs_of_signature(model))
+
+
+def _with_outputs_of_signature(content: bytes) -> bytes:
+    """The graph gives what its signature names.
+
+    Of an output that another operation reads in int8, as P2 to P4 of a pyramid are, AI Edge
+    Quantizer 0.10 makes the copy in int8 the output of the graph, but not of the signature.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for signature in model.signatureDefs:
+        graph = model.subgraphs[signature.subgraphIndex]
+        graph.outputs = [output.tensorIndex for output in signature.outputs]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _ranges(worker, images):
