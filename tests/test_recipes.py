@@ -29,6 +29,7 @@ def test_the_official_recipes(variant, drop_path, clip):
     assert recipe.variant == f"pvt_{variant}"
     assert (recipe.drop_path, recipe.clip_norm) == (drop_path, clip)
     assert recipe.peak_rate == pytest.approx(1e-3)
+    assert recipe.replace(batch_size=128, accumulate=4).peak_rate == pytest.approx(5e-4)
     assert (recipe.epochs, recipe.warm_up, recipe.end_rate) == (300, 5, 1e-5)
     assert (recipe.weight_decay, recipe.label_smoothing, recipe.repeats) == (0.05, 0.1, 3)
     assert (recipe.mixup, recipe.cutmix, recipe.switch_probability) == (0.8, 1.0, 0.5)

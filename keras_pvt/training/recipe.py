@@ -33,7 +33,7 @@ class Recipe:
 
     optimizer: str = _option("adamw", "adamw or muon")
     learning_rate: float = _option(5e-4, "peak, for a batch of learning-rate-batch")
-    learning_rate_batch: int = _option(512, "the rate grows with the batch over this; 0: it stays")
+    learning_rate_batch: int = _option(512, "the rate grows with batch x accumulate over this; 0: it stays")
     schedule: str = _option("official", "official (a rate an epoch) or smooth (each step)")
     warm_up: float = _option(5.0, "epochs of rising rate")
     end_rate: float = _option(1e-5, "learning rate at the end")
@@ -104,9 +104,10 @@ class Recipe:
 
     @property
     def peak_rate(self) -> float:
-        """Learning rate after the warm-up, for this batch."""
-        scale = self.batch_size / self.learning_rate_batch if self.learning_rate_batch else 1.0
-        return self.learning_rate * scale
+        """Learning rate after the warm-up, for the images that the weights move by at once."""
+        if not self.learning_rate_batch:
+            return self.learning_rate
+        return self.learning_rate * self.batch_size * self.accumulate / self.learning_rate_batch
 
     def replace(self, **changes) -> "Recipe":
         return dataclasses.replace(self, **changes)
