@@ -40,7 +40,8 @@ def words(data, out, *more):
 
 def test_it_learns(data, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(words(data, out, "--epochs=3", "--cutmix=0", "--keep=1")) == 0
+    assert main(words(data, out, "--epochs=3", "--cutmix=0", "--keep=1", "--tensorboard")) == 0
+    assert list(out.glob("tensorboard/train/events*"))
     shown = capsys.readouterr().out
     assert "48 images of 2 classes, 14 to validate on; 3 epochs of 6 steps, batch 8" in shown
     assert "val accuracy 1.0000" in shown
@@ -59,13 +60,17 @@ def test_it_learns(data, tmp_path, capsys):
         np.testing.assert_array_equal(logits.argmax(-1), [0, 1])
 
 
-def test_averaged_weights_are_the_result(data, tmp_path, capsys):
+@pytest.mark.parametrize("precision", ["none", "float16"])
+def test_averaged_weights_are_the_result(data, tmp_path, capsys, precision):
     """Validation in the last epoch, by averaged weights, is that of the model that is kept."""
     out = tmp_path / "out"
-    assert main(words(data, out, "--epochs=2", "--ema=0.8")) == 0
+    more = ["--epochs=2", "--ema=0.8", f"--mixed-precision={precision}"]
+    assert main(words(data, out, *more)) == 0
     last = training.read_history(out / "history.csv")[-1]
     shown = re.search(r"val loss ([\d.]+)[,;].*results in", capsys.readouterr().out)
-    assert float(shown[1]) == pytest.approx(last["val_loss"], abs=1e-4)
+    assert float(shown[1]) == pytest.approx(
+        last["val_loss"], abs=1e-4 if precision == "none" else 2e-3
+    )
     state = load_file(out / "checkpoints" / "epoch-0002.safetensors")
     kernel = np.array(keras.saving.load_model(out / "model.keras").get_layer("head").kernel)
     trained = next(array for name, array in state.items() if name.endswith("head/kernel"))

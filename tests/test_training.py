@@ -1,10 +1,12 @@
 """What the training programs share: the log, and where a run goes on."""
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_pvt import training
+from keras_pvt.training.progress import Progress
 
 
 @pytest.fixture
@@ -37,3 +39,25 @@ def test_curves_leave_gaps_out(log, tmp_path):
     training.draw_curves(training.read_history(log), {"loss": ["loss"], "AP": ["AP"]}, path)
     assert np.asarray(Image.open(path)).std() > 1
     assert [file.name for file in tmp_path.iterdir() if "curves" in file.name] == ["curves.png"]
+
+
+def test_progress_on_a_terminal(monkeypatch, capsys):
+    clock = iter(range(100))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    bar = Progress(steps=4, batch_size=32)
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.5), loss="mse")
+    bar.set_model(model)
+    bar.set_params({"epochs": 2})
+    bar.on_train_begin()
+    bar.on_epoch_begin(0)
+    bar.on_train_batch_end(0, {"loss": 1.0})
+    bar.on_train_batch_end(1, {"loss": 0.25, "accuracy": 0.5, "top5_accuracy": 1.0})
+    (task,) = bar.bar.tasks
+    assert (task.completed, task.total) == (2, 4)
+    assert task.fields["values"] == "loss 0.25, accuracy 0.5, rate 0.5"
+    assert task.fields["speed"] > 0
+    bar.on_epoch_end(0, {"loss": 0.25})
+    bar.on_train_end()
+    assert "epoch 1/2: loss 0.25" in capsys.readouterr().out

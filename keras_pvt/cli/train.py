@@ -9,6 +9,7 @@ import sys
 import typing
 
 from keras_pvt.training import recipes
+from keras_pvt.training.distribution.selection import NAMES
 from keras_pvt.training.recipe import Recipe, flag
 
 DESCRIPTION = """\
@@ -43,7 +44,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--backend-strategy",
         default="auto",
-        choices=("auto", "none", "data-parallel", "fsdp", "mirrored", "tpu", "ddp"),
+        choices=NAMES,
         help="how devices share the work (default: all there are)",
     )
     parser.add_argument("--in-memory", action="store_true", help="decode all images once")

@@ -1,5 +1,6 @@
 """A classifier trained by a recipe, from the first step or from where it was stopped."""
 
+import importlib.util
 import pathlib
 
 import keras
@@ -134,7 +135,7 @@ class _Run:
         if self.strategy.chief:
             callbacks += [training.Log(self.history), Progress(steps, batch_size)]
             if tensorboard:
-                callbacks.append(keras.callbacks.TensorBoard(str(self.out / "tensorboard")))
+                callbacks.append(_tensorboard(self.out / "tensorboard"))
         return callbacks
 
     def _announce(self, policy: str, done: int) -> None:
@@ -167,6 +168,13 @@ class _Run:
         if self.strategy.chief:
             with replacing(self.out / name) as temporary:
                 bare.save(temporary)
+
+
+def _tensorboard(folder: pathlib.Path) -> keras.callbacks.Callback:
+    needed = ("tensorboard", "tensorflow")  # by which Keras writes its logs, on any backend
+    if not all(importlib.util.find_spec(name) for name in needed):
+        raise ImportError("--tensorboard needs pip install keras-pvt[tensorboard].")
+    return keras.callbacks.TensorBoard(str(folder))
 
 
 def _name_skipped(batches: ImageBatches) -> None:

@@ -54,8 +54,9 @@ class Progress(keras.callbacks.Callback):
             return
         self.shown = now
         speed = (batch + 1) * self.batch_size / (now - self.began)
-        values = _values({**logs, "rate": self.model.optimizer.learning_rate})
-        self.bar.update(self.task, completed=batch + 1, values=values, speed=speed)
+        values = {name: logs[name] for name in ("loss", "accuracy") if name in logs}
+        values["rate"] = self.model.optimizer.learning_rate
+        self.bar.update(self.task, completed=batch + 1, values=_values(values), speed=speed)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.bar is not None:

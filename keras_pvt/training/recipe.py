@@ -33,7 +33,7 @@ class Recipe:
 
     optimizer: str = _option("adamw", "adamw or muon")
     learning_rate: float = _option(5e-4, "peak, for a batch of learning-rate-batch")
-    learning_rate_batch: int = _option(512, "the rate grows with batch x accumulate over this; 0: it stays")
+    learning_rate_batch: int = _option(512, "that the rate is for, it grows with it; 0: it stays")
     schedule: str = _option("official", "official (a rate an epoch) or smooth (each step)")
     warm_up: float = _option(5.0, "epochs of rising rate")
     end_rate: float = _option(1e-5, "learning rate at the end")
