@@ -67,3 +67,10 @@ def perturb(model: keras.Model) -> None:
         else:
             noise = 0.1 * noise + variable.path.endswith("gamma")
         variable.assign(noise.astype("float32"))
+
+
+def assert_same(left, right):
+    assert left.keys() == right.keys()
+    for key in left:
+        assert left[key].dtype == right[key].dtype
+        np.testing.assert_array_equal(left[key], right[key], err_msg=key)
