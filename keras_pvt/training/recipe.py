@@ -1,13 +1,11 @@
 """Recipes: what a training run is made of, as a small file that people read."""
 
 import dataclasses
-import importlib.resources
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from keras_pvt.training.augmentation.transforms import CROPS
 from keras_pvt.variants import VARIANTS
-
-FOLDER = importlib.resources.files("keras_pvt.training") / "recipes"
 
 
 def _option(default, text: str):
@@ -74,7 +72,7 @@ class Recipe:
             "mixed_precision": ("auto", "none", "bfloat16", "float16"),
             "optimizer": ("adamw", "muon"),
             "schedule": ("official", "smooth"),
-            "crop": ("resized", "shift", "none"),
+            "crop": CROPS,
             "distillation": ("hard", "soft"),
         }
         for name, allowed in choices.items():
@@ -84,23 +82,27 @@ class Recipe:
                 )
 
     def _check_numbers(self) -> None:
-        positive = ("epochs", "batch_size", "image_size", "learning_rate", "accumulate", "repeats")
-        ranges = dict.fromkeys(positive, (0, math.inf))
-        for name, (low, high) in ranges.items():
-            if not low < getattr(self, name) < high:
-                raise ValueError(f"{flag(name)} must be above 0; got {getattr(self, name)}")
-        shares = ("drop_path", "erasing", "switch_probability", "mix_probability",
-                  "label_smoothing", "distillation_weight", "ema")  # fmt: skip
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{flag(name)} must be 0 to 1; got {getattr(self, name)}")
-        not_negative = ("warm_up", "end_rate", "weight_decay", "clip_norm", "frozen_epochs",
-                        "mixup", "cutmix", "shift", "learning_rate_batch")  # fmt: skip
-        for name in not_negative:
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{flag(name)} must be 0 or more; got {getattr(self, name)}")
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"--layer-decay must be above 0, at most 1; got {self.layer_decay}")
+        ranges: dict[str, tuple[Callable[[float], bool], Sequence[str]]] = {
+            "above 0": (
+                lambda number: 0 < number < math.inf,
+                ("epochs", "batch_size", "image_size", "learning_rate", "accumulate", "repeats"),
+            ),
+            "0 to 1": (
+                lambda number: 0 <= number <= 1,
+                ("drop_path", "erasing", "switch_probability", "mix_probability",
+                 "label_smoothing", "distillation_weight", "ema"),
+            ),
+            "0 or more": (
+                lambda number: 0 <= number < math.inf,
+                ("warm_up", "end_rate", "weight_decay", "clip_norm", "frozen_epochs",
+                 "mixup", "cutmix", "shift", "learning_rate_batch"),
+            ),
+            "above 0, at most 1": (lambda number: 0 < number <= 1, ("layer_decay",)),
+        }  # fmt: skip
+        for words, (fits, names) in ranges.items():
+            for name in names:
+                if not fits(getattr(self, name)):
+                    raise ValueError(f"{flag(name)} must be {words}; got {getattr(self, name)}")
 
     @property
     def peak_rate(self) -> float:
