@@ -59,8 +59,9 @@ def add_parser(subparsers) -> None:
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     """A flag for each field; one that is not given is left out of the namespace."""
+    types = typing.get_type_hints(Recipe)
     for field in dataclasses.fields(Recipe):
-        kind = typing.get_type_hints(Recipe)[field.name]
+        kind = types[field.name]
         text = field.metadata["help"]
         if kind is bool:
             parser.add_argument(flag(field.name), action=argparse.BooleanOptionalAction,
