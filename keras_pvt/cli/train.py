@@ -6,11 +6,10 @@ import os
 import pathlib
 import re
 import sys
-import typing
 
 from keras_pvt.training import recipes
 from keras_pvt.training.distribution.selection import NAMES
-from keras_pvt.training.recipe import Recipe, flag
+from keras_pvt.training.recipe import Recipe, flag, types
 
 DESCRIPTION = """\
 Train a PVT classifier. RECIPE is one of {names},
@@ -59,9 +58,9 @@ def add_parser(subparsers) -> None:
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     """A flag for each field; one that is not given is left out of the namespace."""
-    types = typing.get_type_hints(Recipe)
+    kinds = types()
     for field in dataclasses.fields(Recipe):
-        kind = types[field.name]
+        kind = kinds[field.name]
         text = field.metadata["help"]
         if kind is bool:
             parser.add_argument(flag(field.name), action=argparse.BooleanOptionalAction,

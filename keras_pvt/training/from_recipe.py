@@ -90,7 +90,7 @@ def train_batches(
         batch_size,
         augmentation.TrainTransform(
             recipe.image_size,
-            crop=recipe.crop,  # type: ignore[arg-type]
+            crop=recipe.crop,
             flip=recipe.flip,
             rand_augment=recipe.rand_augment or None,
             color_jitter=recipe.color_jitter,

@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable, Iterable, Sequence
 
-from keras_pvt.training.augmentation.transforms import CROPS
+from keras_pvt.training.augmentation.transforms import CROPS, Crop
 from keras_pvt.variants import VARIANTS
 
 
@@ -43,7 +44,7 @@ class Recipe:
     frozen_epochs: float = _option(0.0, "epochs in which the head alone learns")
     drop_path: float = _option(0.1, "stochastic depth of the last block")
 
-    crop: str = _option("resized", "resized (random area and ratio), shift or none")
+    crop: Crop = _option("resized", "resized (random area and ratio), shift or none")
     smallest_area: float = _option(0.08, "of a resized crop, of the image")
     shift: int = _option(4, "pixels of a random shift")
     flip: bool = _option(True, "mirror half of the images")
@@ -113,6 +114,12 @@ class Recipe:
 
     def replace(self, **changes) -> "Recipe":
         return dataclasses.replace(self, **changes)
+
+
+def types() -> dict[str, type]:
+    """bool, int, float or str for each field; str too where a few words are all there are."""
+    hints = typing.get_type_hints(Recipe)
+    return {name: hint if isinstance(hint, type) else str for name, hint in hints.items()}
 
 
 def flag(name: str) -> str:

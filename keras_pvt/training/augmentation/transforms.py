@@ -1,7 +1,7 @@
 """From an image to what a model takes: in training by chance, in evaluation always alike."""
 
 import dataclasses
-from typing import Literal
+import typing
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from keras_pvt.training.augmentation.erasing import RandomErasing
 from keras_pvt.training.augmentation.pictures import Size, resize, sides
 from keras_pvt.training.augmentation.rand_augment import RandAugment
 
-CROPS = ("resized", "shift", "none")
+Crop = typing.Literal["resized", "shift", "none"]
+CROPS: tuple[Crop, ...] = typing.get_args(Crop)
 # Smaller images are data sets of thumbnails, with nothing around the object to cut off.
 SMALL = 64
 
@@ -45,7 +46,7 @@ class TrainTransform:
     """
 
     size: Size
-    crop: Literal["resized", "shift", "none"] = "resized"
+    crop: Crop = "resized"
     flip: bool = True
     rand_augment: str | None = None
     color_jitter: float = 0.0

@@ -3,10 +3,9 @@
 import importlib.resources
 import pathlib
 import tomllib
-import typing
 from importlib.resources.abc import Traversable
 
-from keras_pvt.training.recipe import Recipe
+from keras_pvt.training.recipe import Recipe, types
 
 FOLDER = importlib.resources.files(__name__)
 
@@ -45,17 +44,17 @@ def _fields(name: str, seen: tuple[str, ...]) -> dict:
         fields = tomllib.loads(source.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{source} is no TOML: {error}") from error
-    types = typing.get_type_hints(Recipe)
+    kinds = types()
     for key, value in fields.items():
         if key == "base":
             continue
-        if key not in types:
+        if key not in kinds:
             raise ValueError(
                 f"{source} has {key!r}, which is no option; see keras-pvt train --help"
             )
-        if types[key] is float and type(value) is int:
+        if kinds[key] is float and type(value) is int:
             fields[key] = float(value)
-        elif type(value) is not types[key]:
-            raise ValueError(f"{source}: {key} must be {types[key].__name__}; got {value!r}")
+        elif type(value) is not kinds[key]:
+            raise ValueError(f"{source}: {key} must be {kinds[key].__name__}; got {value!r}")
     base = fields.pop("base", None)
     return {**(_fields(base, (*seen, name)) if base else {}), **fields}
