@@ -1,85 +1,14 @@
-"""Parameters and GFLOPs by arithmetic on the variant table; neither Keras nor weights needed.
+"""The backbone and the classifier."""
 
-GFLOPs follow the PVT paper, whose "FLOPs" are multiply-adds: convolutions with their bias,
-dense layers without, and the two products of attention; no norm, softmax, GELU or resize.
-
-Source: mmcv's counter and the attention term added to it in whai362/PVT, which give the
-    paper's tables. They count attention over patches only, without the class token. Newer
-    versions of mmcv count norms too, which are kept apart here.
-"""
-
-import dataclasses
 import math
 
+from keras_pvt.flops.cost import Cost, Part, conv, dense, norm
 from keras_pvt.variants import PVTConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What a part of a model costs for one image; costs add up.
-
-    Args:
-        parameters: numbers to learn.
-        layers: multiply-adds of convolutions and dense layers.
-        attention: multiply-adds of queries by keys and of weights by values.
-        norms: operations of norms, two an element; not part of `gflops`.
-    """
-
-    parameters: int = 0
-    layers: int = 0
-    attention: int = 0
-    norms: int = 0
-
-    def __add__(self, other: "Cost") -> "Cost":
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Cost(*(a + b for a, b in pairs))
-
-    def __mul__(self, times: int) -> "Cost":
-        return Cost(*(a * times for a in dataclasses.astuple(self)))
-
-    @property
-    def gflops(self) -> float:
-        """Billions of multiply-adds, as the paper's tables have them."""
-        return (self.layers + self.attention) / 1e9
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A row of the account: a stage, a neck, a head.
-
-    Args:
-        name: what it is.
-        output: shape that it gives for one image, such as (height, width, channels).
-        cost: of this part alone.
-    """
-
-    name: str
-    output: tuple[int, ...]
-    cost: Cost
-
-
-def total(parts: list[Part]) -> Cost:
-    """The cost of all parts together."""
-    return sum((part.cost for part in parts), Cost())
-
-
-def dense(rows: int, channels: int, width: int) -> Cost:
-    """A dense layer with bias, for `rows` vectors."""
-    return Cost(parameters=channels * width + width, layers=rows * channels * width)
-
-
-def conv(cells: int, channels: int, width: int, side: int) -> Cost:
-    """A `side` x `side` convolution with bias, for `cells` cells that come out."""
-    kernel = side * side * channels * width + width
-    return Cost(parameters=kernel, layers=cells * kernel)
-
-
-def norm(rows: int, channels: int) -> Cost:
-    """A layer norm of `rows` vectors."""
-    return Cost(parameters=2 * channels, norms=2 * rows * channels)
-
-
-def backbone(config: PVTConfig, height: int, width: int, channels: int = 3) -> list[Part]:
+def backbone(
+    config: PVTConfig, height: int, width: int, channels: int = 3, class_row: bool = False
+) -> list[Part]:
     """The four stages of `PVTBackbone`, for one image.
 
     Args:
@@ -87,12 +16,15 @@ def backbone(config: PVTConfig, height: int, width: int, channels: int = 3) -> l
         height: of the image in pixels.
         width: of the image in pixels.
         channels: of the image.
+        class_row: count the class token's row of the last position table too, which the
+            official detectors and segmenters keep, and the paper counts, though nothing
+            reads it.
     Returns:
         A part a stage; outputs are (height, width, channels) of the maps.
     Raises:
         ValueError: an image smaller than `config.min_size` a side.
     """
-    return _stages(config, height, width, channels, class_token=False)
+    return _stages(config, height, width, channels, class_tokens=0, class_rows=int(class_row))
 
 
 def classifier(
@@ -116,12 +48,13 @@ def classifier(
     """
     classes = config.classes if classes is None else classes
     dim = config.embed_dims[-1]
-    stages = _stages(config, height, width, channels, class_token=True)
+    stages = _stages(config, height, width, channels, class_tokens=1, class_rows=2)
     tokens = math.prod(stages[-1].output[:2]) + 1
     return [*stages, Part("head", (classes,), norm(tokens, dim) + dense(1, dim, classes))]
 
 
-def _stages(config, height, width, channels, class_token):
+def _stages(config, height, width, channels, class_tokens, class_rows):
+    """A part a stage; tokens and table rows beside those of the cells are in the last."""
     if min(height, width) < config.min_size:
         raise ValueError(
             f"an image of {height}x{width} pixels is too small: a side needs "
@@ -130,13 +63,14 @@ def _stages(config, height, width, channels, class_token):
     parts = []
     for n, (dim, patch) in enumerate(zip(config.embed_dims, config.patch_sizes, strict=True)):
         height, width = height // patch, width // patch
-        cells, extra = height * width, int(class_token and n == 3)
-        positions = Cost(parameters=(config.grids[n] ** 2 + 2 * extra) * dim)
+        cells = height * width
+        extra = class_tokens if n == 3 else 0
+        rows = config.grids[n] ** 2 + (class_rows if n == 3 else 0)
         block = _block(
             height, width, extra, dim, ratio=config.mlp_ratios[n], reduction=config.sr_ratios[n]
         )
-        embedding = conv(cells, channels, dim, patch) + norm(cells, dim) + positions
-        cost = embedding + block * config.depths[n]
+        cost = conv(cells, channels, dim, patch) + norm(cells, dim) + Cost(parameters=rows * dim)
+        cost += block * config.depths[n]
         parts.append(Part(f"stage {n + 1}", (height, width, dim), cost))
         channels = dim
     return parts
