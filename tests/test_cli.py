@@ -96,6 +96,31 @@ def test_info(capsys):
     out = capsys.readouterr().out
     assert "16x24x64" in out
     assert "head " not in out
+    assert main(["info", "pvt_small", "--size", "64x96", "--system", "backbone"]) == 0
+    assert capsys.readouterr().out == out
+
+
+@pytest.mark.parametrize(
+    ("system", "texts"),
+    [
+        ("semantic_fpn", ("512x512", "28,237,974", "44.502", "44.538", "128x128x150")),
+        ("trans2seg", ("512x512", "32,859,673", "35.88", "39.77", "40.36", "128x128x150")),
+        ("retinanet", ("800x1280", "34,221,300", "285.787", "7x10x256", "191970x80")),
+        ("mask_rcnn", ("800x1280", "44,138,736", "304.382", "1000x81", "100x28x28x80")),
+    ],
+)
+def test_info_of_a_system(system, texts, capsys):
+    assert main(["info", "pvt_small", "--system", system]) == 0
+    out = capsys.readouterr().out
+    for text in texts:
+        assert text in out
+
+
+def test_info_with_classes(capsys):
+    assert main(["info", "pvt_tiny", "--classes", "10"]) == 0
+    assert "12,721,418" in capsys.readouterr().out
+    assert main(["info", "pvt_tiny", "--system", "semantic_fpn", "--classes", "11"]) == 0
+    assert "128x128x11" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("pixel", [[], ["--pixel", "31,8"]])
@@ -114,6 +139,7 @@ def test_attention_writes_a_picture(nano, pixel, capsys, tmp_path):
     [
         (["predict", "absent.jpg"], "no file or folder 'absent.jpg'"),
         (["info", "pvt_tiny", "--size", "31"], "31x31 pixels is too small"),
+        (["info", "pvt_tiny", "--backbone", "--classes", "5"], "a backbone has no classes"),
         (["predict", str(IMAGES), "--weights", "absent.pth"], "'absent.pth' is no file"),
         (
             ["attention", "absent.jpg", "--variant", "pvt_nano", "--weights", "WEIGHTS"],
@@ -140,6 +166,8 @@ def test_errors_are_one_line(arguments, message, weights, capsys):
     [
         [],
         ["info", "pvt_huge"],
+        ["info", "pvt_tiny", "--system", "detr"],
+        ["info", "pvt_tiny", "--system", "retinanet", "--backbone"],
         ["info", "pvt_tiny", "--size", "0x32"],
         ["info", "pvt_tiny", "--size", "1x2x3"],
         ["predict", "a.jpg", "--top", "0"],

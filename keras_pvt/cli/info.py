@@ -1,4 +1,4 @@
-"""`keras-pvt info`: what a variant costs, stage by stage."""
+"""`keras-pvt info`: what a variant, or a system on it, costs, part by part."""
 
 import argparse
 
@@ -10,18 +10,32 @@ EPILOG = """\
 examples:
   keras-pvt info pvt_small
   keras-pvt info pvt_small --size 480x640 --backbone
+  keras-pvt info pvt_small --system semantic_fpn
+  keras-pvt info pvt_tiny --system retinanet --size 640x960 --classes 20
 
 SR is the side of the spatial reduction of keys and values. GFLOPs are billions of multiply-adds,
 counted as in the PVT paper: convolutions, dense layers and attention (also by itself in the last
-column); no norm, softmax or resize.
+column), and an operation an element of ReLU and upsampling layers; no norm, softmax or resize.
+docs/cost.md has all systems.
 """
+
+# What `keras_pvt.flops` has an account of, and the image in pixels that the paper counts it
+# for; None: what the variant was trained on.
+SYSTEMS = {
+    "classifier": None,
+    "backbone": None,
+    "semantic_fpn": (512, 512),
+    "trans2seg": (512, 512),
+    "retinanet": (800, 1280),
+    "mask_rcnn": (800, 1280),
+}
 
 
 def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "info",
-        help="parameters, GFLOPs and shapes of a variant",
-        description="Parameters, GFLOPs and shapes of a variant, stage by stage.",
+        help="parameters, GFLOPs and shapes of a variant, or of a system on it",
+        description="Parameters, GFLOPs and shapes of a variant, or of a system on it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -30,12 +44,25 @@ def add_parser(subparsers) -> None:
         "--size",
         type=arguments.size,
         metavar="HxW",
-        help="image in pixels (default: what the variant was trained on)",
+        help="image in pixels (default: 512x512 for segmentation, 800x1280 for detection, else "
+        "what the variant was trained on)",
+    )
+    system = parser.add_mutually_exclusive_group()
+    system.add_argument(
+        "--system", choices=SYSTEMS, default="classifier", help="(default: %(default)s)"
+    )
+    system.add_argument(
+        "--backbone",
+        dest="system",
+        action="store_const",
+        const="backbone",
+        help="the feature pyramid, without class token and head",
     )
     parser.add_argument(
-        "--backbone",
-        action="store_true",
-        help="the feature pyramid, without class token and head",
+        "--classes",
+        type=arguments.positive,
+        metavar="N",
+        help="width of the head (default: as in the paper, or as the variant was trained)",
     )
     parser.set_defaults(run=run)
 
@@ -44,11 +71,21 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     config = VARIANTS[options.variant]
-    height, width = options.size or (config.image_size, config.image_size)
-    account = flops.backbone if options.backbone else flops.classifier
-    parts = account(config, height, width)
+    system = options.system
+    height, width = options.size or SYSTEMS[system] or (config.image_size, config.image_size)
+    if options.classes and system == "backbone":
+        raise ValueError("a backbone has no classes; leave out --classes.")
+    classes = {"classes": options.classes} if options.classes else {}
+    parts = getattr(flops, system)(config, height, width, **classes)
     console = Console()
-    console.print(_table(f"{options.variant}, image {height}x{width}", config, parts))
+    console.print(_table(f"{options.variant} {system}, image {height}x{width}", config, parts))
+    print(f"GFLOPs with layer norms: {flops.total(parts).gflops_with_norms:.3f}")
+    if system == "trans2seg":
+        counts = flops.trans2seg_gflops(parts)
+        print(
+            f"GFLOPs as table 7 of the paper counts: {counts.table:.2f}; with the backbone's "
+            f"attention: {counts.with_reduction:.2f}; everything: {counts.everything:.2f}"
+        )
     for (variant, name), facts in WEIGHTS.items():
         if variant == options.variant:
             console.print(
@@ -60,9 +97,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _table(title, config, parts):
+    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table("part", title=title, title_justify="left")
+    # With lines between them, the columns would not fit in 80 characters.
+    table = Table("part", title=title, title_justify="left", box=SIMPLE, collapse_padding=True)
     for column in ("output", "blocks", "heads", "SR", "parameters", "GFLOPs", "attention"):
         table.add_column(column, justify="right")
     for n, part in enumerate(parts):
