@@ -149,7 +149,7 @@ def test_public_names_exist_and_are_documented():
         assert "Returns:" in layer.__doc__ or "`(B" in layer.__doc__, name
 
 
-def test_readme_table_is_current():
+def test_tables_of_documents_are_current():
     subprocess.run([sys.executable, ROOT / "tools" / "make_tables.py", "--check"], check=True)
 
 

@@ -8,6 +8,7 @@ import argparse
 import pathlib
 import sys
 
+import cost_tables
 import ecosystem
 
 from keras_pvt import flops
@@ -39,11 +40,16 @@ def variants_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-# Document to the name of the table in it, and what makes the table.
-TABLES = {
-    "README.md": ("variants", variants_table),
-    "docs/detectors.md": ("tasks", ecosystem.table),
-}
+# Document, name of the table in it, and what makes the table.
+TABLES = (
+    ("README.md", "variants", variants_table),
+    ("docs/detectors.md", "tasks", ecosystem.table),
+    ("docs/cost.md", "parameters", cost_tables.parameters),
+    ("docs/cost.md", "gflops", cost_tables.gflops),
+    ("docs/cost.md", "trans2seg", cost_tables.trans2seg),
+    ("docs/cost.md", "deeper or wider", cost_tables.deeper_or_wider),
+    ("docs/cost.md", "input scale", cost_tables.input_scale),
+)
 
 
 def with_table(text: str, name: str, table: str) -> str:
@@ -60,7 +66,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only say whether they are current")
     options = parser.parse_args()
     status = 0
-    for document, (name, make) in TABLES.items():
+    for document, name, make in TABLES:
         old = (ROOT / document).read_text("utf-8")
         new = with_table(old, name, make())
         if not options.check:
