@@ -1,12 +1,9 @@
 """Which part of an image is seen, and from which side."""
 
-import math
-
 import numpy as np
 
+from keras_pvt.training.augmentation.boxes import draw_sides
 from keras_pvt.training.augmentation.pictures import Size, check_image, resize
-
-TRIES = 10
 
 
 def random_resized_crop(
@@ -42,10 +39,7 @@ def random_resized_crop(
 def _draw_part(shape, rng, scale, ratio):
     """Top, left, height and width in pixels."""
     height, width = shape
-    for _ in range(TRIES):
-        area = rng.uniform(*scale) * height * width
-        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        wide, tall = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+    for wide, tall in draw_sides(shape, scale, ratio, rng):
         if 0 < wide <= width and 0 < tall <= height:
             top, left = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
             return int(top), int(left), tall, wide

@@ -1,11 +1,10 @@
 """Random erasing: noise in place of a part of an image."""
 
 import dataclasses
-import math
 
 import numpy as np
 
-TRIES = 10
+from keras_pvt.training.augmentation.boxes import draw_sides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +55,7 @@ class RandomErasing:
         if rng.random() >= self.probability:
             return image
         height, width, channels = image.shape
-        for _ in range(TRIES):
-            area = rng.uniform(*self.area) * height * width
-            aspect = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
-            tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        for tall, wide in draw_sides((height, width), self.area, self.ratio, rng):
             if tall < height and wide < width:
                 top, left = rng.integers(height - tall + 1), rng.integers(width - wide + 1)
                 image = image.copy()
