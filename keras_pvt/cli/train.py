@@ -87,7 +87,6 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--data is needed: this recipe has none of its own.")
     if options.keep < 1:
         raise ValueError(f"--keep must be above 0; got {options.keep}.")
-    distribution.initialize()
     strategy = distribution.choose(options.backend_strategy)
     try:
         results = train(
