@@ -2,9 +2,14 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Mapping, Sequence
 
+from keras_pvt.conversion.files import replacing
 from keras_pvt.ops import BACKEND
+from keras_pvt.training.recipe import flag
+
+SETTINGS = "settings.json"
 
 
 def check_positive(
@@ -13,8 +18,7 @@ def check_positive(
     """End the program with an error for the first option that is not above 0."""
     for name in names:
         if getattr(options, name) <= 0:
-            flag = f"--{name.replace('_', '-')}"
-            parser.error(f"{flag} must be above 0; got {getattr(options, name)}")
+            parser.error(f"{flag(name)} must be above 0; got {getattr(options, name)}")
 
 
 def save_settings(options: argparse.Namespace, classes: Sequence[str]) -> None:
@@ -22,4 +26,10 @@ def save_settings(options: argparse.Namespace, classes: Sequence[str]) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     settings: dict[str, object] = {name: str(value) for name, value in vars(options).items()}
     settings |= {"classes": list(classes), "backend": BACKEND}
-    (options.out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+    write_settings(options.out, settings)
+
+
+def write_settings(folder: pathlib.Path, settings: Mapping[str, object]) -> None:
+    """Write to a folder, in one step, what a run is made of."""
+    with replacing(folder / SETTINGS) as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n")

@@ -5,10 +5,8 @@ import json
 import pathlib
 from collections.abc import Iterator, Mapping
 
-from keras_pvt.conversion.files import replacing
 from keras_pvt.training.distribution import Strategy
-
-SETTINGS = "settings.json"
+from keras_pvt.training.options import SETTINGS, write_settings
 
 
 @contextlib.contextmanager
@@ -49,6 +47,5 @@ def same_settings(out: pathlib.Path, settings: Mapping, strategy: Strategy, begu
                     "with the same, or choose another --out."
                 )
     elif strategy.chief:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(settings, indent=2) + "\n")
+        write_settings(out, settings)
     strategy.barrier()
