@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
+from masks import box_of
 
 from keras_pvt.training.augmentation import RandomErasing
 
 HEIGHT, WIDTH = 72, 104
-
-
-def box_of(mask):
-    """Top, left, height and width of a mask, which must be one full rectangle."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-    assert mask.sum() == height * width
-    return rows[0], columns[0], height, width
 
 
 def test_erased_boxes_are_noise_of_the_sizes_asked_for(rng):
