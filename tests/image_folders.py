@@ -1,22 +1,28 @@
 """Folders of small images, drawn for the tests."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
 
 
-def write_classes(folder: pathlib.Path, counts: dict[str, int]) -> pathlib.Path:
-    """Images FOLDER/CLASS/n.png of unequal sizes, each of a gray of its own: 0, 1, 2 ... by the
-    names of classes and files."""
-    grays = iter(range(256))
+def write_images(
+    folder: pathlib.Path, counts: dict[str, int], pixels: Callable[[str, int], np.ndarray]
+) -> None:
+    """Images FOLDER/CLASS/nn.png of `pixels(class, n)`, asked for in the order of their names."""
     for name in sorted(counts):
         (folder / name).mkdir(parents=True)
         for n in range(counts[name]):
-            gray = next(grays)
-            pixels = np.full((5 + n, 9 - n % 3, 3), gray, "uint8")
-            Image.fromarray(pixels).save(folder / name / f"{n:02}.png")
+            image = Image.fromarray(pixels(name, n).astype("uint8"))
+            image.save(folder / name / f"{n:02}.png")
+
+
+def write_classes(folder: pathlib.Path, counts: dict[str, int]) -> pathlib.Path:
+    """Images of unequal sizes, each of a gray of its own: 0, 1, 2 ... by the names of classes
+    and files."""
+    grays = iter(range(256))
+    write_images(folder, counts, lambda _, n: np.full((5 + n, 9 - n % 3, 3), next(grays)))
     return folder
 
 

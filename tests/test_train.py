@@ -11,6 +11,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from image_folders import write_images
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -24,13 +25,13 @@ RUN = ["--backend-strategy=none", *SMALL]
 @pytest.fixture
 def data(tmp_path, rng):
     """Two classes that differ in brightness: learnt in a few steps."""
+    levels = {"dark": 60, "light": 190}
+
+    def pixels(name, _):
+        return rng.integers(levels[name] - 40, levels[name] + 40, (20, 23, 3))
+
     for part, count in (("train", 24), ("val", 7)):
-        for name, level in (("dark", 60), ("light", 190)):
-            folder = tmp_path / "data" / part / name
-            folder.mkdir(parents=True)
-            for n in range(count):
-                pixels = rng.integers(level - 40, level + 40, (20, 23, 3)).astype("uint8")
-                Image.fromarray(pixels).save(folder / f"{n}.png")
+        write_images(tmp_path / "data" / part, dict.fromkeys(levels, count), pixels)
     return tmp_path / "data"
 
 
@@ -171,11 +172,11 @@ def test_two_runs_at_once(data, tmp_path, capsys):
 
 
 def test_an_image_that_cannot_be_read(data, tmp_path, capsys, caplog):
-    (data / "train" / "dark" / "5.png").write_bytes(b"no image")
+    (data / "train" / "dark" / "05.png").write_bytes(b"no image")
     assert main(words(data, tmp_path / "out", "--epochs=1")) == 0
     shown = capsys.readouterr().out
     assert "1 images could not be read" in shown
-    assert f"dark{os.sep}5.png" in shown
+    assert f"dark{os.sep}05.png" in shown
 
 
 def test_example_is_the_command():

@@ -11,7 +11,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+from image_folders import write_images
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 BACKEND = keras.backend.backend()
@@ -22,12 +22,11 @@ TRIAL = ["--variant=pvt_nano", "--image-size=32", "--batch-size=8", "--epochs=1"
 def data(tmp_path, rng):
     """Three classes, of random pixels."""
     for part, count in (("train", 12), ("val", 5)):
-        for name in "abc":
-            folder = tmp_path / "data" / part / name
-            folder.mkdir(parents=True)
-            for n in range(count):
-                pixels = rng.integers(0, 256, (36, 30, 3)).astype("uint8")
-                Image.fromarray(pixels).save(folder / f"{n}.png")
+        write_images(
+            tmp_path / "data" / part,
+            dict.fromkeys("abc", count),
+            lambda *_: rng.integers(0, 256, (36, 30, 3)),
+        )
     return tmp_path / "data"
 
 
