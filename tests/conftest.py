@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import pathlib
 import shutil
 import tempfile
 import zlib
@@ -17,8 +18,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 import keras
 import numpy as np
 import pytest
+from fetching import checkpoint
+from weights_server import WeightsServer
 
-from keras_pvt.variants import PVTConfig
+from keras_pvt.download import transfer
+from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig, Weights
 
 # Small, with all widths, depths and ratios unequal, so that a wrong axis or stage shows.
 TINY = PVTConfig(
@@ -49,6 +53,31 @@ def _fresh_keras():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def server():
+    with WeightsServer(checkpoint(TINY)) as server:
+        yield server
+
+
+@pytest.fixture
+def facts(server) -> Weights:
+    return Weights("a test", f"{server.url}/v2/pvt_test.pth", None, "imagenet", top1=0.0)
+
+
+@pytest.fixture
+def cached(tmp_path, facts, monkeypatch) -> pathlib.Path:
+    """Where the file of "pvt_test" will lie; no waiting between attempts."""
+    monkeypatch.setitem(VARIANTS, "pvt_test", TINY)
+    monkeypatch.setitem(WEIGHTS, ("pvt_test", "imagenet"), facts)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("KERAS_PVT_WEIGHTS_URL", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(transfer, "BACKOFF", 0.001)
+    monkeypatch.setattr(transfer, "TIMEOUT", (2.0, 0.4))
+    monkeypatch.setattr(transfer, "CHUNK", 4096)
+    return tmp_path / "home" / "models" / "keras_pvt" / "pvt_test.pth"
 
 
 def perturb(model: keras.Model) -> None:
