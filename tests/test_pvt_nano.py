@@ -7,7 +7,7 @@ from cifar10_photographs import photographs
 import keras_pvt
 
 WEIGHTS = pathlib.Path(keras_pvt.__file__).parent / "data" / "pvt_nano_cifar10.safetensors"
-CORRECT = 344  # of 400; docs/pvt_nano.md has the whole validation set
+CORRECT = 342  # of 400; docs/pvt_nano.md has the whole validation set
 
 
 def test_bundled_weights_reach_the_recorded_accuracy():
