@@ -3,7 +3,7 @@
 from keras_pvt import default_backend  # noqa: F401, before anything imports Keras
 
 # isort: split
-from keras_pvt import detection, layers, training
+from keras_pvt import detection, layers, segmentation, training
 from keras_pvt.decoding import decode_predictions
 from keras_pvt.exporting import export
 from keras_pvt.images import eval_transform, load_image
@@ -37,5 +37,6 @@ __all__ = [
     "layers",
     "load_image",
     "preprocess_input",
+    "segmentation",
     "training",
 ]

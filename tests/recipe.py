@@ -35,6 +35,28 @@ def tensor(key: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return noise.astype("float32")
 
 
+def dense_state_dict(name: str) -> dict[str, np.ndarray]:
+    """The same of a detector or segmenter, such as "semantic_fpn_pvt_tiny"."""
+    shapes = json.loads((GOLDEN / "state_dicts" / f"{name}.json").read_text())
+    return {key: dense_tensor(key, tuple(shape)) for key, shape in shapes.items()}
+
+
+def dense_tensor(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """One weight of a detector or segmenter, by a rule of its own."""
+    rng = np.random.RandomState(zlib.crc32(key.encode()))
+    noise = rng.standard_normal(shape).astype("float32")
+    if key.endswith("num_batches_tracked"):
+        return np.zeros(shape, "int64")
+    if key.endswith("running_var"):
+        return 1 + np.float32(0.5) * np.abs(noise)
+    if any(part in key for part in ("pos_embed", "cls_token", "cls_embed")):
+        return np.float32(0.2) * noise
+    if len(shape) > 1:
+        return (noise / np.sqrt(np.prod(shape[1:]))).astype("float32")
+    scale = np.float32(0.1) * noise
+    return 1 + scale if key.endswith(".weight") else scale
+
+
 def images(height: int, width: int, batch: int = 2, seed: int = 0) -> np.ndarray:
     """Already normalised images `(batch, height, width, 3)`, float32."""
     rng = np.random.RandomState(1000003 * height + 1009 * width + seed)

@@ -63,7 +63,8 @@ def test_sizes_that_upstream_gets_wrong_have_each_stage_s_own_table(size, monkey
     torch = pytest.importorskip("torch")
     grids = []
 
-    def torch_resize(grid, height, width):
+    def torch_resize(grid, height, width, align_corners):
+        assert not align_corners
         grids.append((height, width))
         resized = torch.nn.functional.interpolate(
             torch.tensor(numpy(grid).transpose(0, 3, 1, 2)), size=(height, width), mode="bilinear"

@@ -34,6 +34,7 @@ MAY_IMPORT = {
         "variants",
         "weights",
     },
+    "segmentation": {"layers", "models", "ops"},
     "download": {"conversion", "variants"},
     "flops": {"variants"},
     "attention_maps": {"layers", "variants"},
@@ -55,6 +56,7 @@ MAY_IMPORT = {
 # Modules that nothing imports unless the library is in use.
 IMPORTED_WHERE_THERE = {
     "ops/on_jax.py": {"jax"},
+    "ops/on_tensorflow.py": {"tensorflow"},
     "ops/on_torch.py": {"torch"},
     "exporting/on_tensorflow.py": {"tensorflow"},
     "exporting/on_torch.py": {"torch"},

@@ -9,8 +9,8 @@ import numpy as np
 from keras_pvt.conversion.checkpoint_files import read_checkpoint
 from keras_pvt.conversion.errors import CheckpointError
 from keras_pvt.conversion.fit import Fit, Report, assignable
-from keras_pvt.conversion.key_map import NAMES, key_map
-from keras_pvt.models.pvt import config_of
+from keras_pvt.conversion.key_map import NAMES
+from keras_pvt.conversion.model_map import model_map
 
 
 def load_checkpoint(
@@ -74,12 +74,12 @@ def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarr
             "official layout, or a model with include_top=True."
         )
     state: dict[str, np.ndarray] = {}
-    for entry in key_map(config_of(model), layout):
+    for entry in model_map(model, layout):
         arrays = [
             keras.ops.convert_to_numpy(variables[path].value) if path in variables else None
             for path in entry.keras
         ]
-        if arrays[-1] is not None:
+        if not arrays or arrays[-1] is not None:
             converted = entry.layout.to_torch(*arrays)
             state |= {
                 key: np.array(array, order="C")

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from keras_pvt.conversion import adapt
-from keras_pvt.conversion.key_map import Entry, key_map
-from keras_pvt.conversion.recognise import layout_of, likely_variant, trunk
-from keras_pvt.models.pvt import config_of
+from keras_pvt.conversion.key_map import Entry
+from keras_pvt.conversion.model_map import model_map, system_of
+from keras_pvt.conversion.recognise import layout_of, likely_variant, trunk, unwrapped
 
 PATCH_KERNEL = "stage1_patch_embedding/proj/kernel"
 
@@ -52,7 +52,7 @@ class Fit:
         adapt_channels: bool = False,
     ):
         self.variables = {variable.path: variable for variable in model.variables}
-        self.state, left = trunk(state)
+        self.state, left = trunk(state) if system_of(model) is None else (unwrapped(state), [])
         self.report = Report(skipped=dict.fromkeys(left, "not part of the backbone"))
         self.resize_positions = resize_positions
         self.adapt_channels = adapt_channels
@@ -61,7 +61,7 @@ class Fit:
         self.misshaped: list[str] = []
         self.infinite: list[str] = []
         self.resized: list[str] = []
-        entries = key_map(config_of(model), layout_of(self.state))
+        entries = model_map(model, layout_of(self.state))
         unused = "the model has no place for it"
         own_head = "the model keeps its own new head"
         keeps_head = new_head and self._other_head(entries)

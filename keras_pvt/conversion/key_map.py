@@ -97,6 +97,8 @@ _STORED_AS = {
     "bias": 1,
     "gamma": 0,
     "beta": 1,
+    "moving_mean": 2,
+    "moving_variance": 3,
     "table": 0,
     "token": 0,
     "position": 1,
@@ -112,8 +114,7 @@ def key_map(config: PVTConfig, layout: str) -> list[Entry]:
             (`.weights.h5` and `.keras`, as `keras_files` names what is in them).
     """
     if layout == "keras":
-        paths = [path for entry in key_map(config, "official") for path in entry.keras]
-        return [Entry((_stored_name(path),), (path,), SAME) for path in paths]
+        return as_stored(key_map(config, "official"))
     names = NAMES[layout]
     entries = [
         Entry((names.position.format(n=n, i=n - 1),), (f"stage{n}_position/table",), POSITION)
@@ -129,8 +130,8 @@ def key_map(config: PVTConfig, layout: str) -> list[Entry]:
     ]
     for n in (1, 2, 3, 4):
         patch = f"stage{n}_patch_embedding"
-        entries += _conv(names.patch.format(n=n, i=n - 1), f"{patch}/proj")
-        entries += _norm(names.patch_norm.format(n=n, i=n - 1), f"{patch}/norm")
+        entries += conv(names.patch.format(n=n, i=n - 1), f"{patch}/proj")
+        entries += norm(names.patch_norm.format(n=n, i=n - 1), f"{patch}/norm")
         for block in range(config.depths[n - 1]):
             entries += _block(
                 names,
@@ -138,41 +139,48 @@ def key_map(config: PVTConfig, layout: str) -> list[Entry]:
                 f"stage{n}_block{block}",
                 reduces=config.sr_ratios[n - 1] > 1,
             )
-    return entries + _norm(names.norm, "norm") + _dense((names.head,), "head")
+    return entries + norm(names.norm, "norm") + dense((names.head,), "head")
+
+
+def as_stored(entries: list[Entry]) -> list[Entry]:
+    """The same variables, by the names that `keras_files` gives them."""
+    paths = [path for entry in entries for path in entry.keras]
+    return [Entry((_stored_name(path),), (path,), SAME) for path in paths]
 
 
 def _block(names: Names, torch: str, keras: str, reduces: bool) -> list[Entry]:
     attention = f"{keras}/attention"
-    entries = _norm(f"{torch}.{names.norm1}", f"{keras}/norm1")
-    entries += _dense((f"{torch}.{names.query}",), f"{attention}/query")
-    entries += _dense(
-        tuple(f"{torch}.{name}" for name in names.key_value), f"{attention}/key_value"
-    )
-    entries += _dense((f"{torch}.{names.proj}",), f"{attention}/proj")
+    entries = norm(f"{torch}.{names.norm1}", f"{keras}/norm1")
+    entries += dense((f"{torch}.{names.query}",), f"{attention}/query")
+    entries += dense(tuple(f"{torch}.{name}" for name in names.key_value), f"{attention}/key_value")
+    entries += dense((f"{torch}.{names.proj}",), f"{attention}/proj")
     if reduces:
-        entries += _conv(f"{torch}.{names.sr}", f"{attention}/sr")
-        entries += _norm(f"{torch}.{names.sr_norm}", f"{attention}/norm")
-    entries += _norm(f"{torch}.{names.norm2}", f"{keras}/norm2")
+        entries += conv(f"{torch}.{names.sr}", f"{attention}/sr")
+        entries += norm(f"{torch}.{names.sr_norm}", f"{attention}/norm")
+    entries += norm(f"{torch}.{names.norm2}", f"{keras}/norm2")
     for name in ("fc1", "fc2"):
-        entries += _dense((f"{torch}.{getattr(names, name)}",), f"{keras}/feed_forward/{name}")
+        entries += dense((f"{torch}.{getattr(names, name)}",), f"{keras}/feed_forward/{name}")
     return entries
 
 
-def _norm(torch: str, keras: str) -> list[Entry]:
+def norm(torch: str, keras: str) -> list[Entry]:
+    """Scale and offset of a norm."""
     return [
         Entry((f"{torch}.weight",), (f"{keras}/gamma",), SAME),
         Entry((f"{torch}.bias",), (f"{keras}/beta",), SAME),
     ]
 
 
-def _conv(torch: str, keras: str) -> list[Entry]:
+def conv(torch: str, keras: str) -> list[Entry]:
+    """Kernel and bias of a convolution."""
     return [
         Entry((f"{torch}.weight",), (f"{keras}/kernel",), CONV),
         Entry((f"{torch}.bias",), (f"{keras}/bias",), SAME),
     ]
 
 
-def _dense(torch: tuple[str, ...], keras: str) -> list[Entry]:
+def dense(torch: tuple[str, ...], keras: str) -> list[Entry]:
+    """Kernel and bias of a dense layer; two of the checkpoint may be one in Keras."""
     kernel, bias = (DENSE, SAME) if len(torch) == 1 else (joined(DENSE), joined(SAME))
     return [
         Entry(tuple(f"{name}.weight" for name in torch), (f"{keras}/kernel",), kernel),

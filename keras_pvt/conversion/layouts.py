@@ -39,6 +39,26 @@ def joined(layout: Layout) -> Layout:
     return Layout(to_keras, to_torch)
 
 
+def split(layout: Layout, at: Callable[[int], int], axis: int = 0) -> Layout:
+    """One array in the checkpoint that is two in Keras.
+
+    Args:
+        layout: of each of the two.
+        at: where the first ends, from how long the axis is.
+        axis: of the checkpoint's array.
+    """
+
+    def to_keras(x):
+        parts = np.split(x, [at(x.shape[axis])], axis)
+        return tuple(part for half in parts for part in layout.to_keras(half))
+
+    def to_torch(*parts):
+        halves = [half for part in parts for half in layout.to_torch(part)]
+        return (np.concatenate(halves, axis),)
+
+    return Layout(to_keras, to_torch)
+
+
 def _to_grid(table):
     batch, cells, channels = table.shape
     side = math.isqrt(cells)
@@ -68,6 +88,10 @@ SAME = Layout(lambda x: (x,), lambda x: (x,))
 DENSE = _permuted((1, 0))
 # (out, in, height, width) to (height, width, in, out)
 CONV = _permuted((2, 3, 1, 0))
+# (C, 1, height, width) to (height, width, C, 1)
+DEPTHWISE = _permuted((2, 3, 0, 1))
+# How many batches torch's norm has seen, which nothing reads: 0 on the way back.
+COUNTER = Layout(lambda x: (), lambda: (np.zeros((), "int64"),))
 # (1, cells, C) to (1, rows, columns, C)
 POSITION = Layout(lambda x: (_to_grid(x),), lambda x: (_to_rows(x),))
 # (1, 1 + cells, C) to the class token's (1, 1, C) and (1, rows, columns, C). A pyramid has no

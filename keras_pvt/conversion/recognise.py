@@ -21,10 +21,7 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     Takes off "module." (DataParallel) and "backbone." (detectors, whose neck and heads are
     left out), and puts the "pvt." that Hugging Face's bare PvtModel lacks.
     """
-    found = dict(state)
-    if all(key.startswith("module.") for key in found):
-        found = {key.removeprefix("module."): array for key, array in found.items()}
-    left = []
+    found, left = unwrapped(state), []
     if any(key.startswith("backbone.") for key in found):
         left = [key for key in found if not key.startswith("backbone.")]
         found = {
@@ -35,6 +32,13 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     if any(key.startswith("encoder.") for key in found):
         found = {f"pvt.{key}": array for key, array in found.items()}
     return found, left
+
+
+def unwrapped(state: State) -> dict[str, np.ndarray]:
+    """The state dict without the "module." that DataParallel puts before every key."""
+    if all(key.startswith("module.") for key in state):
+        return {key.removeprefix("module."): array for key, array in state.items()}
+    return dict(state)
 
 
 def layout_of(state: State) -> str:

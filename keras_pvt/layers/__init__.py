@@ -6,6 +6,7 @@ from keras_pvt.layers.encoder_block import EncoderBlock
 from keras_pvt.layers.feed_forward import FeedForward
 from keras_pvt.layers.patch_embedding import PatchEmbedding
 from keras_pvt.layers.position_embedding import ClassToken, PositionEmbedding, TakeClassToken
+from keras_pvt.layers.resize import ResizeLike, Upsample
 
 __all__ = [
     "ClassToken",
@@ -14,6 +15,8 @@ __all__ = [
     "FeedForward",
     "PatchEmbedding",
     "PositionEmbedding",
+    "ResizeLike",
     "SpatialReductionAttention",
     "TakeClassToken",
+    "Upsample",
 ]

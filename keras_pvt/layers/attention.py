@@ -23,6 +23,7 @@ class SpatialReductionAttention(base.Composite):
         drop_rate: probability of dropping an output feature.
         attention_drop_rate: probability of dropping an attention weight.
         epsilon: added to the variance in the reduction norm (1e-5 upstream).
+        qkv_bias: whether queries, keys and values have a bias.
     Call arguments:
         x: float map `(B, H, W, C)`; tokens `(B, N, C)` also, if `sr_ratio` is 1.
         first_only: only the first token asks; the result is `(B, 1, C)`. Tokens only.
@@ -48,6 +49,7 @@ class SpatialReductionAttention(base.Composite):
         drop_rate: float = 0.0,
         attention_drop_rate: float = 0.0,
         epsilon: float = 1e-5,
+        qkv_bias: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -62,9 +64,10 @@ class SpatialReductionAttention(base.Composite):
         self.drop_rate = drop_rate
         self.attention_drop_rate = attention_drop_rate
         self.epsilon = epsilon
+        self.qkv_bias = qkv_bias
         policy = self.dtype_policy
-        self.query = base.dense(dim, policy, name="query")
-        self.key_value = base.dense(2 * dim, policy, name="key_value")
+        self.query = base.dense(dim, policy, name="query", use_bias=qkv_bias)
+        self.key_value = base.dense(2 * dim, policy, name="key_value", use_bias=qkv_bias)
         self.proj = base.dense(dim, policy, name="proj")
         if sr_ratio > 1:
             self.sr = base.cell_conv(dim, sr_ratio, policy, name="sr")
@@ -140,6 +143,7 @@ class SpatialReductionAttention(base.Composite):
             "drop_rate": self.drop_rate,
             "attention_drop_rate": self.attention_drop_rate,
             "epsilon": self.epsilon,
+            "qkv_bias": self.qkv_bias,
         }
 
 

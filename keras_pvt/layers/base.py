@@ -60,10 +60,14 @@ def _is_map(policy) -> bool:
     return isinstance(policy, keras.dtype_policies.DTypePolicyMap)
 
 
-def dense(width: int, dtype, name: str) -> keras.layers.Dense:
+def dense(width: int, dtype, name: str, use_bias: bool = True) -> keras.layers.Dense:
     """Dense layer with upstream's initial values."""
     return keras.layers.Dense(
-        width, kernel_initializer=Normal(), dtype=inner_policy(dtype, name), name=name
+        width,
+        use_bias=use_bias,
+        kernel_initializer=Normal(),
+        dtype=inner_policy(dtype, name),
+        name=name,
     )
 
 

@@ -23,6 +23,7 @@ class EncoderBlock(base.Composite):
         reduction_epsilon: the same in the norm of the spatial reduction (1e-5 upstream).
         first_only: only the first token asks, and only it comes out, `(B, 1, C)`. The last
             block before a classifier needs no more; the numbers are the same.
+        qkv_bias: whether queries, keys and values have a bias.
     Call arguments:
         x: float map `(B, H, W, C)`; tokens `(B, N, C)` also, if `sr_ratio` is 1.
         training: drops only if True.
@@ -48,6 +49,7 @@ class EncoderBlock(base.Composite):
         epsilon: float = 1e-6,
         reduction_epsilon: float = 1e-5,
         first_only: bool = False,
+        qkv_bias: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,6 +69,7 @@ class EncoderBlock(base.Composite):
         self.epsilon = epsilon
         self.reduction_epsilon = reduction_epsilon
         self.first_only = first_only
+        self.qkv_bias = qkv_bias
         policy = self.dtype_policy
         self.norm1 = base.norm(epsilon, policy, name="norm1")
         self.attention = SpatialReductionAttention(
@@ -76,6 +79,7 @@ class EncoderBlock(base.Composite):
             drop_rate=drop_rate,
             attention_drop_rate=attention_drop_rate,
             epsilon=reduction_epsilon,
+            qkv_bias=qkv_bias,
             dtype=base.inner_policy(policy, "attention"),
             name="attention",
         )
@@ -139,4 +143,5 @@ class EncoderBlock(base.Composite):
             "epsilon": self.epsilon,
             "reduction_epsilon": self.reduction_epsilon,
             "first_only": self.first_only,
+            "qkv_bias": self.qkv_bias,
         }

@@ -15,6 +15,8 @@ class PositionEmbedding(keras.layers.Layer):
     Args:
         grid_size: side of the table in cells, at the size that the weights were made for;
             an integer, or (height, width).
+        align_corners: in the resize, the first and last cells' centres coincide, rather than
+            the grids' edges.
     Call arguments:
         x: float map `(B, H, W, C)`, H and W static or known at run time only.
     Returns:
@@ -28,11 +30,12 @@ class PositionEmbedding(keras.layers.Layer):
         adds an un-resized table at 448x112.
     """
 
-    def __init__(self, grid_size: int | tuple[int, int], **kwargs):
+    def __init__(self, grid_size: int | tuple[int, int], align_corners: bool = False, **kwargs):
         super().__init__(**kwargs)
         height, width = (grid_size, grid_size) if isinstance(grid_size, int) else grid_size
         base.check_positive("PositionEmbedding", height=height, width=width)
         self.grid_size = (height, width)
+        self.align_corners = align_corners
 
     def build(self, input_shape):
         base.check_map(self.name, input_shape)
@@ -51,7 +54,8 @@ class PositionEmbedding(keras.layers.Layer):
         # Only plain integers may be compared: a symbolic size has no truth value.
         static = isinstance(height, int) and isinstance(width, int)
         if not (static and (height, width) == self.grid_size):
-            table = resize_grid(ops.cast(table, self._resize_dtype), height, width)
+            table = ops.cast(table, self._resize_dtype)
+            table = resize_grid(table, height, width, self.align_corners)
         return x + ops.cast(table, x.dtype)
 
     @property
@@ -62,7 +66,11 @@ class PositionEmbedding(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "grid_size": self.grid_size}
+        return {
+            **super().get_config(),
+            "grid_size": self.grid_size,
+            "align_corners": self.align_corners,
+        }
 
 
 @base.register

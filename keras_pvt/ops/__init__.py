@@ -11,6 +11,8 @@ if BACKEND == "torch":
     from keras_pvt.ops import on_torch
 elif BACKEND == "jax":
     from keras_pvt.ops import on_jax
+else:
+    from keras_pvt.ops import on_tensorflow
 
 # Where random values are better drawn by NumPy: a program for each shape takes seconds.
 COMPILES_EACH_SHAPE = BACKEND == "jax"
@@ -23,7 +25,7 @@ def run(layer, x, **kwargs):
 
 
 def dense(layer, x):
-    """`layer(x)`, for a built Dense layer with a bias and no activation."""
+    """`layer(x)`, for a built Dense layer without activation."""
     return on_torch.dense(layer, x) if _is_bare(layer, x) else layer(x)
 
 
@@ -120,42 +122,78 @@ def softmax(x):
     return ops.softmax(x, axis=-1)
 
 
-def resize_grid(grid, height, width):
+def resize_grid(grid, height, width, align_corners=False):
     """Bilinear resize of a grid to `height` x `width` cells.
 
-    Half-pixel centres, no antialias when shrinking, as upstream. But for torch's, a
-    library's resize does not work with sizes that are only known at run time in every export
-    format; matrix products do.
+    No antialias when shrinking, as upstream. But for torch's, a library's resize does not work
+    with sizes that are only known at run time in every export format; matrix products do.
 
     Args:
         grid: float tensor `(1, gh, gw, C)`; gh and gw are static.
         height: integer, or a scalar tensor.
         width: integer, or a scalar tensor.
+        align_corners: see `linear_weights`.
     Returns:
         `(1, height, width, C)`, in the dtype of `grid`.
     """
     if BACKEND == "torch":
-        return on_torch.resize_grid(grid, height, width)
+        return on_torch.resize(grid, height, width, align_corners=align_corners)
     dtype = keras.backend.standardize_dtype(grid.dtype)
     _, grid_height, grid_width, channels = grid.shape
-    rows = _interpolation(height, grid_height, dtype)  # (height, gh)
-    columns = _interpolation(width, grid_width, dtype)  # (width, gw)
+    rows = _interpolation(height, grid_height, dtype, align_corners)  # (height, gh)
+    columns = _interpolation(width, grid_width, dtype, align_corners)  # (width, gw)
     grid = ops.matmul(rows, ops.reshape(grid, (grid_height, grid_width * channels)))
     grid = ops.reshape(grid, (1, -1, grid_width, channels))  # (1, height, gw, C)
     return ops.matmul(ops.reshape(columns, (1, 1, -1, grid_width)), grid)
 
 
-def _interpolation(size, grid_size, dtype):
-    """The `(size, grid_size)` matrix whose rows weigh grid cells linearly."""
-    if isinstance(size, int):
-        return ops.convert_to_tensor(linear_weights(size, grid_size).astype(dtype))
+def resize(x, height, width, interpolation="bilinear", align_corners=False):
+    """Resize of maps, as torch's `interpolate` does it.
+
+    Args:
+        x: float tensor `(B, H, W, C)`.
+        height: integer, or what `ops.shape` gives for a size of run time.
+        width: the same.
+        interpolation: "bilinear", without antialias, or "nearest", which takes the cell
+            `floor(i * H / height)`.
+        align_corners: see `linear_weights`; for "bilinear" only.
+    Returns:
+        `(B, height, width, C)`, in the dtype of `x`.
+    """
+    sizes = ops.shape(x)[1:3]
+    if all(isinstance(size, int) for size in (height, width, *sizes)) and sizes == (height, width):
+        return x
+    if BACKEND == "torch":
+        return on_torch.resize(x, height, width, interpolation, align_corners)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if BACKEND == "tensorflow" and dtype != "float64":
+        return on_tensorflow.resize(x, height, width, interpolation, align_corners)
+    if interpolation == "nearest":
+        for axis, size in ((1, height), (2, width)):
+            x = ops.take(x, ops.arange(0, size) * ops.shape(x)[axis] // size, axis=axis)
+        return x
+    x = ops.einsum("hi,bijc->bhjc", _interpolation(height, sizes[0], dtype, align_corners), x)
+    return ops.einsum("wj,bhjc->bhwc", _interpolation(width, sizes[1], dtype, align_corners), x)
+
+
+def _interpolation(size, cells, dtype, align_corners):
+    """`linear_weights`, also for sizes of run time."""
+    if isinstance(size, int) and isinstance(cells, int):
+        return ops.convert_to_tensor(linear_weights(size, cells, align_corners).astype(dtype))
     # The explicit start, and the size as a sum of ones, are what symbolic sizes of every
     # backend and exporter can trace.
-    cells = ops.convert_to_tensor(np.arange(grid_size)[None].astype(dtype))
     steps = ops.arange(0, size, dtype=dtype)
-    scale = grid_size / ops.sum(ops.ones_like(steps), keepdims=True)
-    centres = ops.clip((steps + 0.5) * scale - 0.5, 0.0, grid_size - 1.0)
-    return ops.relu(1.0 - ops.abs(ops.expand_dims(centres, 1) - cells))
+    count = ops.sum(ops.ones_like(steps), keepdims=True)
+    if isinstance(cells, int):
+        cell, last = ops.convert_to_tensor(np.arange(cells).astype(dtype)), cells - 1.0
+    else:
+        cell = ops.arange(0, cells, dtype=dtype)
+        last = ops.sum(ops.ones_like(cell), keepdims=True) - 1.0
+    if align_corners:
+        centres = steps * (last / ops.maximum(1.0, count - 1.0))
+    else:
+        centres = ops.clip((steps + 0.5) * ((last + 1.0) / count) - 0.5, 0.0, last)
+    return ops.relu(1.0 - ops.abs(ops.expand_dims(centres, 1) - ops.expand_dims(cell, 0)))
 
 
 def attention(query, key_value, num_heads, batch, drop=None, need_scores=False):

@@ -29,7 +29,8 @@ def is_bare(layer, x) -> bool:
 
 def dense(layer, x):
     """A bare Dense layer. One kernel, where Keras adds the bias in a second pass."""
-    return F.linear(x, _value(layer.kernel, x).T, _value(layer.bias, x))
+    bias = None if layer.bias is None else _value(layer.bias, x)
+    return F.linear(x, _value(layer.kernel, x).T, bias)
 
 
 def layer_norm(layer, x):
@@ -74,10 +75,11 @@ def attention(query, key_value, num_heads, batch, scale):
     return y.transpose(1, 2).reshape(query.shape)
 
 
-def resize_grid(grid, height, width):
-    """See `keras_pvt.ops.resize_grid`."""
-    grid = F.interpolate(grid.permute(0, 3, 1, 2), (height, width), mode="bilinear")
-    return grid.permute(0, 2, 3, 1)
+def resize(x, height, width, interpolation="bilinear", align_corners=False):
+    """See `keras_pvt.ops.resize`."""
+    options = {} if interpolation == "nearest" else {"align_corners": align_corners}
+    x = F.interpolate(x.permute(0, 3, 1, 2), (height, width), mode=interpolation, **options)
+    return x.permute(0, 2, 3, 1)
 
 
 def take_rows(x, index):

@@ -1,0 +1,16 @@
+"""What TensorFlow has operations for that Keras does not offer as they are."""
+
+import tensorflow as tf
+
+
+def resize(x, height, width, interpolation, align_corners):
+    """See `keras_pvt.ops.resize`. Both are operations of TFLite too."""
+    if interpolation == "nearest":
+        return tf.raw_ops.ResizeNearestNeighbor(images=x, size=(height, width))
+    y = tf.raw_ops.ResizeBilinear(
+        images=x,
+        size=(height, width),
+        align_corners=align_corners,
+        half_pixel_centers=not align_corners,
+    )
+    return tf.cast(y, x.dtype)  # it is float32 whatever x is
