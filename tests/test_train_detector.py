@@ -227,6 +227,20 @@ def test_detect_draws_and_lists(red_finder, photos, tmp_path, capsys):
     assert not changed[:, 200:].any()
 
 
+def test_detect_decodes_an_image_once(red_finder, photos, tmp_path, monkeypatch):
+    red_finder.save(tmp_path / "red.keras")
+    decode, seen = Image.open, []
+
+    def count(file, *args, **kwargs):
+        seen.append(file.name)
+        return decode(file, *args, **kwargs)
+
+    monkeypatch.setattr(Image, "open", count)
+    options = ["--model", str(tmp_path / "red.keras"), "--out", str(tmp_path / "out")]
+    assert command(["detect", str(photos), *options]) == 1
+    assert sorted(seen) == sorted(map(str, photos.iterdir()))
+
+
 def test_pictures_never_replace_photos(red_finder, photos, tmp_path, capsys):
     red_finder.save(tmp_path / "red.keras")
     file = photos / "0.png"

@@ -55,7 +55,6 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.detection.detector import Detector
     from keras_pvt.detection.drawing import captions, draw_boxes, write_png
     from keras_pvt.image_files import image_files
-    from keras_pvt.images import load_image
 
     files = image_files(options.images)
     pictures = dict(zip(files, _pictures(files, options.out), strict=True))
@@ -67,12 +66,12 @@ def run(options: argparse.Namespace) -> int:
         found = found.above(options.threshold)
         names = [detector.classes[label] for label in found.labels]
         texts = captions(detector, found)
-        picture = draw_boxes(load_image(found.path), found.boxes, found.labels, texts)
+        picture = draw_boxes(found.image, found.boxes, found.labels, texts)
         write_png(picture, pictures[found.path])
         scores, boxes = found.scores.tolist(), found.boxes.tolist()
         show(found.path, list(zip(names, scores, boxes, strict=True)))
 
-    results = detector.detect(files, min(options.batch_size, len(files)))
+    results = detector.detect(files, min(options.batch_size, len(files)), keep_images=True)
     return show_results(results, len(files), draw_and_show)
 
 

@@ -31,6 +31,7 @@ class Detections:
         scores: `(N,)` float32, 0 to 1, falling.
         labels: `(N,)` int, index of the class.
         error: what was wrong with the file, which then has no boxes; or None.
+        image: uint8 `(H, W, 3)`, where it was asked for; else None.
     """
 
     path: pathlib.Path
@@ -38,6 +39,7 @@ class Detections:
     scores: np.ndarray
     labels: np.ndarray
     error: str | None = None
+    image: np.ndarray | None = None
 
     def above(self, threshold: float) -> "Detections":
         """Those with a score of at least `threshold`."""
@@ -94,7 +96,10 @@ class Detector:
         return cls(model, library, classes, size)
 
     def detect(
-        self, paths: Iterable[str | os.PathLike], batch_size: int = 8
+        self,
+        paths: Iterable[str | os.PathLike],
+        batch_size: int = 8,
+        keep_images: bool = False,
     ) -> Iterator[Detections]:
         """Objects in image files, in their order; a file that cannot be read stops nothing.
 
@@ -102,23 +107,27 @@ class Detector:
             paths: image files, scaled to fit the model's size.
             batch_size: images that the model gets at once. The last batch is filled up, so
                 that a compiled model sees one shape only.
+            keep_images: whether the detections hold the images, to draw on; up to three batches
+                of them are in memory at once.
         """
-        for files in in_batches(paths, self._place, batch_size):
+
+        def read(path):
+            """The image as the model sees it, where it lies there, and as it is if wanted."""
+            image = load_image(path)
+            placement = Placement.fit(image.shape[:2], self.size)
+            return placement.image(image), placement, image if keep_images else None
+
+        for files in in_batches(paths, read, batch_size):
             images = [file.image[0] for file in files if file.error is None]
             found = iter(self._predict(images, batch_size)) if images else iter(())
-            for path, image, error in files:
+            for path, what, error in files:
                 if error is None:
-                    _, placement = image
+                    _, placement, image = what
                     boxes, scores, labels = next(found)
-                    yield Detections(path, placement.boxes_back(boxes), scores, labels)
+                    boxes = placement.boxes_back(boxes)
+                    yield Detections(path, boxes, scores, labels, image=image)
                 else:
                     yield Detections(path, np.empty((0, 4)), np.empty(0), np.empty(0, int), error)
-
-    def _place(self, path):
-        """The image as the model sees it, and where it lies there."""
-        image = load_image(path)
-        placement = Placement.fit(image.shape[:2], self.size)
-        return placement.image(image), placement
 
     def _predict(self, images, batch_size):
         batch = np.zeros((batch_size, *self.size, 3), "float32")

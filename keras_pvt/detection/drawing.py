@@ -6,15 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_pvt.conversion.files import replacing
 from keras_pvt.detection.detector import Detections, Detector
 from keras_pvt.detection.samples import Sample
-from keras_pvt.images import load_image
+from keras_pvt.pictures import sheet, write_png
 
 # Colours that are told apart on photographs, taken in turn by the classes.
 COLOURS = ("#e6194b", "#1f77ff", "#2ca02c", "#ff7f0e", "#b400ff", "#00b3b3", "#a0522d", "#e377c2")
-
-WIDTH, GAP = 320, 4  # pixels of a sheet
 
 
 def draw_boxes(
@@ -66,16 +63,17 @@ def draw_sheet(
         threshold: smallest score of a box.
     """
     pictures = []
-    results = detector.detect([sample.path for sample in samples], batch_size)
+    paths = [sample.path for sample in samples]
+    results = detector.detect(paths, batch_size, keep_images=True)
     for sample, found in zip(samples, results, strict=True):
-        if found.error is None:
-            image, found = load_image(sample.path), found.above(threshold)
+        if found.image is not None:
+            found = found.above(threshold)
             truth = [detector.classes[label] for label in sample.labels]
             pictures += [
-                draw_boxes(image, sample.boxes, sample.labels, truth),
-                draw_boxes(image, found.boxes, found.labels, captions(detector, found)),
+                draw_boxes(found.image, sample.boxes, sample.labels, truth),
+                draw_boxes(found.image, found.boxes, found.labels, captions(detector, found)),
             ]
-    write_sheet(pictures, path)
+    write_png(sheet(pictures), path)
 
 
 def captions(detector: Detector, found: Detections) -> list[str]:
@@ -84,33 +82,3 @@ def captions(detector: Detector, found: Detections) -> list[str]:
         f"{detector.classes[label]} {score:.0%}"
         for label, score in zip(found.labels, found.scores, strict=True)
     ]
-
-
-def write_sheet(pictures: Sequence[Image.Image], path: pathlib.Path, columns: int = 4) -> None:
-    """Write a PNG with pictures in rows, each scaled to the same width.
-
-    Args:
-        pictures: at least one; those of one row should have one shape.
-        path: of the PNG.
-        columns: pictures in a row.
-    """
-    tiles = [
-        picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)))
-        for picture in pictures
-    ]
-    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    heights = [max(tile.height for tile in row) for row in rows]
-    step = WIDTH + GAP
-    sheet = Image.new("RGB", (step * len(rows[0]) - GAP, sum(heights) + GAP * (len(rows) - 1)))
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        for column, tile in enumerate(row):
-            sheet.paste(tile, (step * column, top))
-        top += height + GAP
-    write_png(sheet, path)
-
-
-def write_png(picture: Image.Image, path: pathlib.Path) -> None:
-    """Write a picture in one step."""
-    with replacing(path) as temporary:
-        picture.save(temporary, format="png", optimize=True)
