@@ -66,12 +66,12 @@ def draw_sheet(
     paths = [sample.path for sample in samples]
     results = detector.detect(paths, batch_size, keep_images=True)
     for sample, found in zip(samples, results, strict=True):
-        if found.image is not None:
-            found = found.above(threshold)
+        image, found = found.image, found.above(threshold)
+        if image is not None:
             truth = [detector.classes[label] for label in sample.labels]
             pictures += [
-                draw_boxes(found.image, sample.boxes, sample.labels, truth),
-                draw_boxes(found.image, found.boxes, found.labels, captions(detector, found)),
+                draw_boxes(image, sample.boxes, sample.labels, truth),
+                draw_boxes(image, found.boxes, found.labels, captions(detector, found)),
             ]
     write_png(sheet(pictures), path)
 
