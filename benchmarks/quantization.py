@@ -26,8 +26,10 @@ def main() -> None:
     threads = timing.limit_threads(options.threads)
     images, labels = photographs(options.folder)
     print(f"pvt_nano, {len(images)} images, {REPRESENTATIVE} of them representative\n")
-    print("| numbers | MB | top-1 | same class as float32 | cosine of all logits | smallest of an image |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| numbers | MB | top-1 | same class as float32 | cosine of all logits "
+        "| smallest of an image |\n|---|---|---|---|---|---|"
+    )
     expected = None
     with tempfile.TemporaryDirectory() as folder:
         for quantize in (None, "float16", "dynamic", "int8", "full-int8"):
