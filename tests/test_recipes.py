@@ -5,16 +5,16 @@ import dataclasses
 
 import pytest
 
-from keras_pvt.cli import train
 from keras_pvt.training import recipes
+from keras_pvt.training.flags import add_flags, overridden
 from keras_pvt.training.recipe import Recipe
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", recipes.names(Recipe))
 def test_each_recipe(name):
     """It loads, and says in its header what to expect and where it is from."""
-    assert isinstance(recipes.load(name), Recipe)
-    header = (recipes.FOLDER / f"{name}.toml").read_text().split("\n\n")[0]
+    assert isinstance(recipes.load(name, Recipe), Recipe)
+    header = (recipes.folder(Recipe) / f"{name}.toml").read_text().split("\n\n")[0]
     assert "# Expected: " in header
     assert "# Source: " in header
 
@@ -25,7 +25,7 @@ def test_each_recipe(name):
 )
 def test_the_official_recipes(variant, drop_path, clip):
     """Values of whai362/PVT classification/main.py and its configs."""
-    recipe = recipes.load(f"imagenet_pvt_{variant}")
+    recipe = recipes.load(f"imagenet_pvt_{variant}", Recipe)
     assert recipe.variant == f"pvt_{variant}"
     assert (recipe.drop_path, recipe.clip_norm) == (drop_path, clip)
     assert recipe.peak_rate == pytest.approx(1e-3)
@@ -39,7 +39,7 @@ def test_the_official_recipes(variant, drop_path, clip):
 def test_a_recipe_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('base = "imagenet_pvt_medium"\nepochs = 30\nwarm_up = 1\n')
-    mine, base = recipes.load(str(path)), recipes.load("imagenet_pvt_medium")
+    mine, base = recipes.load(str(path), Recipe), recipes.load("imagenet_pvt_medium", Recipe)
     assert mine == dataclasses.replace(base, epochs=30, warm_up=1.0)
 
 
@@ -62,24 +62,22 @@ def test_what_is_wrong_is_named(tmp_path, text, message):
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        recipes.load(str(path))
+        recipes.load(str(path), Recipe)
 
 
 def test_a_circle(tmp_path):
     for name, base in (("a", "b"), ("b", "a")):
         (tmp_path / f"{name}.toml").write_text(f'base = "{tmp_path / base}.toml"')
     with pytest.raises(ValueError, match="in a circle"):
-        recipes.load(str(tmp_path / "a.toml"))
+        recipes.load(str(tmp_path / "a.toml"), Recipe)
 
 
 def test_flags_override():
     parser = argparse.ArgumentParser()
-    train._add_flags(parser)
-    recipe = recipes.load("finetune")
-    assert train._overridden(recipe, parser.parse_args([])) == recipe
+    add_flags(parser, Recipe)
+    recipe = recipes.load("finetune", Recipe)
+    assert overridden(recipe, parser.parse_args([])) == recipe
     given = parser.parse_args(["--epochs", "3", "--no-flip", "--learning-rate", "1e-4"])
-    assert train._overridden(recipe, given) == recipe.replace(
-        epochs=3, flip=False, learning_rate=1e-4
-    )
+    assert overridden(recipe, given) == recipe.replace(epochs=3, flip=False, learning_rate=1e-4)
     with pytest.raises(ValueError, match="--batch-size must be above 0; got -1"):
-        train._overridden(recipe, parser.parse_args(["--batch-size", "-1"]))
+        overridden(recipe, parser.parse_args(["--batch-size", "-1"]))

@@ -1,7 +1,6 @@
 """`keras-pvt train`: a classifier by a recipe."""
 
 import argparse
-import dataclasses
 import os
 import pathlib
 import re
@@ -9,7 +8,8 @@ import sys
 
 from keras_pvt.training import recipes
 from keras_pvt.training.distribution.selection import NAMES
-from keras_pvt.training.recipe import Recipe, flag, types
+from keras_pvt.training.flags import add_flags, overridden
+from keras_pvt.training.recipe import Recipe
 
 DESCRIPTION = """\
 Train a PVT classifier. RECIPE is one of {names},
@@ -34,7 +34,7 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train a classifier on images",
-        description=DESCRIPTION.format(names=", ".join(recipes.names())),
+        description=DESCRIPTION.format(names=", ".join(recipes.names(Recipe))),
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -52,29 +52,8 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--limit-steps", type=int, default=0, metavar="N", help="of an epoch, to try things out"
     )
-    _add_flags(parser.add_argument_group("recipe, each with the recipe's own default"))
+    add_flags(parser, Recipe)
     parser.set_defaults(run=run)
-
-
-def _add_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for each field; one that is not given is left out of the namespace."""
-    kinds = types()
-    for field in dataclasses.fields(Recipe):
-        kind = kinds[field.name]
-        text = field.metadata["help"]
-        if kind is bool:
-            parser.add_argument(flag(field.name), action=argparse.BooleanOptionalAction,
-                                default=argparse.SUPPRESS, help=text)  # fmt: skip
-        else:
-            parser.add_argument(flag(field.name), type=kind, default=argparse.SUPPRESS,
-                                metavar=kind.__name__.upper(), help=text)  # fmt: skip
-
-
-def _overridden(recipe: Recipe, options: argparse.Namespace) -> Recipe:
-    """The recipe with what the command line says instead."""
-    given = vars(options)
-    names = {field.name for field in dataclasses.fields(Recipe)}
-    return recipe.replace(**{name: given[name] for name in given if name in names})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.training import distribution
     from keras_pvt.training.classification import train
 
-    recipe = _overridden(recipes.load(options.recipe), options)
+    recipe = overridden(recipes.load(options.recipe, Recipe), options)
     if not recipe.data:
         raise ValueError("--data is needed: this recipe has none of its own.")
     if options.keep < 1:

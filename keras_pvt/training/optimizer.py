@@ -1,6 +1,6 @@
 """AdamW and Muon as PVT is trained with them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 
@@ -32,10 +32,12 @@ def make_optimizer(
     clip_norm: float | None = 1.0,
     ema: float = 0.0,
     accumulate: int = 1,
+    decay_all: bool = False,
+    factors: Mapping[str, float] | None = None,
     layer_decay: float = 1.0,
     frozen_steps: int = 0,
 ) -> keras.optimizers.Optimizer:
-    """AdamW or Muon; what does not decay is as in the official code.
+    """AdamW or Muon; what does not decay is as in the official code of the classifiers.
 
     Args:
         name: "adamw" (betas 0.9 and 0.999, epsilon 1e-8, which Keras adds to the second moment
@@ -47,7 +49,10 @@ def make_optimizer(
         clip_norm: largest norm of all gradients together; None does not clip.
         ema: momentum of a moving average of the weights, such as 0.9999; 0 keeps none.
         accumulate: steps whose gradients are averaged before the weights move.
-        layer_decay: AdamW only: factor of the learning rate from one block to the one before.
+        decay_all: have every weight decay.
+        factors: AdamW only: of the learning rate, by path of the weight; 1 where it is missing.
+        layer_decay: AdamW only, without `factors`: that of the learning rate from one block to the
+            one before.
         frozen_steps: AdamW only: steps in which nothing but the head learns.
     Raises:
         ValueError: an unknown name, or Muon with what AdamW alone has.
@@ -58,11 +63,11 @@ def make_optimizer(
         "ema_momentum": ema or 0.99,
         "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
     }
-    exempt = not_decayed(model)
-    layerwise = layer_decay < 1 or frozen_steps > 0
+    exempt = [] if decay_all else not_decayed(model)
+    layerwise = bool(factors) or layer_decay < 1 or frozen_steps > 0
     if name == "muon":  # AdamW all the same for what is no matrix
         if layerwise:
-            raise ValueError("layer decay and frozen steps work with adamw; got muon.")
+            raise ValueError("rates by layer and frozen steps work with adamw; got muon.")
         optimizer = keras.optimizers.Muon(
             rate,
             weight_decay=weight_decay,
@@ -74,7 +79,7 @@ def make_optimizer(
         raise ValueError(f"the optimizer must be adamw or muon; got {name!r}.")
     elif layerwise:
         # A factor of 1 would not freeze: the whole trunk is marked by one just below it.
-        factors = layer_factors(model, min(layer_decay, 1 - 1e-7))
+        factors = factors or layer_factors(model, min(layer_decay, 1 - 1e-7))
         return LayerwiseAdamW(
             rate,
             factors,

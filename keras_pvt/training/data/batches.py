@@ -1,37 +1,20 @@
 """Batches of labelled images, decoded and augmented by threads, for `fit` on any backend."""
 
-import logging
 from collections.abc import Callable
 
 import numpy as np
 
-from keras_pvt.image_files import processors
 from keras_pvt.images import ImageError
 from keras_pvt.training.augmentation.labels import smooth_labels
-from keras_pvt.training.batches import ShuffledBatches
-from keras_pvt.training.data.ahead import Ahead
 from keras_pvt.training.data.images import Images
 from keras_pvt.training.data.positions import Positions
-
-logger = logging.getLogger("keras_pvt")
-
-TRIES = 16  # images in a row that must be unreadable, at least, to be an error
-
-# What random numbers are for: the fourth word of their seed, after that of the order.
-AUGMENTING, MIXING = 1, 2
+from keras_pvt.training.data.sampled import MIXING, SampledBatches, stacked
 
 
-class ImageBatches(ShuffledBatches):
-    """Batches whose content the seed and the epoch decide, and nothing else.
+class ImageBatches(SampledBatches):
+    """Batches of images and labels, see `SampledBatches`.
 
-    An epoch is a sequence of positions that the processes share, see `Positions`. What is drawn
-    for an image depends on its position, not on threads or processes; what `mix` draws, on the
-    process as well.
-
-    An image that cannot be read is logged once, entered in `skipped`, and the next one of the
-    order that can be read takes its place.
-
-    Call `fit` with `shuffle=False`: Keras would take the batches in an order of its own.
+    What `mix` draws depends on the process as well.
 
     Args:
         images: the source.
@@ -55,8 +38,8 @@ class ImageBatches(ShuffledBatches):
         For an index images `(B, ...)` and labels `(B, classes)`, float32. With "pad" also weights
         `(B,)`: 0 for what fills up the last batch or stands in for another image, otherwise 1.
     Raises:
-        ValueError: arguments out of range, or fewer images than a batch. While reading: so many
-            images in a row cannot be read as a batch has, at least 16.
+        ValueError: arguments out of range, or fewer images than a batch. While reading: see
+            `SampledBatches`.
     """
 
     def __init__(
@@ -76,42 +59,27 @@ class ImageBatches(ShuffledBatches):
         workers: int | None = None,
         last_batch: str = "drop",
     ):
-        self.positions = Positions(len(images), batch_size, shard, last_batch)
         self.images, self.transform, self.mix = images, transform, mix
         self.classes = len(images.classes) if classes is None else classes
-        self.shuffle, self.repeats, self.smoothing = shuffle, repeats, smoothing
-        self.ahead = Ahead(processors() if workers is None else workers)
-        self.skipped: dict[str, str] = {}  # name to reason
-        if min(self.ahead.threads, repeats) < 1 or not 0 <= smoothing <= 1:
+        self.shuffle, self.smoothing = shuffle, smoothing
+        if repeats < 1 or not 0 <= smoothing <= 1:
             raise ValueError(
-                "`workers` and `repeats` must be 1 or more and `smoothing` 0 to 1; got "
-                f"{self.ahead.threads}, {repeats} and {smoothing}."
+                "`repeats` must be 1 or more and `smoothing` 0 to 1; got "
+                f"{repeats} and {smoothing}."
             )
         if mix is not None and last_batch == "pad":
             raise ValueError('`mix` would mix in what "pad" fills up with; use "drop".')
-        super().__init__(len(images), batch_size, seed, first_epoch)
-
-    def __len__(self):
-        return len(self.positions)
-
-    def on_epoch_end(self):
-        self.ahead.close()  # before the epoch changes; and `fit` may be over
-        super().on_epoch_end()
+        positions = Positions(len(images), batch_size, shard, last_batch)
+        super().__init__(positions, seed, first_epoch, repeats, workers)
 
     def _shuffle(self):
         super()._shuffle()
         if not self.shuffle:
             self.order = np.arange(self.count)
 
-    def __getitem__(self, index):
-        return self.ahead.batch(self._batch, index, len(self))
-
     def _batch(self, index, map_):
         arrays, numbers, weights = zip(*map_(self._sample, self.positions[index]), strict=True)
-        shapes = {array.shape for array in arrays}
-        if len(shapes) > 1:
-            raise ValueError(f"`transform` must make arrays of one shape; got {sorted(shapes)}.")
-        images = np.stack(arrays)
+        images = stacked(arrays)
         labels = [self.images.label(number) for number in numbers]
         targets = smooth_labels(labels, self.classes, self.smoothing)
         if self.positions.last_batch == "pad":
@@ -121,27 +89,10 @@ class ImageBatches(ShuffledBatches):
             return self.mix(images, targets, rng)
         return images, targets
 
-    def _generator(self, place, purpose):
-        return np.random.default_rng((self.seed, self.epoch, place, purpose))
+    def _name(self, number):
+        return self.images.name(number)
 
-    def _sample(self, position: int) -> tuple[np.ndarray, int, bool]:
-        """What fills a position: the array, the number of the image, and whether it counts."""
-        place = position // self.repeats
-        tries = min(self.count, max(TRIES, self.batch_size))
-        for step in range(tries):
-            number = int(self.order[(place + step) % self.count])
-            try:
-                array = self._array(number, self._generator(position, AUGMENTING))
-            except (OSError, ImageError) as error:
-                reason = str(error)
-                # Of threads that meet the same image, one sets the very string.
-                if self.skipped.setdefault(self.images.name(number), reason) is reason:
-                    logger.warning("%s; another image takes its place", reason)
-                continue
-            return array, number, step == 0 and position < self.count
-        raise ValueError(f"{tries} images in a row cannot be read; the last: {reason}")
-
-    def _array(self, number, rng):
+    def _made(self, number, rng):
         try:
             image = self.images.read(number)
         except ValueError as error:

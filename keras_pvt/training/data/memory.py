@@ -1,14 +1,11 @@
 """Images that are decoded once and held in memory."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
-from keras_pvt.image_files import processors
 from keras_pvt.images import ImageError
+from keras_pvt.training.data.bar import each
 from keras_pvt.training.data.images import Images
 
 logger = logging.getLogger("keras_pvt")
@@ -36,17 +33,7 @@ class InMemory:
             pixels.flags.writeable = False
             return pixels
 
-        console = Console(stderr=True)
-        with ThreadPoolExecutor(processors()) as pool:
-            self._pixels = list(
-                track(
-                    pool.map(read, range(len(images))),
-                    "decoding images",
-                    len(images),
-                    console=console,
-                    disable=not console.is_terminal,
-                )
-            )
+        self._pixels = each(read, range(len(images)), "decoding images")
         self.nbytes = sum(p.nbytes for p in self._pixels if isinstance(p, np.ndarray))
         logger.info("%d images take %.1f MB of memory", len(self), self.nbytes / 1e6)
 

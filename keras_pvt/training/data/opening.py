@@ -30,17 +30,29 @@ def open_images(
         ImportError: tensorflow-datasets is needed and not installed.
         ValueError: `data` is neither, or see `FolderImages` and `TfdsImages`.
     """
-    folder = pathlib.Path(data)
-    if folder.is_dir():
+    folder = data_folder(data)
+    if folder is not None:
         names = VALIDATION if split == "val" else (split,)
         there = [name for name in names if (folder / name).is_dir()]
         if not there:
             raise FileNotFoundError(f"folder {os.fspath(data)!r} has no {' or '.join(names)}.")
         return FolderImages(folder / there[0], classes)
-    if folder.is_absolute() or os.fspath(data).startswith("."):
-        raise FileNotFoundError(f"there is no folder {os.fspath(data)!r}.")
     name = os.fspath(data)
     return TfdsImages(name, find_split(name, split, data_dir), data_dir)
+
+
+def data_folder(data: str | os.PathLike) -> pathlib.Path | None:
+    """The folder that `data` names; None where it may name a set of tensorflow-datasets.
+
+    Raises:
+        FileNotFoundError: it can only be a folder, and is not there.
+    """
+    folder = pathlib.Path(data)
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or os.fspath(data).startswith("."):
+        raise FileNotFoundError(f"there is no folder {os.fspath(data)!r}.")
+    return None
 
 
 def open_train_and_val(

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,10 @@ class TfdsImages:
     """
 
     def __init__(self, name: str, split: str, data_dir: str | os.PathLike | None = None):
-        tfds = _library(name)
-        builder = _builder(name, data_dir)
-        builder.download_and_prepare()
-        try:
-            self._source: Any = builder.as_data_source(
-                split, decoders={"image": tfds.decode.SkipDecoding()}
-            )
-            self._count = len(self._source)
-        except ValueError as error:
-            raise ValueError(f"{name} of tensorflow-datasets: {error}") from error
+        builder = open_builder(name, data_dir)
+        _check_features(builder, name)
+        self._source = open_source(builder, name, split, ["image"])
+        self._count = len(self._source)
         self.classes = tuple(builder.info.features["label"].names)
         self._name, self._split = name, split
 
@@ -74,7 +69,7 @@ def find_split(name: str, split: str, data_dir: str | os.PathLike | None = None)
     """
     if split != "val":
         return split
-    builder = _builder(name, data_dir)
+    builder = open_builder(name, data_dir)
     builder.download_and_prepare()  # before it, the splits may not be known
     for found in ("validation", "test"):
         if found in builder.info.splits:
@@ -86,7 +81,8 @@ def find_split(name: str, split: str, data_dir: str | os.PathLike | None = None)
     )
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """tensorflow-datasets, for the set `name`; ImportError says how to install it."""
     try:
         import array_record  # noqa: F401
         import tensorflow_datasets
@@ -98,8 +94,14 @@ def _library(name: str) -> Any:
     return tensorflow_datasets
 
 
-def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
-    tfds = _library(name)
+def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> Any:
+    """The builder of a set, to be kept as ArrayRecord; nothing is downloaded.
+
+    Raises:
+        ImportError: tensorflow-datasets or array_record is not installed.
+        ValueError: there is no such set, or it is there in a format without random access.
+    """
+    tfds = library(name)
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
     except tfds.core.DatasetNotFoundError as error:
@@ -109,7 +111,32 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
             f"{name} of tensorflow-datasets cannot be opened: {error}. If it is there as tfrecord, "
             "which cannot be read at random, delete it or give another `data_dir`."
         ) from error
-    features = builder.info.features
+    return builder
+
+
+def open_source(builder: Any, name: str, split: str, images: Sequence[str]) -> Any:
+    """The examples of a split, by number; downloaded unless they are there.
+
+    Args:
+        builder: of the set.
+        name: of the set, for messages.
+        split: such as "train".
+        images: features that are handed out as the bytes of a file.
+    Raises:
+        ValueError: there is no such split.
+    """
+    skip = library(name).decode.SkipDecoding()
+    builder.download_and_prepare()
+    try:
+        source = builder.as_data_source(split, decoders=dict.fromkeys(images, skip))
+        len(source)  # which finds a split that is not there
+    except ValueError as error:
+        raise ValueError(f"{name} of tensorflow-datasets: {error}") from error
+    return source
+
+
+def _check_features(builder: Any, name: str) -> None:
+    tfds, features = library(name), builder.info.features
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
     for key, kind in kinds.items():
         if key not in features or not isinstance(features[key], kind):
@@ -117,4 +144,3 @@ def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
                 f'{name} of tensorflow-datasets is no set to classify images: it needs "image" and '
                 f'"label", a class; it has {", ".join(features)}.'
             )
-    return builder

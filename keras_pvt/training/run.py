@@ -1,0 +1,152 @@
+"""What every training run does with its folder: settings, log, checkpoints, results."""
+
+import importlib.util
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from keras_pvt.conversion.files import replacing
+from keras_pvt.ops import BACKEND
+from keras_pvt.training import run_folder
+from keras_pvt.training.checkpoints import BEST, Checkpoints, cut_log
+from keras_pvt.training.distribution import Strategy
+from keras_pvt.training.log import Log, draw_curves, read_history
+from keras_pvt.training.progress import Progress, Speed
+from keras_pvt.training.recipe import BaseRecipe
+from keras_pvt.training.state import load_state
+from keras_pvt.training.watch import StopWhenDiverged
+
+
+class Run:
+    """A training run in its folder, from the first step or from where it was stopped.
+
+    Args:
+        recipe: what decides the result.
+        out: folder, held by `run_folder.alone`.
+        strategy: devices to use.
+        model: whose weights are trained and kept.
+        whole: what is compiled and fitted in its place; most often the model itself.
+        classes: names.
+        monitor: value of the log that the best epoch has most of.
+        keep: checkpoints of last epochs that stay.
+    Attributes:
+        done: epochs that lie behind.
+    Raises:
+        ValueError: what lies in `out` does not fit the recipe.
+        OSError: `out` cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        recipe: BaseRecipe,
+        out: pathlib.Path,
+        strategy: Strategy,
+        model: keras.Model,
+        whole: keras.Model,
+        classes: Sequence[str],
+        monitor: str,
+        keep: int = 2,
+    ):
+        self.recipe, self.out, self.strategy = recipe, out, strategy
+        self.model, self.whole, self.classes = model, whole, classes
+        self.history = out / "history.csv"
+        self.checkpoints = Checkpoints(out / "checkpoints", model, keep, monitor, strategy.chief)
+        settings = vars(recipe) | {"classes": list(classes), "backend": BACKEND}
+        run_folder.same_settings(out, settings, strategy, begun=bool(self.checkpoints.files()))
+        self.done = self.checkpoints.restore(whole.optimizer)
+        if strategy.chief:
+            cut_log(self.history, self.done)
+
+    def announce(self, text: str, policy: str) -> None:
+        """Say what is going to be done, once for all processes.
+
+        Args:
+            text: data, model and length of the run.
+            policy: in which precision.
+        """
+        if self.strategy.chief:
+            devices = f"{self.strategy.name} on {self.strategy.devices} device(s)"
+            print(f"{text}; {devices} by {BACKEND}, {policy}")
+            if self.done:
+                print(f"going on after epoch {self.done}", flush=True)
+
+    def fit(
+        self,
+        batches: keras.utils.PyDataset,
+        epochs: int,
+        steps: int,
+        *,
+        validation_data=None,
+        validated: int = 1,
+        measures: Sequence[keras.callbacks.Callback] = (),
+        tensorboard: bool = False,
+    ) -> None:
+        """Train to the last epoch.
+
+        Args:
+            batches: of this process, from epoch `done` on; the images that it could not read, in
+                its `skipped`, are named at the end.
+            epochs: of the whole run.
+            steps: in an epoch.
+            validation_data: as Keras's `fit` takes it.
+            validated: images of it that are this process's.
+            measures: callbacks that add to the log of an epoch.
+            tensorboard: write `out`/tensorboard too, which needs TensorFlow.
+        """
+        if self.done >= epochs:
+            return
+        rows = read_history(self.history) if self.history.exists() else []
+        batch_size = self.recipe.batch_size
+        callbacks: list[keras.callbacks.Callback] = [
+            self.strategy.callback(val_weight=validated),
+            Speed(steps * batch_size),
+            StopWhenDiverged(len(self.classes), [row["loss"] for row in rows]),
+            *measures,
+        ]
+        if self.strategy.chief:
+            callbacks += [Log(self.history), Progress(steps, batch_size)]
+            if tensorboard:
+                callbacks.append(_tensorboard(self.out / "tensorboard"))
+        self.whole.fit(
+            batches,
+            initial_epoch=self.done,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            validation_data=validation_data,
+            shuffle=False,  # the batches do it, the same after a resumption
+            callbacks=[*callbacks, self.checkpoints],
+            verbose=0,
+        )
+        if batches.skipped:
+            print(f"{len(batches.skipped)} images could not be read, others took their place:")
+            for name, reason in batches.skipped.items():
+                print(f"  {name}: {reason}")
+
+    def take_best(self) -> None:
+        """Give the model the weights of the best epoch."""
+        self.strategy.barrier()  # its checkpoint is there
+        load_state(self.out / "checkpoints" / BEST, self.model, self.whole.optimizer)
+
+    def draw(self, panels: Mapping[str, Sequence[str]]) -> None:
+        """Draw columns of the log as curves.png."""
+        if self.strategy.chief:
+            draw_curves(read_history(self.history), panels, self.out / "curves.png")
+
+    def save(self, name: str) -> None:
+        """Write the model alone: with its optimizer it would be three times as large.
+
+        By all processes, since none can read weights that it shares with others alone.
+        """
+        bare = type(self.model).from_config(self.model.get_config())
+        bare.set_weights(self.model.get_weights())
+        if self.strategy.chief:
+            with replacing(self.out / name) as temporary:
+                bare.save(temporary)
+
+
+def _tensorboard(folder: pathlib.Path) -> keras.callbacks.Callback:
+    needed = ("tensorboard", "tensorflow")  # by which Keras writes its logs, on any backend
+    if not all(importlib.util.find_spec(name) for name in needed):
+        raise ImportError("--tensorboard needs pip install keras-pvt[tensorboard].")
+    return keras.callbacks.TensorBoard(str(folder))
