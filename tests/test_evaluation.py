@@ -7,7 +7,8 @@ import pytest
 
 from keras_pvt.detection.detector import Detections
 from keras_pvt.detection.evaluation import average_precision, metric_names
-from keras_pvt.detection.samples import DetectionSet, Problems, Sample
+from keras_pvt.detection.samples import DetectionSet, Sample
+from keras_pvt.problems import Problems
 
 PATH = pathlib.Path("image.png")
 

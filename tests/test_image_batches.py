@@ -43,9 +43,9 @@ def test_the_last_batch_may_be_smaller():
         ({"last_batch": "some"}, "drop, keep, pad; got 'some'"),
         ({"last_batch": "keep", "shard": (0, 2)}, '"pad"'),
         ({"batch_size": 6, "shard": (0, 2)}, "10 images make no batch of 6 for each of 2"),
-        ({"workers": 0}, "got 0, 1 and 0.0"),
-        ({"repeats": 0}, "got 3, 0 and 0.0"),
-        ({"smoothing": 1.5}, "got 3, 1 and 1.5"),
+        ({"workers": 0}, "`workers` must be 1 or more; got 0"),
+        ({"repeats": 0}, "got 0 and 0.0"),
+        ({"smoothing": 1.5}, "got 1 and 1.5"),
         ({"last_batch": "pad", "mix": corner}, '`mix` .* use "drop"'),
     ],
 )

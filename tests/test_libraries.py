@@ -8,7 +8,8 @@ from conftest import TINY
 from keras_pvt import PVTBackbone
 from keras_pvt.detection.anchor_fit import fitted_share
 from keras_pvt.detection.libraries import LABEL_KEYS, retinanet
-from keras_pvt.detection.samples import DetectionSet, Problems, Sample
+from keras_pvt.detection.samples import DetectionSet, Sample
+from keras_pvt.problems import Problems
 
 SIZE = (64, 96)
 

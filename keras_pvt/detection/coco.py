@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_pvt.detection.samples import DetectionSet, Problems, Sample
+from keras_pvt.detection.samples import DetectionSet, Sample
 from keras_pvt.images import ImageError, image_size
+from keras_pvt.problems import Problems
 
 ROUNDING = 0.1  # pixels over the edge that are not worth a word
 

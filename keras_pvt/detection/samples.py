@@ -1,10 +1,11 @@
 """Images with boxes, whatever file they were described in."""
 
-import collections
 import dataclasses
 import pathlib
 
 import numpy as np
+
+from keras_pvt.problems import Problems
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,31 +29,6 @@ class Sample:
     labels: np.ndarray
     areas: np.ndarray
     crowd: np.ndarray
-
-
-class Problems:
-    """What was wrong with a data set: how often each kind, and where it was seen first."""
-
-    def __init__(self) -> None:
-        self.counts: collections.Counter[str] = collections.Counter()
-        self._first: dict[str, str] = {}
-
-    def add(self, kind: str, where: str) -> None:
-        """Count a problem.
-
-        Args:
-            kind: what is wrong and what was done about it, in words.
-            where: file and annotation.
-        """
-        self.counts[kind] += 1
-        self._first.setdefault(kind, where)
-
-    def lines(self) -> list[str]:
-        """A line for each kind, the most frequent first."""
-        return [
-            f"{count} x {kind}; the first is {self._first[kind]}"
-            for kind, count in self.counts.most_common()
-        ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""Random brightness, contrast, saturation and hue."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotometricDistortion:
+    """Brightness, contrast, saturation and hue, each changed in half of the images.
+
+    Contrast comes before saturation and hue, or after them, as likely. Values are clipped to
+    0..255 after each change.
+
+    Args:
+        brightness: most that is added to or taken from all values.
+        contrast: smallest and largest factor of all values.
+        saturation: smallest and largest factor of the saturation of HSV.
+        hue: most that the hue is turned, in degrees.
+        probability: of each of the four.
+    Source:
+        mmsegmentation 0.13 mmseg/datasets/pipelines/transforms.py, `PhotoMetricDistortion`, with
+        its default values; its hue of 18 is in units of 2 degrees. Differs: fractions are kept,
+        where the source cuts them off after each change, and the hue is not a whole number.
+    """
+
+    brightness: float = 32
+    contrast: tuple[float, float] = (0.5, 1.5)
+    saturation: tuple[float, float] = (0.5, 1.5)
+    hue: float = 36
+    probability: float = 0.5
+
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A changed image, new, float32, of RGB 0..255 `(H, W, 3)`, by draws from `rng`."""
+        brightness, contrast, saturation, hue, first = rng.random(5) < [self.probability] * 4 + [
+            0.5
+        ]
+        added = rng.uniform(-self.brightness, self.brightness)
+        factor = np.float32(rng.uniform(*self.contrast))
+        purer = rng.uniform(*self.saturation)
+        turned = rng.uniform(-self.hue, self.hue)
+        image = np.array(image, "float32")
+        if brightness:
+            image = np.clip(image + np.float32(added), 0, 255)
+        if contrast and first:
+            image = np.clip(image * factor, 0, 255)
+        if saturation or hue:
+            image = change_colour(image, purer if saturation else 1, turned if hue else 0)
+        if contrast and not first:
+            image = np.clip(image * factor, 0, 255)
+        return image
+
+
+def change_colour(image: np.ndarray, saturation: float, hue: float) -> np.ndarray:
+    """Multiply the saturation of HSV, at most to 1, and turn the hue; the value stays.
+
+    Args:
+        image: RGB `(H, W, 3)`, floats, 0 and up.
+        saturation: factor, at least 0.
+        hue: degrees; a positive one turns red towards green.
+    Returns:
+        float32 of the same shape.
+    """
+    image = image.astype("float32", copy=False)
+    value = image.max(axis=-1)
+    chroma = value - image.min(axis=-1)
+    new_chroma = np.minimum(chroma * np.float32(saturation), value)
+    if not hue:
+        factor = new_chroma / np.where(chroma > 0, chroma, 1)
+        return value[..., None] - (value[..., None] - image) * factor[..., None]
+    red, green, blue = np.moveaxis(image, -1, 0)
+    divisor = np.where(chroma > 0, chroma, 1)
+    # In sixths of a turn, from the strongest channel.
+    sixths = np.where(
+        value == red,
+        (green - blue) / divisor,
+        np.where(value == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
+    )
+    sixths += np.float32(hue / 60 + 6)
+    changed = np.empty_like(image)
+    for channel, offset in enumerate((5, 3, 1)):
+        place = (sixths + offset) % 6
+        share = np.clip(np.minimum(place, 4 - place), 0, 1)  # of the chroma that is missing
+        changed[..., channel] = value - new_chroma * share
+    return changed

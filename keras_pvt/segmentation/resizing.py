@@ -1,0 +1,66 @@
+"""Parts of resized images and labels, without resizing the rest."""
+
+import numpy as np
+
+
+def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(height, width) times a scale, halves rounded up, at least 1 pixel."""
+    height, width = (max(1, int(side * scale + 0.5)) for side in size)
+    return height, width
+
+
+def fit_scale(size: tuple[int, int], base: tuple[int, int]) -> float:
+    """Scale at which the sides are at most those of `base`, the longer with the longer."""
+    return min(max(base) / max(size), min(base) / min(size))
+
+
+def resized_part(
+    image: np.ndarray, size: tuple[int, int], rows: slice, columns: slice
+) -> np.ndarray:
+    """A part of an image that is resized bilinearly, half-pixel centres, no antialias.
+
+    As OpenCV's INTER_LINEAR and torch's `interpolate` with `align_corners=False`.
+
+    Args:
+        image: `(H, W, C)`.
+        size: (height, width) of the whole result.
+        rows: of the result to compute.
+        columns: of the result to compute.
+    Returns:
+        float32 `(rows, columns, C)`, not rounded.
+    """
+    upper, lower, down = _neighbours(image.shape[0], size[0], rows)
+    left, right, across = _neighbours(image.shape[1], size[1], columns)
+    # Columns first, of the rows that are needed.
+    first = upper.min()
+    part = image[first : lower.max() + 1]
+    part = _between(part[:, left], part[:, right], across[:, None])  # (rows of image, columns, C)
+    return _between(part[upper - first], part[lower - first], down[:, None, None])
+
+
+def resized_labels_part(
+    labels: np.ndarray, size: tuple[int, int], rows: slice, columns: slice
+) -> np.ndarray:
+    """The same of labels `(H, W)`: that of the pixel in which the centre lies."""
+    near = [
+        np.minimum((np.arange(part.start, part.stop) + 0.5) * (cells / whole), cells - 1)
+        for cells, whole, part in zip(labels.shape, size, (rows, columns), strict=True)
+    ]
+    return labels[near[0].astype(int)[:, None], near[1].astype(int)]
+
+
+def _neighbours(cells: int, size: int, part: slice):
+    """For each pixel of a part the cells on both sides, and the weight of the second."""
+    centres = (np.arange(part.start, part.stop) + 0.5) * (cells / size) - 0.5
+    centres = np.clip(centres, 0, cells - 1)
+    first = centres.astype(int)
+    second = np.minimum(first + 1, cells - 1)
+    return first, second, (centres - first).astype("float32")
+
+
+def _between(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """`first` where the weight is 0, `second` where it would be 1; float32."""
+    between = np.subtract(second, first, dtype="float32")
+    between *= weight
+    between += first
+    return between
