@@ -65,7 +65,7 @@ def in_batches(
     batch: list[FileImage] = []
     images = 0
     with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
-        for item in _ahead(
+        for item in ahead(
             pool, lambda path: _read(path, read), map(pathlib.Path, paths), 2 * batch_size
         ):
             batch.append(item)
@@ -85,7 +85,7 @@ def _read(path, read):
         return FileImage(path, None, f"{path} cannot be opened: {error.strerror or error}")
 
 
-def _ahead(
+def ahead(
     pool: concurrent.futures.Executor, function: Callable, items: Iterable, count: int
 ) -> Iterator:
     """`map` in threads, with at most `count` results made ahead."""

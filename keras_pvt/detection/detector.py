@@ -1,23 +1,20 @@
 """A trained detector: its model, what has to be known to use it, and its file."""
 
 import dataclasses
-import importlib
-import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
 
-from keras_pvt.conversion.files import replacing
 from keras_pvt.detection.geometry import Placement
 from keras_pvt.detection.libraries import LABEL_KEYS, float32_outputs, without_input_warning
 from keras_pvt.image_files import in_batches
 from keras_pvt.images import load_image
+from keras_pvt.trained_files import load_with_facts, save_with_facts
 
-# Member of the .keras file, which is a zip file; Keras leaves it alone.
+# Member of the .keras file.
 FACTS = "keras_pvt_detector.json"
 
 
@@ -72,13 +69,7 @@ class Detector:
     def save(self, path: str | os.PathLike) -> None:
         """Write a .keras file that also holds the classes and the size."""
         facts = {"library": self.library, "classes": self.classes, "size": self.size}
-        # A copy that was never compiled: the optimiser's state is twice as large as the model.
-        model = type(self.model).from_config(self.model.get_config())
-        model.set_weights(self.model.get_weights())
-        with replacing(pathlib.Path(path)) as temporary:
-            model.save(temporary)
-            with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(FACTS, json.dumps(facts, indent=2))
+        save_with_facts(self.model, path, FACTS, facts)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Detector":
@@ -89,11 +80,13 @@ class Detector:
             ValueError: it is no such file.
             ImportError: the library that the model is built of is not installed.
         """
-        library, classes, size = _facts(pathlib.Path(path))
-        importlib.import_module(library)  # registers its layers
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        what = "detector that examples/train_detector.py has saved"
+        keys = ("library", "classes", "size")
+        model, (library, classes, size) = load_with_facts(path, FACTS, keys, what)
+        if library not in LABEL_KEYS:
+            raise ValueError(f"{path} wants the unknown library {library!r}.")
         float32_outputs(model)
-        return cls(model, library, classes, size)
+        return cls(model, library, classes, tuple(size))
 
     def detect(
         self,
@@ -139,17 +132,3 @@ class Detector:
         for row in range(len(images)):
             count = int(found["num_detections"][row])
             yield tuple(found[key][row, :count] for key in ("boxes", "confidence", "classes"))
-
-
-def _facts(path: pathlib.Path) -> tuple[str, list[str], tuple]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            facts = json.loads(archive.read(FACTS))
-        library, classes, size = (facts[key] for key in ("library", "classes", "size"))
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is no detector that examples/train_detector.py has saved: {error}"
-        ) from error
-    if library not in LABEL_KEYS:  # a file does not decide what is imported
-        raise ValueError(f"{path} wants the unknown library {library!r}.")
-    return library, classes, tuple(size)

@@ -4,13 +4,11 @@ import contextlib
 import io
 import math
 import sys
-import time
 from collections.abc import Sequence
-
-import keras
 
 from keras_pvt.detection.detector import Detections, Detector
 from keras_pvt.detection.samples import DetectionSet, Sample
+from keras_pvt.training.measure import Measure
 
 # What pycocotools' summary of 12 numbers begins with.
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
@@ -87,7 +85,7 @@ def _entry(image, box, label, area) -> dict:
     }
 
 
-class Evaluation(keras.callbacks.Callback):
+class Evaluation(Measure):
     """After an epoch, COCO's average precision in the log; and the seconds that it took.
 
     Args:
@@ -101,23 +99,12 @@ class Evaluation(keras.callbacks.Callback):
     def __init__(
         self, detector: Detector, data: DetectionSet, batch_size: int, epochs: int, every: int = 1
     ):
-        super().__init__()
+        super().__init__(metric_names(data.classes), self._measure, epochs, every)
         self.detector, self.data, self.batch_size = detector, data, batch_size
-        self.epochs, self.every = epochs, every
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.begin = time.perf_counter(), time.process_time()
-
-    def on_epoch_end(self, epoch, logs=None):
-        results = dict.fromkeys(metric_names(self.data.classes), float("nan"))
-        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
-            paths = [sample.path for sample in self.data.samples]
-            found = list(self.detector.detect(paths, self.batch_size))
-            for unreadable in (one.error for one in found if one.error):
-                print(f"not evaluated: {unreadable}", file=sys.stderr)
-            results = average_precision(self.data, found)
-            print("\n" + ", ".join(f"{key} {value:.3f}" for key, value in results.items()))
-        wall, cpu = self.begin
-        logs["seconds"] = time.perf_counter() - wall
-        logs["cpu_seconds"] = time.process_time() - cpu
-        logs.update(results)
+    def _measure(self) -> dict[str, float]:
+        paths = [sample.path for sample in self.data.samples]
+        found = list(self.detector.detect(paths, self.batch_size))
+        for unreadable in (one.error for one in found if one.error):
+            print(f"not evaluated: {unreadable}", file=sys.stderr)
+        return average_precision(self.data, found)

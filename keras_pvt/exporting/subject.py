@@ -3,7 +3,7 @@
 import keras
 
 from keras_pvt.exporting.errors import ExportError
-from keras_pvt.models.inputs import preprocess
+from keras_pvt.models.inputs import preprocess, takes_pixels
 
 Shape = tuple[int | None, ...]
 
@@ -44,11 +44,6 @@ def named(model: keras.Model, include_preprocessing: bool = False) -> keras.Mode
         pixels = keras.Input(images.shape[1:], name="images")
         functional = keras.Model(pixels, functional(preprocess(pixels)), name=model.name)
     return functional
-
-
-def takes_pixels(model: keras.Model) -> bool:
-    """Whether a model takes RGB 0..255, because it normalises inside."""
-    return any(layer.name == "preprocessing" for layer in model.layers)
 
 
 def half_precision(model: keras.Model) -> bool:

@@ -5,6 +5,8 @@ import keras
 from keras_pvt.preprocessing import channel_statistics
 from keras_pvt.variants import PVTConfig
 
+PREPROCESSING = "preprocessing"  # the layer's name
+
 
 def make_input(input_shape, input_tensor, config: PVTConfig, default_size: int | None):
     """The Keras tensor that a model starts from, its shape checked.
@@ -65,5 +67,10 @@ def preprocess(images):
         scale=[1 / (255 * s) for s in std],
         offset=[-m / s for m, s in zip(mean, std, strict=True)],
         dtype="float32",
-        name="preprocessing",
+        name=PREPROCESSING,
     )(images)
+
+
+def takes_pixels(model: keras.Model) -> bool:
+    """Whether a model takes RGB 0..255, because `preprocess` is inside."""
+    return any(layer.name == PREPROCESSING for layer in model.layers)

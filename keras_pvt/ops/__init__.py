@@ -232,6 +232,20 @@ def _split_heads(x, num_heads, batch):
     return ops.transpose(x, (0, 2, 1, 3))
 
 
+def class_crossentropy(labels, logits):
+    """Crossentropy of classes.
+
+    Args:
+        labels: int32 `(...)`, each 0 to K - 1.
+        logits: float `(..., K)`, no softmax.
+    Returns:
+        `(...)`, in the dtype of `logits`.
+    """
+    if BACKEND == "torch":
+        return on_torch.class_crossentropy(labels, logits)
+    return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
 def take_rows(x, index):
     """Rows of `(B, N)` or `(B, N, C)` by integers `(B, K)`: `(B, K)` or `(B, K, C)`."""
     if BACKEND == "torch":

@@ -82,6 +82,13 @@ def resize(x, height, width, interpolation="bilinear", align_corners=False):
     return x.permute(0, 2, 3, 1)
 
 
+def class_crossentropy(labels, logits):
+    """See `keras_pvt.ops.class_crossentropy`. Keras would make labels as large as the logits."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    losses = F.cross_entropy(rows, labels.reshape(-1).to(torch.int64), reduction="none")
+    return losses.reshape(labels.shape)
+
+
 def take_rows(x, index):
     """See `keras_pvt.ops.take_rows`. torch's `take_along_dim` cannot be exported to ONNX."""
     index = index.to(torch.int64)

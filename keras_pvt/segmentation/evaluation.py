@@ -1,0 +1,84 @@
+"""How good a segmenter is on a set, also while it is trained."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from rich.console import Console
+from rich.progress import track
+
+from keras_pvt.image_files import ahead, processors
+from keras_pvt.segmentation.inference import Predictor
+from keras_pvt.segmentation.metrics import Confusion, metric_names
+from keras_pvt.segmentation.samples import SegmentationSet
+from keras_pvt.training.measure import Measure
+
+
+def evaluate(
+    predictor: Predictor, data: SegmentationSet, progress: bool = True
+) -> dict[str, float]:
+    """Predict the images of a set, and compare with their labels at the images' own sizes.
+
+    What cannot be read is named on stderr, and left out.
+
+    Args:
+        predictor: gives as many classes as the set has.
+        data: images and labels.
+        progress: whether to draw a bar, on a terminal.
+    Returns:
+        What `Confusion.results` gives, of the whole set.
+    Raises:
+        ValueError: numbers of classes differ; nothing could be read.
+    """
+    if predictor.num_classes != len(data.classes):
+        raise ValueError(
+            f"the model gives {predictor.num_classes} classes, and the data have "
+            f"{len(data.classes)}."
+        )
+
+    def read(number):
+        try:
+            return data.image(number), data.labels(number)
+        except (OSError, ValueError) as error:
+            return f"{data.name(number)}: {error}"
+
+    confusion, measured = Confusion(data.classes), 0
+    console = Console(stderr=True)
+    with ThreadPoolExecutor(processors()) as pool:
+        samples = track(
+            ahead(pool, read, range(len(data)), 2 * processors()),
+            "evaluating",
+            len(data),
+            console=console,
+            transient=True,
+            disable=not (progress and console.is_terminal),
+        )
+        for sample in samples:
+            if isinstance(sample, str):
+                print(f"not evaluated: {sample}", file=sys.stderr)
+            else:
+                image, labels = sample
+                confusion.add(labels, predictor.labels(image))
+                measured += 1
+    if not measured:
+        raise ValueError(f"none of {len(data)} images to evaluate on could be read.")
+    return confusion.results()
+
+
+class Evaluation(Measure):
+    """After an epoch, what `evaluate` finds in the log; and the seconds that it took.
+
+    Args:
+        predictor: of the model that is trained.
+        data: to evaluate on.
+        epochs: of the run; the last one is always evaluated.
+        every: epochs from one evaluation to the next; NaN is logged between them.
+    """
+
+    def __init__(self, predictor: Predictor, data: SegmentationSet, epochs: int, every: int = 1):
+        super().__init__(
+            metric_names(data.classes),
+            # Of two bars at once, rich draws none: the run has one.
+            lambda: evaluate(predictor, data, progress=False),
+            epochs,
+            every,
+        )

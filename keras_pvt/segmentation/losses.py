@@ -1,0 +1,93 @@
+"""The loss of segmentation: crossentropy of every pixel."""
+
+import keras
+from keras import ops
+
+from keras_pvt.layers import base
+from keras_pvt.ops import class_crossentropy, resize
+from keras_pvt.segmentation.samples import IGNORED
+
+MEANS = ("all", "valid")
+
+
+@base.register
+class PixelCrossentropy(keras.losses.Loss):
+    """Crossentropy of the pixels' classes, of logits of any size.
+
+    Pixels that are ignored cost nothing and have no gradient; so do those whose label is no
+    class of the logits, as in a program that is compiled nothing can be raised.
+
+    Args:
+        ignore: label of the pixels that are ignored.
+        mean_over: "all" divides the sum by all pixels, also the ignored ones, so that an image
+            weighs less the less of it is labelled; "valid" divides it by those that count, of
+            all images of a batch together.
+        name: of the loss.
+        dtype: that is computed in; float32 at least.
+    Call arguments:
+        y_true: integer labels `(B, H, W)`.
+        y_pred: logits `(B, h, w, K)`, no softmax; resized to H x W, bilinear, half-pixel
+            centres.
+    Returns:
+        A number; 0 where all pixels are ignored.
+    Raises:
+        ValueError: another `mean_over`; shapes other than these.
+    Source:
+        mmsegmentation 0.13 mmseg/models/losses/cross_entropy_loss.py, which averages over all
+        pixels, and decode_head.py, which resizes.
+    """
+
+    def __init__(
+        self,
+        ignore: int = IGNORED,
+        mean_over: str = "all",
+        name: str = "pixel_crossentropy",
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        if mean_over not in MEANS:
+            raise ValueError(
+                f"PixelCrossentropy: `mean_over` must be one of {', '.join(MEANS)}; got "
+                f"{mean_over!r}."
+            )
+        self.ignore, self.mean_over = ignore, mean_over
+
+    def call(self, y_true, y_pred):
+        """Of each pixel, `(B, H, W)`; Keras averages."""
+        logits = at_size_of(y_true, y_pred)
+        logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
+        labels, counts = valid_labels(y_true, logits.shape[-1], self.ignore)
+        counts = ops.cast(counts, logits.dtype)
+        losses = class_crossentropy(labels, logits) * counts
+        if self.mean_over == "valid":
+            losses = losses / ops.maximum(ops.mean(counts), keras.config.epsilon())
+        return losses
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "ignore": self.ignore,
+            "mean_over": self.mean_over,
+        }
+
+
+def at_size_of(labels, logits):
+    """Logits `(B, h, w, K)` at the size of labels `(B, H, W)`.
+
+    Raises:
+        ValueError: other ranks.
+    """
+    if len(labels.shape) != 3 or len(logits.shape) != 4:
+        raise ValueError(
+            "expected labels (batch, height, width) and logits (batch, height, width, classes); "
+            f"got shapes {tuple(labels.shape)} and {tuple(logits.shape)}."
+        )
+    return resize(logits, *ops.shape(labels)[1:])
+
+
+def valid_labels(labels, num_classes: int, ignore: int):
+    """Labels of any dtype as int32, 0 where they do not count; and where they do."""
+    labels = ops.cast(labels, "int32")
+    counts = ops.logical_and(labels >= 0, labels < num_classes)
+    counts = ops.logical_and(counts, labels != ignore)
+    return ops.where(counts, labels, 0), counts
