@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pathlib
 import zipfile
 
 import keras
@@ -87,6 +88,39 @@ def test_targets(model, path, tmp_path):
         keras_pvt.export(model, path, "saved_model", overwrite=True)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         keras_pvt.export(model, tmp_path / "missing" / path.name, FORMAT)
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self").is_dir(), reason="is of Linux")
+def test_a_folder_that_nobody_can_write_to(model, capsys):
+    """Not even root, under whom these tests may run."""
+    path = pathlib.Path("/proc") / f"model.{FORMAT}"
+    with pytest.raises(PermissionError, match=r"the folder '/proc' cannot be written to: .+"):
+        keras_pvt.export(model, path, FORMAT)
+    assert "'/proc' cannot be written to" in fails(
+        capsys, "pvt_nano", "--format", FORMAT, "--out", path
+    )
+
+
+def test_a_parent_that_is_a_file(model, path):
+    path.write_text("mine")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        keras_pvt.export(model, path / path.name, FORMAT)
+    assert path.read_text() == "mine"
+
+
+def test_no_room_on_the_disk(model, path, tmp_path):
+    """A limit to the size of files fails as a full disk does, once writing has begun."""
+    resource = pytest.importorskip("resource")
+    path.write_text("mine")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises((OSError, ExportError), match="File too large"):
+            keras_pvt.export(model, path, FORMAT, size=(64, 64), overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "mine"
 
 

@@ -23,8 +23,12 @@ def check(path: pathlib.Path, folder: bool, overwrite: bool) -> None:
         raise NotADirectoryError(f"{path} is a file; a SavedModel is a folder.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {str(path.parent)!r}.")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"{path}: the folder {str(path.parent)!r} cannot be written to.")
+    try:  # permissions alone do not tell: of file systems that are read-only, or not of files
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise PermissionError(
+            f"{path}: the folder {str(path.parent)!r} cannot be written to: {error.strerror}."
+        ) from error
 
 
 @contextlib.contextmanager
