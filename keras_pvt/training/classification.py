@@ -58,17 +58,8 @@ def train(
         if in_memory:
             images, val_images = InMemory(images), InMemory(val_images)
         with strategy.scope():
-            return _run(
-                recipe,
-                out,
-                strategy,
-                images,
-                val_images,
-                batch_size,
-                limit_steps,
-                keep,
-                tensorboard,
-            )
+            sets = images, val_images
+            return _run(recipe, out, strategy, sets, batch_size, tensorboard, keep, limit_steps)
 
 
 def _run(recipe, out, strategy, sets, batch_size, tensorboard, keep, limit_steps):

@@ -2,12 +2,13 @@
 
 import importlib.util
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
 from keras_pvt.conversion.files import replacing
 from keras_pvt.ops import BACKEND
+from keras_pvt.trained_files import bare_copy
 from keras_pvt.training import run_folder
 from keras_pvt.training.checkpoints import BEST, Checkpoints, cut_log
 from keras_pvt.training.distribution import Strategy
@@ -133,16 +134,22 @@ class Run:
         if self.strategy.chief:
             draw_curves(read_history(self.history), panels, self.out / "curves.png")
 
-    def save(self, name: str) -> None:
-        """Write the model alone: with its optimizer it would be three times as large.
+    def save(
+        self,
+        name: str,
+        write: Callable[[keras.Model, pathlib.Path], None] = keras.Model.save,
+    ) -> None:
+        """Write a bare copy of the model; by all processes, since none can read weights that it
+        shares with others alone.
 
-        By all processes, since none can read weights that it shares with others alone.
+        Args:
+            name: of the file in `out`.
+            write: writes it, by default as a .keras file.
         """
-        bare = type(self.model).from_config(self.model.get_config())
-        bare.set_weights(self.model.get_weights())
+        copy = bare_copy(self.model)
         if self.strategy.chief:
             with replacing(self.out / name) as temporary:
-                bare.save(temporary)
+                write(copy, temporary)
 
 
 def _tensorboard(folder: pathlib.Path) -> keras.callbacks.Callback:
