@@ -61,25 +61,31 @@ def change_colour(image: np.ndarray, saturation: float, hue: float) -> np.ndarra
     Returns:
         float32 of the same shape.
     """
-    image = image.astype("float32", copy=False)
-    value = image.max(axis=-1)
-    chroma = value - image.min(axis=-1)
+    planes = np.array(np.moveaxis(image, -1, 0), "float32", order="C")  # (3, H, W): much faster
+    value = planes.max(axis=0)
+    chroma = value - planes.min(axis=0)
     new_chroma = np.minimum(chroma * np.float32(saturation), value)
+    divisor = np.where(chroma > 0, chroma, np.float32(1))
+    changed = np.empty(image.shape, "float32")
     if not hue:
-        factor = new_chroma / np.where(chroma > 0, chroma, 1)
-        return value[..., None] - (value[..., None] - image) * factor[..., None]
-    red, green, blue = np.moveaxis(image, -1, 0)
-    divisor = np.where(chroma > 0, chroma, 1)
-    # In sixths of a turn, from the strongest channel.
-    sixths = np.where(
+        factor = new_chroma / divisor
+        for channel, plane in enumerate(planes):
+            changed[..., channel] = value - (value - plane) * factor
+        return changed
+    turned = _sixths(planes, value, divisor) + np.float32(hue / 60)
+    turned -= 6 * np.floor(turned / 6)
+    # The part of the chroma that a channel lacks: red in the third opposite of it, around 3.
+    shares = (2 - abs(turned - 3), abs(turned - 2) - 1, abs(turned - 4) - 1)
+    for channel, share in enumerate(shares):
+        changed[..., channel] = value - new_chroma * np.clip(share, 0, 1)
+    return changed
+
+
+def _sixths(planes: np.ndarray, value: np.ndarray, divisor: np.ndarray) -> np.ndarray:
+    """The hue in sixths of a turn, -1 to 5; 0 for gray."""
+    red, green, blue = planes
+    return np.where(
         value == red,
         (green - blue) / divisor,
-        np.where(value == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
+        np.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
     )
-    sixths += np.float32(hue / 60 + 6)
-    changed = np.empty_like(image)
-    for channel, offset in enumerate((5, 3, 1)):
-        place = (sixths + offset) % 6
-        share = np.clip(np.minimum(place, 4 - place), 0, 1)  # of the chroma that is missing
-        changed[..., channel] = value - new_chroma * share
-    return changed

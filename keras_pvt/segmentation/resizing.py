@@ -31,11 +31,18 @@ def resized_part(
     """
     upper, lower, down = _neighbours(image.shape[0], size[0], rows)
     left, right, across = _neighbours(image.shape[1], size[1], columns)
-    # Columns first, of the rows that are needed.
-    first = upper.min()
-    part = image[first : lower.max() + 1]
-    part = _between(part[:, left], part[:, right], across[:, None])  # (rows of image, columns, C)
-    return _between(part[upper - first], part[lower - first], down[:, None, None])
+    channels = image.shape[2]
+    first = upper[0]
+    part = image[first : lower[-1] + 1]
+    # Rows lie flat, (rows, columns * C): NumPy is three times as fast on long ones.
+    part = _between(
+        *(part.take(side, axis=1).reshape(len(part), -1) for side in (left, right)),
+        np.repeat(across, channels),
+    )
+    part = _between(
+        part.take(upper - first, axis=0), part.take(lower - first, axis=0), down[:, None]
+    )
+    return part.reshape(len(upper), len(left), channels)
 
 
 def resized_labels_part(
