@@ -3,21 +3,24 @@
 import argparse
 import pathlib
 
+from keras_pvt.cli import arguments
 from keras_pvt.variants import VARIANTS
 
 KERAS_SUFFIXES = (".weights.h5", ".keras")
 TORCH_SUFFIXES = (".safetensors", ".npz", ".pth")
 
 DESCRIPTION = """\
-Convert a PVT checkpoint. SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5 or
-.keras, with official or Hugging Face names; its content tells which. The suffix of DEST says
-what to write. DEST is read back and compared before it gets its name."""
+Convert a checkpoint of PVT, or of Semantic FPN or Trans2Seg on it. SOURCE may be torch's .pth,
+.safetensors, .npz, .weights.h5 or .keras, with official (whai362/PVT, mmsegmentation 0.13,
+xieenze/Trans2Seg) or Hugging Face names; its content tells which. The suffix of DEST says what to
+write. DEST is read back and compared before it gets its name."""
 
 EXAMPLES = """\
 examples:
   keras-pvt convert pvt_tiny.pth pvt_tiny.weights.h5
   keras-pvt convert pvt_tiny.pth pvt_tiny.safetensors --dtype float16
-  keras-pvt convert my_model.weights.h5 pytorch_model.safetensors --layout huggingface"""
+  keras-pvt convert my_model.weights.h5 pytorch_model.safetensors --layout huggingface
+  keras-pvt convert fpn_pvt_s_ade20k_40k.pth semantic_fpn.keras"""
 
 
 def add_parser(subparsers) -> None:
@@ -41,6 +44,12 @@ def add_parser(subparsers) -> None:
         choices=["auto", *VARIANTS],
         default="auto",
         help="architecture; by default told from keys and shapes",
+    )
+    parser.add_argument(
+        "--size",
+        type=arguments.size,
+        metavar="HxW",
+        help="of the images of a Trans2Seg, where they are no square",
     )
     parser.add_argument(
         "--layout",
@@ -74,17 +83,18 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt import conversion
     from keras_pvt.conversion.build import build_for
     from keras_pvt.conversion.files import replacing
-    from keras_pvt.conversion.recognise import likely_variant, trunk
+    from keras_pvt.conversion.recognise import recognised
 
-    state, _ = trunk(conversion.read_checkpoint(options.source))
-    variant = likely_variant(state) if options.variant == "auto" else options.variant
-    if variant is None:
+    found = recognised(conversion.read_checkpoint(options.source))
+    if options.variant != "auto":
+        found = found._replace(variant=options.variant)
+    if found.variant is None:
         raise ValueError(
             f"{options.source}: no variant has these keys and widths; name one with --variant to "
             f"see how it differs: {', '.join(VARIANTS)}."
         )
-    model = build_for(state, variant)
-    report = conversion.load_checkpoint(model, state)
+    model = build_for(found, size=options.size)
+    report = conversion.load_checkpoint(model, found.state)
     with replacing(options.dest) as temporary:
         if not to_keras:
             arrays = conversion.to_torch(model, options.layout or "official")
@@ -99,5 +109,6 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"what was written differs from the source: {', '.join(different)}.")
     for key, reason in report.skipped.items():
         print(f"skipped {key}: {reason}")
-    print(f"{options.dest}: {variant}, {model.count_params():,} parameters, read back and equal")
+    name = found.variant if found.system is None else f"{found.system} on {found.variant}"
+    print(f"{options.dest}: {name}, {model.count_params():,} parameters, read back and equal")
     return 0

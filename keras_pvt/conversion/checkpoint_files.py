@@ -63,14 +63,17 @@ def _read(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def cast(state: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
-    """The arrays in another floating dtype.
+    """The arrays in another floating dtype; integers, such as counters, as they are.
 
     Raises:
         ValueError: a value too large for it.
     """
     kind = numpy_dtype(dtype)
     with np.errstate(over="ignore"):
-        narrow = {key: array.astype(kind) for key, array in state.items()}
+        narrow = {
+            key: array if array.dtype.kind in "iu" else array.astype(kind)
+            for key, array in state.items()
+        }
     for key, array in narrow.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{key!r} has values too large for {dtype}; choose a wider dtype.")

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from keras_pvt.conversion.key_map import Entry, key_map
+from keras_pvt.conversion.key_map import Entry, as_stored, key_map
+from keras_pvt.conversion.segmenter_map import MAPS, PREFIXES, Outline
 from keras_pvt.variants import VARIANTS, PVTConfig
 
 State = Mapping[str, np.ndarray]
@@ -14,21 +16,59 @@ State = Mapping[str, np.ndarray]
 # nearest to another, at 0.7.
 LIKENESS = 0.9
 
+# A variable that a system has, and nothing else.
+MARKS = {"semantic_fpn": "logits/kernel", "trans2seg": "prototypes/table"}
+
+
+class Found(NamedTuple):
+    """What a state dict is.
+
+    Args:
+        state: with the names of its own layout: all of a segmentation model, else its `trunk`.
+        system: name of the segmentation model, or None.
+        variant: name of the backbone's row, or None if it is like none.
+    """
+
+    state: State
+    system: str | None
+    variant: str | None
+
+
+def recognised(state: State) -> Found:
+    """What a state dict is."""
+    body, _ = trunk(state)
+    system = system_of_state(state)
+    return Found(unwrapped(state) if system else body, system, likely_variant(body))
+
+
+def system_of_state(state: State) -> str | None:
+    """The segmentation model, "semantic_fpn" or "trans2seg", whose weights these are; else None."""
+    state = unwrapped(state)
+    for system, path in MARKS.items():
+        entries = MAPS[system](PVTConfig(depths=(1, 1, 1, 1)), Outline())
+        entries = as_stored(entries) if layout_of(state) == "keras" else entries
+        if keras_array(entries, state, path) is not None:
+            return system
+    return None
+
 
 def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     """The state dict with the names of its own layout, and the keys left out.
 
-    Takes off "module." (DataParallel) and "backbone." (detectors, whose neck and heads are
-    left out), and puts the "pvt." that Hugging Face's bare PvtModel lacks.
+    Takes off "module." (DataParallel) and what stands before a backbone ("backbone." in
+    detectors, whose necks and heads are left out, as those of segmentation models), and puts the
+    "pvt." that Hugging Face's bare PvtModel lacks.
     """
     found, left = unwrapped(state), []
-    if any(key.startswith("backbone.") for key in found):
-        left = [key for key in found if not key.startswith("backbone.")]
-        found = {
-            key.removeprefix("backbone."): array
-            for key, array in found.items()
-            if key.startswith("backbone.")
-        }
+    system = system_of_state(found)
+    if system is not None and layout_of(found) == "keras":
+        names = {key: key for key in found if key.startswith("stage")}
+    else:
+        prefix = "backbone." if system is None else PREFIXES[system]
+        names = {key: key.removeprefix(prefix) for key in found if key.startswith(prefix)}
+    if names:
+        left = [key for key in found if key not in names]
+        found = {name: found[key] for key, name in names.items()}
     if any(key.startswith("encoder.") for key in found):
         found = {f"pvt.{key}": array for key, array in found.items()}
     return found, left

@@ -6,16 +6,23 @@ import keras
 
 from keras_pvt.conversion import load_checkpoint, read_checkpoint
 from keras_pvt.conversion.build import build_for
-from keras_pvt.conversion.recognise import likely_variant, trunk
+from keras_pvt.conversion.recognise import recognised, trunk
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.pvt import config_of
 from keras_pvt.variants import VARIANTS
 from keras_pvt.weights import default_name, find
 
+# Pixels of the crops that published segmentation models are trained on.
+CROP = (512, 512)
+
 
 def load(
-    source: str, weights: str | None = None, features: bool = False, logits: bool = False
+    source: str,
+    weights: str | None = None,
+    features: bool = False,
+    logits: bool = False,
+    size: tuple[int | None, int | None] | None = None,
 ) -> tuple[keras.Model, tuple[int, int] | None]:
     """The model of a name, and the size of the images that its weights were trained on.
 
@@ -23,10 +30,12 @@ def load(
         source: name of a variant, or path of a .keras file or a checkpoint.
         weights: of a variant, as `keras_pvt.prediction` takes them.
         features: the pyramid P2 to P5 instead of classes; not for a .keras file.
-        logits: no softmax; not for a .keras file.
+        logits: no softmax; not for a .keras file. A segmentation model has none anyway.
+        size: (height, width) in pixels, which a Trans2Seg's weights do not tell where it is no
+            square.
     Returns:
-        The model, for any size unless it is of a .keras file, and (height, width), None for a
-        .keras file, which knows its own.
+        The model, for any size unless it is of a .keras file or a Trans2Seg, and (height,
+        width), None for these, which know their own.
     Raises:
         ValueError: neither a variant nor a file; weights that do not fit; a .keras file with
             layers that are not known here.
@@ -34,8 +43,7 @@ def load(
     """
     if source in VARIANTS:
         path = find(source, default_name(source) if weights is None else weights)
-        state, _ = trunk(read_checkpoint(path))
-        variant: str | None = source
+        found = recognised(read_checkpoint(path))._replace(variant=source)
     elif weights is not None:
         raise ExportError(f"weights are for a variant; {source} is a file, which has its own.")
     elif not pathlib.Path(source).is_file():
@@ -50,19 +58,23 @@ def load(
             )
         return _keras_file(source), None
     else:
-        state, _ = trunk(read_checkpoint(source))
-        variant = likely_variant(state)
-    if variant is None:
+        found = recognised(read_checkpoint(source))
+    if found.variant is None:
         raise ExportError(f"{source}: no variant has these keys and widths.")
-    return _from_state(state, variant, features, logits)
+    return _from_state(found, features, logits, size)
 
 
-def _from_state(state, variant, features, logits):
+def _from_state(found, features, logits, size):
+    if features:
+        found = found._replace(state=trunk(found.state)[0], system=None)
     activation = None if logits else "softmax"
-    model = build_for(state, variant, any_size=True, classifier_activation=activation)
+    size = None if size is None or None in size else size
+    model = build_for(found, any_size=True, size=size, classifier_activation=activation)
     if features and not isinstance(model, PVTBackbone):
-        model = PVTBackbone(config_of(model), model.input_shape[1:], name=variant)
-    load_checkpoint(model, state)
+        model = PVTBackbone(config_of(model), model.input_shape[1:], name=found.variant)
+    load_checkpoint(model, found.state)
+    if found.system is not None:
+        return model, CROP if None in model.input_shape[1:3] else None
     side = config_of(model).image_size
     return model, (side, side)
 

@@ -28,7 +28,8 @@ def palette() -> np.ndarray:
     fit &= np.linalg.norm(places[:, 1:], axis=1) > _GRAYEST
     candidates, places = candidates[fit], places[fit]
     distances = np.full(len(places), np.inf)
-    taken, chosen = _lab(np.array([[0] * 3, [128] * 3, [255] * 3])), []
+    taken = _lab(np.array([[0] * 3, [128] * 3, [255] * 3]))
+    chosen: list[int] = []
     while len(chosen) < 255:
         for place in taken:
             distances = np.minimum(distances, np.linalg.norm(places - place, axis=1))

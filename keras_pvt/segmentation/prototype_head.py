@@ -44,15 +44,17 @@ class PrototypeHead(base.Composite):
             base.check_positive("PrototypeHead", class_chunk=class_chunk)
         self.width = width
         self.class_chunk = class_chunk
-        self.features_in, self.attention_in = self._depthwise("features"), self._depthwise("maps")
+        # Each layer is an attribute: Keras's files name those of a list by the list.
+        self.features_depthwise, self.features_depthwise_norm = self._depthwise("features")
+        self.maps_depthwise, self.maps_depthwise_norm = self._depthwise("maps")
         self.features_pointwise = self._conv(width, "features_pointwise")
         self.attention_pointwise = self._conv(width, "maps_pointwise")
         self.norm1 = self._norm("norm1")
-        self.depthwise2, self.pointwise2 = self._depthwise("2"), self._conv(width, "pointwise2")
-        self.norm2 = self._norm("norm2")
+        self.depthwise2, self.depthwise2_norm = self._depthwise("2")
+        self.pointwise2, self.norm2 = self._conv(width, "pointwise2"), self._norm("norm2")
         self.skip_conv, self.skip_norm = self._conv(width, "skip"), self._norm("skip_norm")
-        self.depthwise3, self.pointwise3 = self._depthwise("3"), self._conv(width, "pointwise3")
-        self.norm3 = self._norm("norm3")
+        self.depthwise3, self.depthwise3_norm = self._depthwise("3")
+        self.pointwise3, self.norm3 = self._conv(width, "pointwise3"), self._norm("norm3")
         self.logit = self._conv(1, "logit", use_bias=True)
 
     def _conv(self, width, name, use_bias=False):
@@ -80,27 +82,36 @@ class PrototypeHead(base.Composite):
             dtype=base.inner_policy(self.dtype_policy, name),
             name=name,
         )
-        return [convolution, self._norm(f"{name}_norm")]
+        return convolution, self._norm(f"{name}_norm")
 
     def build(self, features_shape, attention_shape, skip_shape=None):
         heads, cells = attention_shape[2], features_shape[1:3]
         inner = (None, *cells, self.width)
         for layers, shape in (
-            ([*self.features_in, self.features_pointwise], features_shape),
-            ([*self.attention_in, self.attention_pointwise], (None, *cells, heads)),
-            ([self.norm1, *self.depthwise2, self.pointwise2, self.norm2, self.logit], inner),
+            (
+                (self.features_depthwise, self.features_depthwise_norm, self.features_pointwise),
+                features_shape,
+            ),
+            (
+                (self.maps_depthwise, self.maps_depthwise_norm, self.attention_pointwise),
+                (None, *cells, heads),
+            ),
+            ((self.norm1, self.depthwise2, self.depthwise2_norm, self.pointwise2), inner),
+            ((self.norm2, self.logit), inner),
         ):
             for layer in layers:
                 layer.build(shape)
         if skip_shape is not None:
             self.skip_conv.build(skip_shape)
             inner = (None, *skip_shape[1:3], self.width)
-            for layer in (self.skip_norm, *self.depthwise3, self.pointwise3, self.norm3):
+            last = (self.depthwise3, self.depthwise3_norm, self.pointwise3, self.norm3)
+            for layer in (self.skip_norm, *last):
                 layer.build(inner)
         self.built = True
 
     def call(self, features, attention, skip=None, training=False):
-        shared = self.features_pointwise(_through(self.features_in, features, training))
+        shared = _through(self.features_depthwise, self.features_depthwise_norm, features, training)
+        shared = self.features_pointwise(shared)
         if skip is not None:
             skip = ops.relu(self.skip_norm(self.skip_conv(skip), training=training))
         classes = attention.shape[1]
@@ -117,15 +128,16 @@ class PrototypeHead(base.Composite):
         height, width = shared.shape[1:3]
         x = ops.transpose(attention, (0, 1, 3, 2))
         x = ops.reshape(x, (-1, height, width, heads))  # (B * classes, h, w, heads)
-        x = self.attention_pointwise(_through(self.attention_in, x, training))
+        x = _through(self.maps_depthwise, self.maps_depthwise_norm, x, training)
+        x = self.attention_pointwise(x)
         x = ops.relu(self.norm1(_add(x, shared, classes), training=training))
-        x = self.pointwise2(_through(self.depthwise2, x, training))
+        x = self.pointwise2(_through(self.depthwise2, self.depthwise2_norm, x, training))
         x = ops.relu(self.norm2(x, training=training))
         if skip is not None:
             height, width = ops.shape(skip)[1:3]
             x = resize(x, height, width, align_corners=True)
             x = _add(x, skip, classes)
-            x = self.pointwise3(_through(self.depthwise3, x, training))
+            x = self.pointwise3(_through(self.depthwise3, self.depthwise3_norm, x, training))
             x = ops.relu(self.norm3(x, training=training))
         x = self.logit(x)
         x = ops.reshape(x, (-1, classes, *x.shape[1:3]))
@@ -139,8 +151,7 @@ class PrototypeHead(base.Composite):
         return {**super().get_config(), "width": self.width, "class_chunk": self.class_chunk}
 
 
-def _through(depthwise, x, training):
-    convolution, norm = depthwise
+def _through(convolution, norm, x, training):
     return ops.relu(norm(convolution(x), training=training))
 
 
