@@ -5,13 +5,14 @@ import os
 import sys
 
 import keras_pvt
-from keras_pvt.cli import attention, convert, detect, export, info, predict, train
+from keras_pvt.cli import attention, convert, detect, export, info, predict, segment, train
 
 EPILOG = """\
 examples:
   keras-pvt predict photo.jpg
   keras-pvt predict photos/ --json > predictions.jsonl
   keras-pvt detect photos/ --model detector.keras
+  keras-pvt segment street.jpg --model segmenter.keras
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
   keras-pvt export pvt_tiny --format tflite
@@ -50,12 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "keras-pvt",
-        description="Pyramid Vision Transformer: classify images, find objects, train, export.",
+        description="Pyramid Vision Transformer: classify images, find objects, name pixels, "
+        "train, export.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {keras_pvt.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (predict, detect, attention, info, convert, export, train):
+    for module in (predict, detect, segment, attention, info, convert, export, train):
         module.add_parser(commands)
     return parser

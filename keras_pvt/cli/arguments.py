@@ -40,19 +40,31 @@ def fraction(text: str) -> float:
     return value
 
 
-def add_image_options(parser: argparse.ArgumentParser, batch_size: int) -> None:
-    """Which images, how many at once, and whether to write JSON."""
+def factor(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0; got {text!r}")
+    return value
+
+
+def add_image_options(parser: argparse.ArgumentParser, batch_size: int | None = None) -> None:
+    """Which images, whether to write JSON, and how many images at once, if that can be chosen."""
     parser.add_argument(
         "images", nargs="+", type=pathlib.Path, metavar="IMAGE|FOLDER", help="files and folders"
     )
     parser.add_argument("--json", action="store_true", help="write JSON, one object a line")
-    parser.add_argument(
-        "--batch-size",
-        type=positive,
-        default=batch_size,
-        metavar="N",
-        help="images that the model gets at once (default: %(default)s)",
-    )
+    if batch_size is not None:
+        parser.add_argument(
+            "--batch-size",
+            type=positive,
+            default=batch_size,
+            metavar="N",
+            help="images that the model gets at once (default: %(default)s)",
+        )
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

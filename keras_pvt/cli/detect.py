@@ -3,10 +3,9 @@
 import argparse
 import json
 import pathlib
-from collections.abc import Sequence
 
 from keras_pvt.cli import arguments
-from keras_pvt.cli.results import choose_show, show_results
+from keras_pvt.cli.results import choose_show, pictures_of, show_results
 
 EPILOG = """\
 examples:
@@ -53,11 +52,12 @@ def add_parser(subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from keras_pvt.detection.detector import Detector
-    from keras_pvt.detection.drawing import captions, draw_boxes, write_png
+    from keras_pvt.detection.drawing import captions, draw_boxes
     from keras_pvt.image_files import image_files
+    from keras_pvt.pictures import write_png
 
     files = image_files(options.images)
-    pictures = dict(zip(files, _pictures(files, options.out), strict=True))
+    pictures = pictures_of(files, options.out)
     detector = Detector.load(options.model)
     options.out.mkdir(parents=True, exist_ok=True)
     show = choose_show(options, _show_json, _show_table, _show_lines)
@@ -73,20 +73,6 @@ def run(options: argparse.Namespace) -> int:
 
     results = detector.detect(files, min(options.batch_size, len(files)), keep_images=True)
     return show_results(results, len(files), draw_and_show)
-
-
-def _pictures(files: Sequence[pathlib.Path], folder: pathlib.Path) -> list[pathlib.Path]:
-    """A PNG for each file: all different, and none of them a file."""
-    taken = {file.resolve() for file in files}
-    pictures = []
-    for file in files:
-        picture, count = folder / f"{file.stem}.png", 1
-        while picture.resolve() in taken:
-            count += 1
-            picture = folder / f"{file.stem}-{count}.png"
-        taken.add(picture.resolve())
-        pictures.append(picture)
-    return pictures
 
 
 def _show_json(path, objects):

@@ -1,9 +1,10 @@
-"""Results for image files, as `keras-pvt predict` and `keras-pvt detect` print them."""
+"""Results for image files, as `keras-pvt predict`, `detect` and `segment` print them."""
 
 import argparse
 import functools
+import pathlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 Show = Callable[..., None]
 
@@ -39,6 +40,22 @@ def choose_show(options: argparse.Namespace, show_json: Show, table: Show, lines
     if options.json:
         return show_json
     return functools.partial(table, console) if console.is_terminal else lines
+
+
+def pictures_of(
+    files: Sequence[pathlib.Path], folder: pathlib.Path
+) -> dict[pathlib.Path, pathlib.Path]:
+    """A PNG in a folder for each file: all different, and none of them a file."""
+    taken = {file.resolve() for file in files}
+    pictures = {}
+    for file in files:
+        picture, count = folder / f"{file.stem}.png", 1
+        while picture.resolve() in taken:
+            count += 1
+            picture = folder / f"{file.stem}-{count}.png"
+        taken.add(picture.resolve())
+        pictures[file] = picture
+    return pictures
 
 
 def _tracked(results, count):

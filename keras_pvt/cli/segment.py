@@ -1,0 +1,143 @@
+"""`keras-pvt segment`: the class of each pixel of image files, in colour."""
+
+import argparse
+import itertools
+import json
+import pathlib
+
+from keras_pvt.cli import arguments
+from keras_pvt.cli.results import choose_show, pictures_of, show_results
+
+EPILOG = """\
+examples:
+  keras-pvt segment street.jpg --model runs/segmenter.keras
+  keras-pvt segment photos/ --model segmenter.keras --out drawn --alpha 0.4
+  keras-pvt segment photos/ --model segmenter.keras --labels --json > shares.jsonl
+  keras-pvt segment street.jpg --model segmenter.keras --scales 0.75 1 1.25 --flip
+  keras-pvt segment aerial.tif --model segmenter.keras --mode slide --window 512 --stride 341
+
+The model is what examples/train_segmenter.py saves. Each image is drawn in the colours of its
+classes, above a legend, as FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the
+result is a table; otherwise it is a line for each class in an image: file, class and share of the
+pixels, separated by tabs. --json writes one object a line for each file. Large images are cut into
+tiles. A file that cannot be read is reported and skipped, and the exit status is 1.
+"""
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "segment",
+        help="name each pixel of images",
+        description="Find the class of each pixel by a trained segmenter, and draw them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    arguments.add_image_options(parser)
+    add = parser.add_argument
+    add("--model", type=pathlib.Path, required=True, metavar="PATH", help="a segmenter.keras")
+    add(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("segments"),
+        metavar="FOLDER",
+        help="where the drawn images go (default: %(default)s)",
+    )
+    add(
+        "--alpha",
+        type=arguments.fraction,
+        default=0.6,
+        metavar="A",
+        help="of the colours: 0 leaves the image, 1 hides it (default: %(default)s)",
+    )
+    add(
+        "--labels",
+        action="store_true",
+        help="also write FOLDER/labels/NAME.png, gray: numbers of the classes, from 0",
+    )
+    add(
+        "--scales",
+        type=arguments.factor,
+        nargs="+",
+        default=[1.0],
+        metavar="S",
+        help="factors of the image's size, whose results are averaged (default: 1)",
+    )
+    add("--flip", action="store_true", help="average with the mirrored image")
+    add(
+        "--mode",
+        choices=("auto", "whole", "slide"),
+        default="auto",
+        help="all of an image at once, or windows of it; auto: windows for a model of one size",
+    )
+    add(
+        "--short-side",
+        type=arguments.positive,
+        metavar="PIXELS",
+        help="resize images to this before (default: as they are)",
+    )
+    for name, what in (("--window", "of a window"), ("--stride", "from window to window")):
+        add(name, type=arguments.size, metavar="PIXELS|HxW", help=what)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from keras_pvt.image_files import image_files, in_batches
+    from keras_pvt.images import load_image
+    from keras_pvt.pictures import write_png
+    from keras_pvt.segmentation.drawing import draw_labels, shares
+    from keras_pvt.segmentation.inference import Predictor
+    from keras_pvt.segmentation.trained import TrainedSegmenter
+
+    files = image_files(options.images)
+    pictures = pictures_of(files, options.out)
+    numbers = pictures_of(files, options.out / "labels") if options.labels else {}
+    segmenter = TrainedSegmenter.load(options.model)
+    predictor = Predictor(
+        segmenter.model,
+        mode=options.mode,
+        short_side=options.short_side,
+        window=options.window,
+        stride=options.stride,
+        scales=options.scales,
+        flip=options.flip,
+    )
+    for picture in (*pictures.values(), *numbers.values()):
+        picture.parent.mkdir(parents=True, exist_ok=True)
+    show = choose_show(options, _show_json, _show_table, _show_lines)
+
+    def draw_and_show(file):
+        labels = predictor.labels(file.image)
+        picture = draw_labels(file.image, labels, segmenter.classes, options.alpha)
+        write_png(picture, pictures[file.path])
+        if numbers:
+            write_png(Image.fromarray(labels), numbers[file.path])
+        found = {
+            segmenter.classes[n]: share for n, share in shares(labels, segmenter.classes).items()
+        }
+        show(file.path, found)
+
+    results = itertools.chain.from_iterable(in_batches(files, load_image, 1))
+    return show_results(results, len(files), draw_and_show)
+
+
+def _show_json(path, found):
+    rounded = {name: round(share, 6) for name, share in found.items()}
+    print(json.dumps({"image": str(path), "shares": rounded}))
+
+
+def _show_lines(path, found):
+    for name, share in found.items():
+        print(path, name, f"{share:.4f}", sep="\t")
+
+
+def _show_table(console, path, found):
+    from rich.table import Table
+
+    console.print(path, style="bold", highlight=False, soft_wrap=True)
+    table = Table("class", "share of pixels")
+    table.columns[1].justify = "right"
+    for name, share in found.items():
+        table.add_row(name, f"{share:.1%}")
+    console.print(table)
