@@ -32,9 +32,8 @@ class PhotometricDistortion:
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A changed image, new, float32, of RGB 0..255 `(H, W, 3)`, by draws from `rng`."""
-        brightness, contrast, saturation, hue, first = rng.random(5) < [self.probability] * 4 + [
-            0.5
-        ]
+        chances = [self.probability] * 4 + [0.5]
+        brightness, contrast, saturation, hue, first = rng.random(5) < chances
         added = rng.uniform(-self.brightness, self.brightness)
         factor = np.float32(rng.uniform(*self.contrast))
         purer = rng.uniform(*self.saturation)
@@ -66,18 +65,18 @@ def change_colour(image: np.ndarray, saturation: float, hue: float) -> np.ndarra
     chroma = value - planes.min(axis=0)
     new_chroma = np.minimum(chroma * np.float32(saturation), value)
     divisor = np.where(chroma > 0, chroma, np.float32(1))
+    # The part of the chroma, 0 to 1, that each channel lacks.
+    if hue:
+        turned = _sixths(planes, value, divisor) + np.float32(hue / 60)
+        turned -= 6 * np.floor(turned / 6)
+        # Red lacks all of it in the third that is opposite, around 3.
+        lacks = (2 - abs(turned - 3), abs(turned - 2) - 1, abs(turned - 4) - 1)
+        lacks = tuple(np.clip(lack, 0, 1) for lack in lacks)
+    else:
+        lacks = tuple((value - planes) / divisor)
     changed = np.empty(image.shape, "float32")
-    if not hue:
-        factor = new_chroma / divisor
-        for channel, plane in enumerate(planes):
-            changed[..., channel] = value - (value - plane) * factor
-        return changed
-    turned = _sixths(planes, value, divisor) + np.float32(hue / 60)
-    turned -= 6 * np.floor(turned / 6)
-    # The part of the chroma that a channel lacks: red in the third opposite of it, around 3.
-    shares = (2 - abs(turned - 3), abs(turned - 2) - 1, abs(turned - 4) - 1)
-    for channel, share in enumerate(shares):
-        changed[..., channel] = value - new_chroma * np.clip(share, 0, 1)
+    for channel, lack in enumerate(lacks):
+        changed[..., channel] = value - new_chroma * lack
     return changed
 
 

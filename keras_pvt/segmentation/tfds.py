@@ -52,8 +52,9 @@ class TfdsPairs:
 def _keys(features: Any, name: str) -> tuple[str, str]:
     """Names of the features with the image and with its labels."""
     kind = library(name).features.Image
-    images = [key for key in IMAGES if isinstance(features.get(key), kind)]
-    labels = [key for key in features if isinstance(features[key], kind) and key not in IMAGES]
+    all_images = [key for key in features if isinstance(features[key], kind)]
+    images = [key for key in IMAGES if key in all_images]
+    labels = [key for key in all_images if key not in IMAGES]
     if not images or len(labels) != 1:
         raise ValueError(
             f'{name} of tensorflow-datasets is no set to segment images: it needs "image" and one '

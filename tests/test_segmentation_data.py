@@ -1,0 +1,350 @@
+"""Images with labels: from which folders, what is wrong with them, how ids become labels."""
+
+import io
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from segmentation_data import split, write_pairs
+
+from keras_pvt.images import ImageError, load_image
+from keras_pvt.segmentation.label_files import NoIdsError, decode_ids, load_ids
+from keras_pvt.segmentation.opening import open_split, open_train_and_val
+from keras_pvt.segmentation.samples import IGNORED, LabelRule
+
+IDS = np.arange(6 * 8).reshape(6, 8) % 5
+
+
+@pytest.mark.parametrize(
+    ("rule", "ids", "labels"),
+    [
+        (LabelRule(), [0, 1, 3, 4, 254, 255, 256, -1], [0, 1, 3, 255, 255, 255, 255, 255]),
+        (LabelRule((1, 300)), [0, 1, 2, 300, 255], [0, 255, 2, 255, 255]),
+        (LabelRule(()), [3, 4, 255], [3, 255, 255]),
+        (LabelRule(reduce_zero=True), [0, 1, 4, 5, 255], [255, 0, 3, 255, 255]),
+        (LabelRule((2,), reduce_zero=True), [0, 1, 2, 3, 256], [255, 0, 255, 2, 255]),
+    ],
+)
+def test_the_rule(rule, ids, labels):
+    made = rule.labels(np.array(ids), 4)
+    assert (made.dtype, made.tolist()) == ("uint8", labels)
+
+
+@given(
+    st.frozensets(st.integers(0, 255), max_size=4), st.booleans(), st.integers(1, 255), st.data()
+)
+def test_the_rule_for_bytes_is_that_for_any_integers(ignore, reduce_zero, classes, data):
+    rule = LabelRule(tuple(ignore), reduce_zero)
+    ids = np.array(data.draw(st.lists(st.integers(0, 255), min_size=4, max_size=4)))
+    made = rule.labels(ids.reshape(2, 2).astype("uint8"), classes).ravel()
+    np.testing.assert_array_equal(made, rule.labels(ids.astype("int32"), classes))
+    for number, label in zip(ids.tolist(), made.tolist(), strict=True):
+        moved = number - reduce_zero
+        usable = number not in ignore and 0 <= moved < classes
+        assert label == (moved if usable else IGNORED)
+
+
+def saved(ids, mode, kind="png", **options):
+    """The bytes of a file of ids."""
+    image = Image.fromarray(np.asarray(ids))
+    if image.mode != mode:
+        image = image.convert(mode)
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def test_ids_are_read_as_they_are_stored(tmp_path):
+    assert load_ids_of(tmp_path, saved(IDS.astype("uint8"), "L")).tolist() == IDS.tolist()
+    deep = np.array([[0, 1, 256], [300, 65535, 7]], "uint16")
+    assert load_ids_of(tmp_path, saved(deep, "I;16")).tolist() == deep.tolist()
+    deep = np.array([[0, -1, 70000]], "int32")
+    assert load_ids_of(tmp_path, saved(deep, "I", "tiff")).tolist() == deep.tolist()
+    bits = np.array([[True, False], [True, True]])
+    assert load_ids_of(tmp_path, saved(bits, "1")).tolist() == [[1, 0], [1, 1]]
+    # The index counts, not the colour; of 8, 4 and 2 bits.
+    for bits in (8, 4, 2):
+        palette = Image.fromarray((IDS % 4).astype("uint8")).convert("P")
+        palette.putdata((IDS % 4).ravel().tolist())
+        palette.putpalette([200, 10, 10, 0, 0, 0, 9, 9, 9, 255, 255, 255])
+        file = io.BytesIO()
+        palette.save(file, "png", bits=bits, transparency=1)
+        assert load_ids_of(tmp_path, file.getvalue()).tolist() == (IDS % 4).tolist()
+
+
+def load_ids_of(folder, content):
+    path = folder / "ids.png"
+    path.write_bytes(content)
+    ids = load_ids(path)
+    np.testing.assert_array_equal(decode_ids(content, "it"), ids)
+    return ids
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_gray_of_few_bits_is_not_stretched(bits):
+    # Pillow does not write such files; this is what the PNG specification says.
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    ids = np.array([[0, 1, 2, 3], [3, 2, 1, 2**bits - 1]])
+    rows = b""
+    for row in ids.tolist():
+        number = 0
+        for value in row:
+            number = number << bits | value
+        rows += b"\0" + number.to_bytes(4 * bits // 8, "big")
+    content = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 2, bits, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    assert decode_ids(content, "it").tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        (saved(np.zeros((4, 4, 3), "uint8"), "RGB"), NoIdsError, "of kind RGB, where labels"),
+        (saved(np.zeros((4, 4), "uint8"), "LA"), NoIdsError, "of kind LA"),
+        (saved(np.zeros((4, 4), "float32"), "F", "tiff"), NoIdsError, "of kind F"),
+        (saved(np.zeros((4, 4), "uint8"), "L", "jpeg"), NoIdsError, "JPEG, which changes ids"),
+        (b"no image", ImageError, "cannot be read as labels"),
+        (saved(IDS.astype("uint8"), "L")[:-30], ImageError, "cannot be read as labels"),
+    ],
+)
+def test_files_without_ids(tmp_path, content, error, words):
+    path = tmp_path / "ids.png"
+    path.write_bytes(content)
+    with pytest.raises(error, match=words) as raised:
+        load_ids(path)
+    assert str(path) in str(raised.value)
+    assert type(raised.value) is error
+    with pytest.raises(error, match="the seventh"):
+        decode_ids(content, "the seventh")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("{}", "{}_labels"),
+        ("images/{}", "annotations/{}"),
+        ("images/{}", "labels/{}"),
+        ("images/{}", "masks/{}"),
+    ],
+)
+@pytest.mark.parametrize("names", [("train", "val"), ("training", "validation"), ("train", "test")])
+def test_layouts(tmp_path, images, labels, names):
+    for name, count in zip(names, (3, 2), strict=True):
+        write_pairs(
+            tmp_path / images.format(name),
+            tmp_path / labels.format(name),
+            {f"{name}{n}": np.full((4, 5 + n), n) for n in range(count)},
+        )
+    train, val = open_train_and_val(tmp_path)
+    assert (len(train), len(val)) == (3, 2)
+    assert train.classes == val.classes == ("0", "1", "2")
+    for data, name in zip((train, val), names, strict=True):
+        assert data.problems.lines() == []
+        for n in range(len(data)):
+            assert data.name(n).endswith(f"{name}{n}.png")
+            assert data.labels(n).dtype == "uint8"
+            np.testing.assert_array_equal(data.labels(n), np.full((4, 5 + n), n))
+            np.testing.assert_array_equal(data.image(n), load_image(data.name(n)))
+            assert data.image(n)[0, 0].tolist() == [n, 0, 0]
+
+
+def test_a_layout_that_is_not_there(tmp_path):
+    write_pairs(tmp_path / "train", tmp_path / "labels", {"a": IDS})
+    with pytest.raises(FileNotFoundError, match=r"'train'; they .* train with train_labels, or im"):
+        open_split(tmp_path, "train")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        open_split(tmp_path / "absent", "train")
+
+
+def test_classes(tmp_path):
+    write_pairs(*split(tmp_path), {"a": IDS, "b": IDS * 0 + 2})
+    assert open_split(tmp_path, "train").classes == tuple("01234")
+    assert open_split(tmp_path, "train", rule=LabelRule((3, 4))).classes == tuple("012")
+    assert open_split(tmp_path, "train", rule=LabelRule(reduce_zero=True)).classes == tuple("0123")
+    assert open_split(tmp_path, "train", 7).classes == tuple("0123456")
+    (tmp_path / "classes.txt").write_text("sky\n\n  a road \r\ncar\ntree\nsign\n", "utf-8")
+    assert open_split(tmp_path, "train").classes == ("sky", "a road", "car", "tree", "sign")
+    names = ("v", "w", "x", "y", "z")
+    assert open_split(tmp_path, "train", list(names)).classes == names
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ("sky", "names or a number; got the text 'sky'"),
+        (0, "1 to 255 classes; got 0"),
+        (256, "1 to 255 classes; got 256"),
+        (["a", "b", "a"], "twice there: a"),
+    ],
+)
+def test_classes_that_will_not_do(tmp_path, classes, words):
+    write_pairs(*split(tmp_path), {"a": IDS})
+    with pytest.raises(ValueError, match=words):
+        open_split(tmp_path, "train", classes)
+    (tmp_path / "classes.txt").write_text("\n \n")
+    with pytest.raises(ValueError, match=r"classes\.txt must have"):
+        open_split(tmp_path, "train")
+
+
+def test_what_is_wrong_is_named_and_left_out(tmp_path):
+    images, labels = split(tmp_path)
+    good = dict.fromkeys(["good", "odd", "deep"], IDS)
+    good["odd"] = np.where(IDS == 4, 200, IDS)
+    good["deep"] = np.where(IDS == 0, 256, IDS).astype("uint16")
+    bad = dict.fromkeys(["alone", "cut", "broken", "colours", "size", "void", "far"], IDS)
+    bad["void"] = np.full((6, 8), 255)
+    bad["far"] = np.full((6, 8), 99)
+    write_pairs(images, labels, good | bad)
+    (labels / "alone.png").unlink()
+    (images / "good.png").rename(images / "good.bmp")
+    Image.open(images / "odd.png").save(images / "odd.webp")  # a second one
+    write_pairs(tmp_path / "elsewhere", labels, {"orphan": IDS})
+    (images / "notes.txt").write_text("no image")
+    (images / ".hidden.png").write_text("no image")
+    for path, size in ((images / "cut.png", 40), (labels / "broken.png", 20)):
+        path.write_bytes(path.read_bytes()[:size])
+    Image.new("RGB", (8, 6)).save(labels / "colours.png")
+    Image.fromarray(IDS.T.astype("uint8")).save(labels / "size.png")
+
+    data = open_split(tmp_path, "train", 5)
+    assert [data.name(n).split("/")[-1].split(".")[0] for n in range(len(data))] == [
+        "deep",
+        "good",
+        "odd",
+    ]
+    np.testing.assert_array_equal(data.labels(0), np.where(IDS == 0, IGNORED, IDS))
+    np.testing.assert_array_equal(data.labels(1), IDS)
+    np.testing.assert_array_equal(data.labels(2), np.where(IDS == 4, IGNORED, IDS))
+    lines = dict(line.split("; the first is ", 1) for line in data.problems.lines())
+    expected = {
+        "1 x image without a label: left out": "alone.png",
+        "1 x label without an image: left out": "orphan.png",
+        "1 x second file of a name: left out": "odd.webp",
+        "1 x image that cannot be read: left out": "cut.png cannot be read as an image",
+        "1 x label that cannot be read: left out": "broken.png cannot be read as labels",
+        "1 x label without class ids: left out": "colours.png has pixels of kind RGB",
+        "1 x label of another size than its image: left out": "size.png, 8 x 6, its label 6 x 8",
+        "2 x label whose every pixel is ignored: left out": "far.png",
+        "3 x label with ids that are none of the 5 classes: those pixels are ignored": (
+            "deep.png, with 256"
+        ),
+    }
+    assert lines.keys() == expected.keys()
+    for kind, where in expected.items():
+        assert where in lines[kind], kind
+
+
+def test_nothing_to_use(tmp_path):
+    write_pairs(*split(tmp_path), {"a": np.full((4, 4), 255), "b": np.full((4, 4), 255)})
+    with pytest.raises(ValueError, match=r"no image and label to use in 'train'; 2 x label whose"):
+        open_split(tmp_path, "train")
+    (tmp_path / "train" / "a.png").rename(tmp_path / "train" / "c.png")
+    (tmp_path / "train" / "b.png").rename(tmp_path / "train" / "d.png")
+    with pytest.raises(
+        ValueError, match=r"to use in 'train'; 2 x image without a label.*2 x label"
+    ):
+        open_split(tmp_path, "train")
+
+
+def test_val_has_the_classes_of_train(tmp_path):
+    write_pairs(*split(tmp_path, "train"), {"a": IDS % 3})
+    write_pairs(*split(tmp_path, "val"), {"a": IDS})
+    train, val = open_train_and_val(tmp_path, rule=LabelRule((1, 255)))
+    assert train.classes == val.classes == tuple("012")
+    np.testing.assert_array_equal(val.labels(0), np.where(np.isin(IDS, (0, 2)), IDS, IGNORED))
+    assert list(val.problems.counts) == [
+        "label with ids that are none of the 3 classes: those pixels are ignored"
+    ]
+
+
+@pytest.fixture(scope="module")
+def tfds_dir(tmp_path_factory):
+    """A folder for the sets "tiny_scenes", "named_scenes" and "plain_scenes"."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("array_record")
+    features = tfds.features
+
+    class TinyScenes(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+        # As scene_parse150 has them: two images, of which the second is read as RGB by tfds.
+        FEATURES = {  # noqa: RUF012
+            "image": features.Image(encoding_format="jpeg"),
+            "annotation": features.Image(encoding_format="png"),
+        }
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self, features=features.FeaturesDict(self.FEATURES)
+            )
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples(5), "test": self._generate_examples(2)}
+
+        def _generate_examples(self, count):
+            key = next(key for key in self.FEATURES if key not in ("image", "label"))
+            for n in range(count):
+                ids = np.full((6, 8 + n), n % 4, "uint8")
+                jpeg = saved(np.full((6, 8 + n, 3), 40 * n, "uint8"), "RGB", "jpeg", quality=95)
+                label = {"label": 0} if "label" in self.FEATURES else {}
+                yield n, {"image": io.BytesIO(jpeg), key: io.BytesIO(saved(ids, "L")), **label}
+
+    class NamedScenes(TinyScenes):
+        FEATURES = {  # noqa: RUF012
+            "image": features.Image(encoding_format="jpeg"),
+            "label": features.ClassLabel(num_classes=2),
+            "segmentation_mask": features.LabeledImage(
+                labels=["sky", "sea", "land", "ice"], shape=(None, None, 1)
+            ),
+        }
+
+    class PlainScenes(TinyScenes):
+        FEATURES = {"image": features.Image()}  # noqa: RUF012
+
+        def _generate_examples(self, count):
+            yield 0, {"image": np.zeros((3, 3, 3), "uint8")}
+
+    return tmp_path_factory.mktemp("tfds")
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("tiny_scenes", tuple("0123")), ("named_scenes", ("sky", "sea", "land", "ice"))],
+)
+def test_a_set_of_tensorflow_datasets(tfds_dir, name, classes):
+    train, val = open_train_and_val(name, data_dir=tfds_dir)
+    assert (len(train), len(val)) == (5, 2)
+    assert train.classes == val.classes == classes
+    assert train.problems.lines() == val.problems.lines() == []
+    seen = set()
+    for n in range(5):
+        number = train.image(n).shape[1] - 8
+        seen.add(number)
+        assert abs(train.image(n).astype(int) - 40 * number).max() <= 1
+        np.testing.assert_array_equal(train.labels(n), np.full((6, 8 + number), number % 4))
+    assert seen == set(range(5))
+    assert val.name(0) == f"image 0 of {name}, test"
+    reduced = open_split(name, "test", rule=LabelRule(reduce_zero=True), data_dir=tfds_dir)
+    assert len(reduced) == 1
+    assert list(reduced.problems.counts) == ["label whose every pixel is ignored: left out"]
+
+
+def test_sets_that_will_not_do(tfds_dir, monkeypatch):
+    with pytest.raises(ValueError, match=r'needs "image" and one other image.*it has image\.'):
+        open_split("plain_scenes", "train", data_dir=tfds_dir)
+    with pytest.raises(ValueError, match="'elsewhere'"):
+        open_split("tiny_scenes", "elsewhere", data_dir=tfds_dir)
+    monkeypatch.setitem(sys.modules, "array_record", None)
+    with pytest.raises(ImportError, match="'scene_parse150' is no folder"):
+        open_split("scene_parse150", "train")
