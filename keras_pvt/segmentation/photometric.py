@@ -70,10 +70,10 @@ def change_colour(image: np.ndarray, saturation: float, hue: float) -> np.ndarra
         turned = _sixths(planes, value, divisor) + np.float32(hue / 60)
         turned -= 6 * np.floor(turned / 6)
         # Red lacks all of it in the third that is opposite, around 3.
-        lacks = (2 - abs(turned - 3), abs(turned - 2) - 1, abs(turned - 4) - 1)
-        lacks = tuple(np.clip(lack, 0, 1) for lack in lacks)
+        lacks = np.stack([2 - abs(turned - 3), abs(turned - 2) - 1, abs(turned - 4) - 1])
+        lacks = np.clip(lacks, 0, 1)
     else:
-        lacks = tuple((value - planes) / divisor)
+        lacks = (value - planes) / divisor
     changed = np.empty(image.shape, "float32")
     for channel, lack in enumerate(lacks):
         changed[..., channel] = value - new_chroma * lack

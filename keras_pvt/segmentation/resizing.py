@@ -36,7 +36,8 @@ def resized_part(
     part = image[first : lower[-1] + 1]
     # Rows lie flat, (rows, columns * C): NumPy is three times as fast on long ones.
     part = _between(
-        *(part.take(side, axis=1).reshape(len(part), -1) for side in (left, right)),
+        part.take(left, axis=1).reshape(len(part), -1),
+        part.take(right, axis=1).reshape(len(part), -1),
         np.repeat(across, channels),
     )
     part = _between(
