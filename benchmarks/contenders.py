@@ -45,7 +45,7 @@ def prepare(contender: str, case: Case, upstream: pathlib.Path | None = None) ->
     else:
         # Built for 224 pixels, as its checkpoints are; it resizes its positions itself.
         model = getattr(_official_module(upstream), case.variant)()
-    return _torch_call(model, images)
+    return torch_call(model, images)
 
 
 def keras_call(model, images: np.ndarray) -> Callable:
@@ -78,7 +78,7 @@ def keras_call(model, images: np.ndarray) -> Callable:
     return eager
 
 
-def _torch_call(model, images: np.ndarray) -> Callable:
+def torch_call(model, images: np.ndarray) -> Callable:
     """The eager inference call of a torch module, which takes channels-first images."""
     import torch
 

@@ -1,12 +1,12 @@
 """The demo, with small weights from a file, and where the download cannot be had."""
 
-import importlib.util
 import pathlib
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import load_script
 
 import keras_pvt
 from keras_pvt.conversion import save_checkpoint, to_torch
@@ -17,10 +17,7 @@ IMAGES = sorted((EXAMPLES / "images").glob("*.jpg"))
 
 @pytest.fixture(scope="module")
 def demo():
-    spec = importlib.util.spec_from_file_location("demo", EXAMPLES / "classify_images.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("examples/classify_images.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """What docs/export.md and the examples tell to do works as it stands there."""
 
-import importlib.util
 import pathlib
 import re
 import shutil
@@ -9,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 from PIL import Image
+from scripts import load_script
 
 import keras_pvt
 from keras_pvt.cli import main
@@ -87,10 +87,9 @@ def test_javascript(folder):
 
 def test_example(tmp_path, capsys):
     formats = {"tensorflow": ["tflite", "saved_model"], "torch": ["onnx"], "jax": ["onnx"]}[BACKEND]
-    spec = importlib.util.spec_from_file_location("example", ROOT / "examples/export_and_run.py")
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    example.main([str(PHOTO), "--out", str(tmp_path / "out"), "--formats", *formats])
+    load_script("examples/export_and_run.py").main(
+        [str(PHOTO), "--out", str(tmp_path / "out"), "--formats", *formats]
+    )
     out = capsys.readouterr().out
     assert all(name in out for name in formats)
     crop = keras_pvt.eval_transform(PHOTO, 32, 32)[None]

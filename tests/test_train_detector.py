@@ -1,7 +1,6 @@
 """The detector example: training, resuming, its file, and `keras-pvt detect`."""
 
 import csv
-import importlib.util
 import json
 import pathlib
 
@@ -11,6 +10,7 @@ import pytest
 from conftest import TINY
 from detection_data import CLASSES, HEIGHT, WIDTH, write_set
 from PIL import Image
+from scripts import load_script
 
 from keras_pvt import training
 from keras_pvt.cli import main as command
@@ -20,7 +20,6 @@ from keras_pvt.variants import VARIANTS
 pytest.importorskip("keras_cv")
 
 COUNTS = {"train": 8, "val": 4}  # four batches: an order of their own would show
-SCRIPT = pathlib.Path(__file__).parents[1] / "examples" / "train_detector.py"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,9 +45,7 @@ def _compile_once(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trainer():
-    spec = importlib.util.spec_from_file_location("train_detector", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("examples/train_detector.py")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(VARIANTS, "tiny", TINY)
         yield module

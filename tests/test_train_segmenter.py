@@ -1,0 +1,187 @@
+"""The segmenter example: it learns, survives kill -9 to the bit, and names bad input."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+from scripts import ROOT, load_script
+
+from keras_pvt import training
+from keras_pvt.segmentation import Predictor, TrainedSegmenter
+from keras_pvt.segmentation.recipe import SegmentationRecipe
+from keras_pvt.training import recipes
+from keras_pvt.variants import VARIANTS
+
+SCRIPT = "examples/train_segmenter.py"
+CLASSES = ("left", "right")
+# Of the recipe for CamVid what a CPU need not wait for.
+SMALL = [
+    "--variant=pvt_nano", "--neck-width=16", "--head-width=8", "--batch-size=4", "--warm-up=2",
+    "--crop-height=32", "--crop-width=48", "--base-long=0", "--test-short=0", "--no-flip",
+    "--backend-strategy=none", "--steps=12", "--evaluate-every=6", "--drop-path=0.2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    return load_script(SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Dark on the left and bright on the right, with the edge somewhere; the top is ignored."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(7)
+    for part, count in (("train", 8), ("val", 3)):
+        for kind in ("", "_labels"):
+            (folder / f"{part}{kind}").mkdir()
+        for n in range(count):
+            labels = np.zeros((40, 56), "uint8")
+            labels[:, rng.integers(20, 36) :] = 1
+            image = np.where(labels, 200, 50)[..., None] + rng.integers(-30, 30, (40, 56, 3))
+            labels[:4] = 11
+            Image.fromarray(image.astype("uint8")).save(folder / part / f"{n}.png")
+            Image.fromarray(labels).save(folder / f"{part}_labels" / f"{n}.png")
+    (folder / "classes.txt").write_text("\n".join(CLASSES))
+    return folder
+
+
+def words(data, out, *more):
+    return ["semantic_fpn_camvid", f"--data={data}", f"--out={out}", *SMALL, *more]
+
+
+@pytest.mark.parametrize("system", ["semantic_fpn", "trans2seg"])
+def test_it_learns(trainer, data, tmp_path, capsys, system):
+    more = [f"--system={system}", "--steps=36", "--evaluate-every=18", "--learning-rate=0.01"]
+    assert trainer.main(words(data, tmp_path, *more)) == 0
+    shown = capsys.readouterr().out
+    assert f"{system} on pvt_nano, 8 images of 2 classes, 3 to validate on; 36 steps" in shown
+    best = float(re.search(r"val mIoU ([\d.]+)", shown)[1])
+    assert best > 0.8
+    rows = training.read_history(tmp_path / "history.csv")
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert best == pytest.approx(max(row["mIoU"] for row in rows), abs=1e-4)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert {f"IoU {name}" for name in CLASSES} < set(rows[0])
+    for name in ("curves", "sheet"):
+        assert np.asarray(Image.open(tmp_path / f"{name}.png")).std() > 1
+    trained = TrainedSegmenter.load(tmp_path / "segmenter.keras")
+    assert trained.classes == CLASSES
+    image = np.full((40, 56, 3), 50, "uint8")
+    image[:, 30:] = 200
+    found = Predictor(trained.model).labels(image)
+    assert found.shape == (40, 56)
+    assert (found[8:, :20] == 0).mean() > 0.9
+    assert (found[8:, 40:] == 1).mean() > 0.9
+
+
+def start(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-u", ROOT / SCRIPT, *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def test_kill_9_changes_no_bit(trainer, data, tmp_path, capsys):
+    more = ["--steps=12", "--evaluate-every=4"]
+    assert trainer.main(words(data, tmp_path / "whole", *more)) == 0
+    with start(words(data, tmp_path / "killed", *more)) as process:
+        for line in process.stdout:
+            if line.startswith("epoch 2/3"):
+                break
+        process.send_signal(signal.SIGKILL)
+    capsys.readouterr()
+    assert trainer.main(words(data, tmp_path / "killed", *more)) == 0
+    assert re.search("going on after epoch [12]", capsys.readouterr().out)
+    whole, killed = (
+        load_file(tmp_path / name / "checkpoints" / "epoch-0003.safetensors")
+        for name in ("whole", "killed")
+    )
+    assert whole.keys() == killed.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, killed[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--steps=10"], "--steps must be a multiple of --evaluate-every; got 10 and 6"),
+        (["--system=unet"], "--system must be one of semantic_fpn, trans2seg; got 'unet'"),
+        (["--ignore=void"], "--ignore must be ids such as 0,255; got 'void'"),
+        (["--classes=256"], "--classes must be 1 to 255, or 0; got 256"),
+        (["--smallest-scale=3"], "--smallest-scale must not be above --largest-scale"),
+        (["--data=absent"], "absent"),
+        (["--data="], "--data is needed"),
+        (["--weights=absent.pth"], "absent.pth"),
+        (["--optimizer=adamw", "--learning-rate=1e30"], "the loss is nan"),
+    ],
+)
+def test_bad_options(trainer, data, tmp_path, capsys, more, message):
+    """One line, and no result."""
+    assert trainer.main(words(data, tmp_path / "out", *more)) == 1
+    errors = capsys.readouterr().err.strip().split("\n")
+    assert message in errors[-1]
+    assert not (tmp_path / "out" / "segmenter.keras").exists()
+
+
+def test_what_is_wrong_with_the_data_is_said_first(trainer, data, tmp_path, capsys):
+    assert trainer.main(words(data, tmp_path, "--classes=1", "--limit-steps=1")) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert re.match("train: 8 x .*0.png", lines[0])
+    assert re.match("val: 3 x .*0.png", lines[1])
+
+
+def test_the_head_has_a_rate_of_its_own(trainer, data, tmp_path):
+    """In the first step of AdamW, each weight moves by its rate."""
+    more = ["--optimizer=adamw", "--head-rate=10", "--steps=1", "--evaluate-every=1",
+            "--schedule=poly", "--learning-rate=1e-4", "--weight-decay=0"]  # fmt: skip
+    assert trainer.main(words(data, tmp_path / "moved", *more)) == 0
+    recipe = trainer.overridden(
+        recipes.load("semantic_fpn_camvid", SegmentationRecipe),
+        trainer.parse(words(data, tmp_path, *more)),
+    )
+    from keras_pvt.segmentation.train import build
+
+    keras.utils.set_random_seed(recipe.seed)
+    model, _ = build(recipe, 2)
+    before = {variable.path: np.array(variable) for variable in model.trainable_variables}
+    moved = TrainedSegmenter.load(tmp_path / "moved" / "segmenter.keras").model
+    steps = {
+        variable.path: np.abs(np.array(variable) - before[variable.path]).max()
+        for variable in moved.trainable_variables
+        if variable.path.endswith("kernel")  # the gradient of some biases is nearly 0
+    }
+    for path, step in steps.items():
+        inside = path.startswith("stage")
+        assert step == pytest.approx(1e-4 if inside else 1e-3, rel=0.05), path
+
+
+@pytest.mark.parametrize("name", recipes.names(SegmentationRecipe))
+def test_each_recipe(name):
+    """It loads, and says in its header what to expect and where it is from."""
+    assert isinstance(recipes.load(name, SegmentationRecipe), SegmentationRecipe)
+    header = (recipes.folder(SegmentationRecipe) / f"{name}.toml").read_text().split("\n\n")[0]
+    assert "# Expected: " in header
+    assert "# Source: " in header
+
+
+def test_the_official_recipes():
+    """Values of whai362/PVT segmentation/configs/sem_fpn/PVT, and of PVT, section 5.3."""
+    released, paper, trans2seg = (
+        recipes.load(name, SegmentationRecipe)
+        for name in ("semantic_fpn_ade20k", "semantic_fpn_ade20k_paper", "trans2seg_ade20k_paper")
+    )
+    assert (released.batch_size, released.steps, released.learning_rate) == (32, 40000, 2e-4)
+    assert (paper.batch_size, paper.steps, paper.learning_rate) == (16, 80000, 1e-4)
+    assert (trans2seg.batch_size, trans2seg.steps, trans2seg.system) == (16, 40000, "trans2seg")
+    for recipe in (released, paper):
+        assert (recipe.weight_decay, recipe.decay_all, recipe.schedule) == (1e-4, True, "poly")
+        assert (recipe.base, recipe.test_short, recipe.max_share) == ((2048, 512), 512, 0.75)
+        assert (recipe.crop_height, recipe.crop_width, recipe.rule.reduce_zero) == (512, 512, True)
+        assert (recipe.variant in VARIANTS, recipe.drop_path) == (True, 0.1)
