@@ -1,5 +1,6 @@
 """The segmenter example: it learns, survives kill -9 to the bit, and names bad input."""
 
+import json
 import re
 import signal
 import subprocess
@@ -71,6 +72,11 @@ def test_it_learns(trainer, data, tmp_path, capsys, system):
     assert {f"IoU {name}" for name in CLASSES} < set(rows[0])
     for name in ("curves", "sheet"):
         assert np.asarray(Image.open(tmp_path / f"{name}.png")).std() > 1
+    evaluator = load_script("examples/evaluate_segmenter.py")
+    assert evaluator.main([*map(str, [tmp_path / "segmenter.keras", "--data", data, "--json"]),
+                           "--ignore", "11"]) == 0  # fmt: skip
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["mIoU"] == pytest.approx(best, abs=1e-4)
     trained = TrainedSegmenter.load(tmp_path / "segmenter.keras")
     assert trained.classes == CLASSES
     image = np.full((40, 56, 3), 50, "uint8")

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from typing import Any
 
 from keras_pvt.variants import VARIANTS
 
@@ -83,3 +84,37 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="side of the centre crop that the model sees (default: as it was trained)",
     )
+
+
+def add_predictor_options(parser: argparse.ArgumentParser) -> None:
+    """How `keras_pvt.segmentation.Predictor` goes over an image."""
+    add = parser.add_argument
+    add(
+        "--scales",
+        type=factor,
+        nargs="+",
+        default=[1.0],
+        metavar="S",
+        help="factors of the image's size, whose results are averaged (default: 1)",
+    )
+    add("--flip", action="store_true", help="average with the mirrored image")
+    add(
+        "--mode",
+        choices=("auto", "whole", "slide"),
+        default="auto",
+        help="all of an image at once, or windows of it; auto: windows for a model of one size",
+    )
+    add(
+        "--short-side",
+        type=positive,
+        metavar="PIXELS",
+        help="resize images to this before (default: as they are)",
+    )
+    for name, what in (("--window", "of a window"), ("--stride", "from window to window")):
+        add(name, type=size, metavar="PIXELS|HxW", help=what)
+
+
+def predictor_options(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_predictor_options` was given, for `Predictor`."""
+    names = ("mode", "short_side", "window", "stride", "scales", "flip")
+    return {name: getattr(options, name) for name in names}

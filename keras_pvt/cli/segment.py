@@ -54,29 +54,7 @@ def add_parser(subparsers) -> None:
         action="store_true",
         help="also write FOLDER/labels/NAME.png, gray: numbers of the classes, from 0",
     )
-    add(
-        "--scales",
-        type=arguments.factor,
-        nargs="+",
-        default=[1.0],
-        metavar="S",
-        help="factors of the image's size, whose results are averaged (default: 1)",
-    )
-    add("--flip", action="store_true", help="average with the mirrored image")
-    add(
-        "--mode",
-        choices=("auto", "whole", "slide"),
-        default="auto",
-        help="all of an image at once, or windows of it; auto: windows for a model of one size",
-    )
-    add(
-        "--short-side",
-        type=arguments.positive,
-        metavar="PIXELS",
-        help="resize images to this before (default: as they are)",
-    )
-    for name, what in (("--window", "of a window"), ("--stride", "from window to window")):
-        add(name, type=arguments.size, metavar="PIXELS|HxW", help=what)
+    arguments.add_predictor_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -94,15 +72,7 @@ def run(options: argparse.Namespace) -> int:
     pictures = pictures_of(files, options.out)
     numbers = pictures_of(files, options.out / "labels") if options.labels else {}
     segmenter = TrainedSegmenter.load(options.model)
-    predictor = Predictor(
-        segmenter.model,
-        mode=options.mode,
-        short_side=options.short_side,
-        window=options.window,
-        stride=options.stride,
-        scales=options.scales,
-        flip=options.flip,
-    )
+    predictor = Predictor(segmenter.model, **arguments.predictor_options(options))
     for picture in (*pictures.values(), *numbers.values()):
         picture.parent.mkdir(parents=True, exist_ok=True)
     show = choose_show(options, _show_json, _show_table, _show_lines)

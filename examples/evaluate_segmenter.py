@@ -1,0 +1,66 @@
+"""Measure a segmenter on images with label PNGs: mIoU, pixel accuracy, IoU of each class.
+
+Counted over the whole set, at the images' own sizes. DATA is laid out as for train_segmenter.py.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+from keras_pvt.cli import arguments
+
+EXAMPLES = """examples:
+  python examples/evaluate_segmenter.py runs/ade/segmenter.keras --data ade20k --reduce-zero \\
+      --short-side 512
+  python examples/evaluate_segmenter.py segmenter.keras --data camvid --ignore 11 \\
+      --scales 0.5 0.75 1 1.25 1.5 1.75 --flip
+"""
+
+
+def parse(words) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("model", type=pathlib.Path, metavar="MODEL", help="a segmenter.keras")
+    add("--data", required=True, help="folder, or a set of tensorflow-datasets")
+    add("--split", default="val", help="default val")
+    add("--ignore", type=int, nargs="+", default=[255], metavar="ID", help="no class, default 255")
+    add("--reduce-zero", action="store_true", help="id 0 has no class, 1 is the first")
+    add("--json", action="store_true", help="write JSON")
+    arguments.add_predictor_options(parser)
+    return parser.parse_args(words)
+
+
+def main(words=None) -> int:
+    options = parse(words)
+    try:
+        run(options)
+    except (OSError, ValueError, ImportError) as error:
+        print("error:", *str(error).split(), file=sys.stderr)  # in one line
+        return 1
+    return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    from keras_pvt.segmentation import Predictor, TrainedSegmenter
+    from keras_pvt.segmentation.evaluation import evaluate
+    from keras_pvt.segmentation.opening import open_split
+    from keras_pvt.segmentation.samples import LabelRule
+
+    segmenter = TrainedSegmenter.load(options.model)
+    rule = LabelRule(tuple(options.ignore), options.reduce_zero)
+    data = open_split(options.data, options.split, segmenter.classes, rule)
+    for line in data.problems.lines():
+        print(line, file=sys.stderr)
+    results = evaluate(Predictor(segmenter.model, **arguments.predictor_options(options)), data)
+    if options.json:
+        print(json.dumps(results))
+        return
+    for name, value in results.items():
+        print(f"{name}\t{value:.4f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
