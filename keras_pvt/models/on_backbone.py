@@ -1,0 +1,68 @@
+"""What segmentation models and detectors share."""
+
+import keras
+
+from keras_pvt.layers import base
+
+
+class OnBackbone(keras.Model):
+    """A functional model from a backbone's input to what its heads say, saved with its backbone.
+
+    The backbone's layers are layers of the model itself, under their own names, so that weights
+    are found by the same paths as in the backbone alone.
+    """
+
+    @staticmethod
+    def images_of(backbone: keras.Model):
+        """The input of a backbone.
+
+        Raises:
+            ValueError: it has none yet, or more than one.
+        """
+        images = getattr(backbone, "input", None)
+        if not keras.utils.is_keras_tensor(images):
+            raise ValueError(
+                "`backbone` must be a functional keras.Model with one image input; got "
+                f"{type(backbone).__name__}."
+            )
+        return images
+
+    @staticmethod
+    def policy_for(backbone: keras.Model, dtype):
+        return keras.dtype_policies.get(
+            getattr(backbone, "dtype_policy", None) if dtype is None else dtype
+        )
+
+    @staticmethod
+    def wide(policy):
+        """Policy of the logits: softmax and loss want float32 where the rest is half precision."""
+        return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+
+    def remember(self, backbone: keras.Model, policy, **options) -> None:
+        """What `get_config` gives, and attributes of the same names."""
+        self.dtype_policy = policy
+        self._backbone_config = keras.saving.serialize_keras_object(backbone)
+        self._options = options
+        self.num_classes = options["num_classes"]
+
+    def get_config(self):
+        return {
+            "backbone": self._backbone_config,
+            **self._options,
+            "name": self.name,
+            "dtype": base.policy_config(self),
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        trainable = config.pop("trainable", True)
+        config["backbone"] = keras.saving.deserialize_keras_object(
+            config["backbone"], custom_objects=custom_objects
+        )
+        config["dtype"] = keras.dtype_policies.get(config["dtype"])
+        model = cls(**config)
+        if not trainable:  # otherwise some of its layers may not be, see `PrototypeDecoderBlock`
+            model.trainable = False
+        return model
