@@ -7,6 +7,7 @@ import pytest
 from scipy.special import erf, softmax
 
 from keras_pvt import layers
+from keras_pvt.layers.initial_values import FanOutNormal, Normal
 
 LAYERS = {
     "patch_embedding": (lambda: layers.PatchEmbedding(6, 4, name="layer"), (18, 27, 5)),
@@ -264,3 +265,20 @@ def test_initial_values_are_upstream_s_and_follow_the_seed():
     assert abs(sr.std() - limit / 3**0.5) < 1e-3
     for first, again in zip((query, fc1, sr), draw(), strict=True):
         np.testing.assert_array_equal(first, again)
+
+
+def test_initial_values_of_necks_and_heads_are_he_s_over_the_fan_out():
+    keras.utils.set_random_seed(3)
+    shape, deviation = (3, 3, 48, 64), np.sqrt(2 / (9 * 64))
+    first, again = (keras.ops.convert_to_numpy(FanOutNormal(seed=5)(shape)) for _ in range(2))
+    assert first.std() == pytest.approx(deviation, rel=0.02)
+    assert abs(first.mean()) < 0.01 * deviation
+    assert abs(first).max() > 3 * deviation  # not cut off
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, keras.ops.convert_to_numpy(FanOutNormal()(shape)))
+    for initializer in (FanOutNormal(seed=5), Normal(seed=5, stddev=0.01)):
+        config = keras.saving.serialize_keras_object(initializer)
+        copy = keras.saving.deserialize_keras_object(config)
+        np.testing.assert_array_equal(
+            *(keras.ops.convert_to_numpy(one((4, 5))) for one in (initializer, copy))
+        )

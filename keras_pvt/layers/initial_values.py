@@ -12,23 +12,44 @@ REGISTER = keras.saving.register_keras_serializable(package="keras_pvt")
 
 @REGISTER
 class Normal(keras.initializers.RandomNormal):
-    """Normal values of deviation 0.02: dense layers, positions and the class token.
+    """Normal values: dense layers, positions and the class token.
 
     Upstream's trunc_normal_ cuts at +-2 absolute, 100 deviations: a plain normal.
 
     Args:
         seed: integer; by default drawn from what `keras.utils.set_random_seed` sets.
+        stddev: their deviation.
     """
 
-    def __init__(self, seed: int | None = None):
-        super().__init__(stddev=0.02, seed=seed)
+    def __init__(self, seed: int | None = None, stddev: float = 0.02):
+        super().__init__(stddev=stddev, seed=seed)
 
     def __call__(self, shape, dtype=None):
         if not ops.COMPILES_EACH_SHAPE:
             return super().__call__(shape, dtype)
-        values = np.random.default_rng(self.seed).standard_normal(shape, "float32")
-        values *= self.stddev
-        return keras.ops.convert_to_tensor(values, dtype)
+        return _normal(self.seed, shape, self.stddev, dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        return {"seed": config["seed"], "stddev": config["stddev"]}
+
+
+@REGISTER
+class FanOutNormal(keras.initializers.VarianceScaling):
+    """Normal values of deviation sqrt(2 / fan_out), He's: the convolutions of necks and heads.
+
+    Args:
+        seed: as of `Normal`.
+    """
+
+    def __init__(self, seed: int | None = None):
+        super().__init__(2.0, mode="fan_out", distribution="untruncated_normal", seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        if not ops.COMPILES_EACH_SHAPE:
+            return super().__call__(shape, dtype)
+        fan_out = math.prod(shape[:-2]) * shape[-1]
+        return _normal(self.seed, shape, math.sqrt(2 / fan_out), dtype)
 
     def get_config(self):
         return {"seed": super().get_config()["seed"]}
@@ -56,3 +77,9 @@ class FanInUniform(keras.initializers.VarianceScaling):
 
     def get_config(self):
         return {"seed": super().get_config()["seed"]}
+
+
+def _normal(seed, shape, stddev, dtype):
+    values = np.random.default_rng(seed).standard_normal(shape, "float32")
+    values *= stddev
+    return keras.ops.convert_to_tensor(values, dtype)

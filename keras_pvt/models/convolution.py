@@ -3,6 +3,7 @@
 import keras
 
 from keras_pvt.layers.base import inner_policy
+from keras_pvt.layers.initial_values import FanOutNormal
 
 # torch's momentum of 0.1 is the share of the new batch, Keras's that of the old ones.
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
@@ -26,8 +27,7 @@ def conv(x, width: int, side: int, dtype, name: str, use_bias: bool = True, init
         padding="same",
         data_format="channels_last",
         use_bias=use_bias,
-        kernel_initializer=initializer
-        or keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        kernel_initializer=initializer or FanOutNormal(),
         dtype=inner_policy(dtype, name),
         name=name,
     )(x)

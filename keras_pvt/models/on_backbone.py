@@ -1,5 +1,7 @@
 """What segmentation models and detectors share."""
 
+import functools
+
 import keras
 
 from keras_pvt.layers import base
@@ -41,13 +43,14 @@ class OnBackbone(keras.Model):
     def remember(self, backbone: keras.Model, policy, **options) -> None:
         """What `get_config` gives, and attributes of the same names."""
         self.dtype_policy = policy
-        self._backbone_config = keras.saving.serialize_keras_object(backbone)
+        # When it is asked for, as serializing imports TensorFlow, wherever that is installed.
+        self._backbone_config = functools.partial(keras.saving.serialize_keras_object, backbone)
         self._options = options
         self.num_classes = options["num_classes"]
 
     def get_config(self):
         return {
-            "backbone": self._backbone_config,
+            "backbone": self._backbone_config(),
             **self._options,
             "name": self.name,
             "dtype": base.policy_config(self),

@@ -23,13 +23,12 @@ class PixelCrossentropy(keras.losses.Loss):
             weighs less the less of it is labelled; "valid" divides it by those that count, of
             all images of a batch together.
         name: of the loss.
-        dtype: that is computed in; float32 at least.
     Call arguments:
         y_true: integer labels `(B, H, W)`.
-        y_pred: logits `(B, h, w, K)`, no softmax; resized to H x W, bilinear, half-pixel
-            centres.
+        y_pred: logits `(B, h, w, K)`, no softmax, of any dtype; resized to H x W, bilinear,
+            half-pixel centres.
     Returns:
-        A number; 0 where all pixels are ignored.
+        A float32 number; 0 where all pixels are ignored.
     Raises:
         ValueError: another `mean_over`; shapes other than these.
     Source:
@@ -42,8 +41,9 @@ class PixelCrossentropy(keras.losses.Loss):
         ignore: int = IGNORED,
         mean_over: str = "all",
         name: str = "pixel_crossentropy",
-        dtype=None,
     ):
+        # Half precision would not hold the sum, whatever the model computes in.
+        dtype = keras.backend.result_type(keras.config.floatx(), "float32")
         super().__init__(name=name, dtype=dtype)
         if mean_over not in MEANS:
             raise ValueError(
@@ -55,7 +55,6 @@ class PixelCrossentropy(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """Of each pixel, `(B, H, W)`; Keras averages."""
         logits = at_size_of(y_true, y_pred)
-        logits = ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
         labels, counts = valid_labels(y_true, logits.shape[-1], self.ignore)
         counts = ops.cast(counts, logits.dtype)
         losses = class_crossentropy(labels, logits) * counts
@@ -64,11 +63,7 @@ class PixelCrossentropy(keras.losses.Loss):
         return losses
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "ignore": self.ignore,
-            "mean_over": self.mean_over,
-        }
+        return {"ignore": self.ignore, "mean_over": self.mean_over, "name": self.name}
 
 
 def at_size_of(labels, logits):

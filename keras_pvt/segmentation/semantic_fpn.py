@@ -3,6 +3,7 @@
 import keras
 
 from keras_pvt.layers import ResizeLike, Upsample, base
+from keras_pvt.layers.initial_values import Normal
 from keras_pvt.models.convolution import conv, conv_norm_relu
 from keras_pvt.models.feature_pyramid import feature_pyramid, pyramid_maps
 from keras_pvt.segmentation.segmenter import Segmenter
@@ -63,8 +64,7 @@ class SemanticFPN(Segmenter):
                 drop_rate, data_format="channels_last", dtype=policy, name="head_drop"
             )(x)
         wide = self.wide(policy)
-        small = keras.initializers.RandomNormal(stddev=0.01)
-        x = conv(x, num_classes, 1, wide, "logits", initializer=small)
+        x = conv(x, num_classes, 1, wide, "logits", initializer=Normal(stddev=0.01))
         if full_size:
             x = ResizeLike(dtype=wide, name="full_size")(x, images)
         super().__init__(images, x, name=name)
