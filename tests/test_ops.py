@@ -7,7 +7,7 @@ from conftest import TINY, perturb
 from scipy.special import erf
 
 import keras_pvt
-from keras_pvt import ops
+from keras_pvt import layers, ops
 
 POINTS = np.linspace(-9, 9, 3601).astype("float32")
 
@@ -103,3 +103,33 @@ def test_torch_hooks_fire(rng):
         layer.register_forward_hook(lambda *_: seen.append(1))
     model(rng.standard_normal((1, 64, 64, 3)).astype("float32"))
     assert len(seen) == 3
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="of JAX")
+def test_rows_in_parts_are_the_rows(monkeypatch, rng):
+    """Values and gradients of a block, whose 221 rows no number of parts divides."""
+    import jax
+
+    from keras_pvt.ops import on_jax
+
+    block = layers.EncoderBlock(12, num_heads=3, mlp_ratio=2, sr_ratio=2)
+    x = rng.standard_normal((2, 13, 17, 12)).astype("float32")
+    block.build(x.shape)
+    weights = [rng.standard_normal(v.shape).astype("float32") for v in block.weights]
+
+    def loss(weights, x):
+        y, _ = block.stateless_call(weights, [], x)
+        return (y * y).sum(), y
+
+    def results():
+        (_, y), gradients = jax.value_and_grad(loss, (0, 1), has_aux=True)(weights, x)
+        return [y, *jax.tree.leaves(gradients)]
+
+    whole = results()
+    mapped = []
+    part_by_part = jax.lax.map
+    monkeypatch.setattr(on_jax, "_PART", 300)
+    monkeypatch.setattr(jax.lax, "map", lambda *a: mapped.append(1) or part_by_part(*a))
+    for one, other in zip(whole, results(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(one).max())
+    assert len(mapped) == 2  # attention, feed-forward

@@ -16,7 +16,14 @@ else:
 
 # Where random values are better drawn by NumPy: a program for each shape takes seconds.
 COMPILES_EACH_SHAPE = BACKEND == "jax"
+# Where a program can have a part that NumPy computes. JAX waits forever for one on a single core,
+# and in programs of several devices.
+CALLS_HOST = BACKEND != "jax"
+# Whether a model with such a part, where there is one, can be compiled by XLA or torch.
+COMPILES_HOST_CALLS = BACKEND != "tensorflow"
 _SQRT_HALF = 0.7071067811865476
+# Score of what is not attended to: its weight is 0, and float16 holds it.
+_HIDDEN = -6e4
 
 
 def run(layer, x, **kwargs):
@@ -70,6 +77,8 @@ def feed_forward(fc1, fc2, x, drop=None):
     """
     if drop is None and _is_bare(fc1, x) and _is_bare(fc2, x):
         return on_torch.feed_forward(fc1, fc2, x)
+    if drop is None and BACKEND == "jax" and on_jax.is_bare(fc1, x) and on_jax.is_bare(fc2, x):
+        return on_jax.cells_in_parts(lambda part: fc2.call(gelu(fc1.call(part))), x, fc1.units)
     y = gelu(dense(fc1, to_rows(x)))
     y = dense(fc2, y if drop is None else drop(y, training=True))
     return from_rows(y if drop is None else drop(y, training=True), x)
@@ -196,7 +205,7 @@ def _interpolation(size, cells, dtype, align_corners):
     return ops.relu(1.0 - ops.abs(ops.expand_dims(centres, 1) - ops.expand_dims(cell, 0)))
 
 
-def attention(query, key_value, num_heads, batch, drop=None, need_scores=False):
+def attention(query, key_value, num_heads, batch, drop=None, need_scores=False, visible=None):
     """Scaled dot-product attention of several heads.
 
     Args:
@@ -206,6 +215,8 @@ def attention(query, key_value, num_heads, batch, drop=None, need_scores=False):
         batch: number of images.
         drop: layer that drops attention weights, or None.
         need_scores: whether the weights are wanted.
+        visible: boolean `(B, keys)`, at least one of each image True: the keys that are
+            attended to. None for all.
     Returns:
         The result, in the shape of `query`, and the weights `(B, heads, queries, keys)`, or
         None where they were not asked for.
@@ -213,14 +224,27 @@ def attention(query, key_value, num_heads, batch, drop=None, need_scores=False):
     channels = query.shape[-1]
     scale = (channels // num_heads) ** -0.5
     if BACKEND == "torch" and drop is None and not need_scores:
-        return on_torch.attention(query, key_value, num_heads, batch, scale), None
+        return on_torch.attention(query, key_value, num_heads, batch, scale, visible), None
     # Scaling the queries is cheaper than scaling the weights where keys are many.
     q = _split_heads(query * scale, num_heads, batch)
     k = _split_heads(key_value[..., :channels], num_heads, batch)
     v = _split_heads(key_value[..., channels:], num_heads, batch)
-    scores = softmax(ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))))
-    weights = scores if drop is None else drop(scores, training=True)
-    y = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))  # (B, queries, heads, C / heads)
+    k = ops.transpose(k, (0, 1, 3, 2))
+
+    def weigh(q):
+        scores = ops.matmul(q, k)
+        if visible is not None:
+            hidden = ops.cast(_HIDDEN, scores.dtype)
+            scores = ops.where(ops.reshape(visible, (batch, 1, 1, -1)), scores, hidden)
+        return softmax(scores)
+
+    if BACKEND == "jax" and drop is None and not need_scores:
+        scores, width = None, k.shape[-1] * num_heads * batch
+        y = on_jax.rows_in_parts(lambda part: ops.matmul(weigh(part), v), q, width)
+    else:
+        scores = weigh(q)
+        y = ops.matmul(scores if drop is None else drop(scores, training=True), v)
+    y = ops.transpose(y, (0, 2, 1, 3))  # (B, queries, heads, C / heads)
     return ops.reshape(y, ops.shape(query)), scores
 
 
@@ -266,3 +290,19 @@ def until_stable(step, x):
     return ops.while_loop(
         lambda x, before: ops.any(x != before), lambda x, _: (step(x), x), (step(x), x)
     )[0]
+
+
+def on_host(function, shape, *tensors):
+    """An int32 tensor that a function of NumPy arrays gives; only where `CALLS_HOST`.
+
+    See `COMPILES_HOST_CALLS`, which is for a model's `supports_jit`.
+
+    Args:
+        function: of arrays, one of each tensor.
+        shape: of what it gives; None for a size of run time.
+        tensors: without gradient.
+    """
+    if BACKEND == "tensorflow":
+        return on_tensorflow.on_host(function, shape, *tensors)
+    arrays = (ops.convert_to_numpy(x) for x in tensors)
+    return ops.convert_to_tensor(function(*arrays), "int32")

@@ -22,6 +22,12 @@ _P = (
 _Q = (1.0, 0.500045549, 0.113254748, 0.0148228991, 0.00115374249, 3.90979443e-05)
 
 
+# Numbers of an intermediate result at a time (8 MiB in float32), which then stay in the cache.
+# Twice as many are no worse; of large ones, each run takes new memory from the system, which costs
+# several times what is computed on it.
+_PART = 1 << 21
+
+
 def is_bare(layer, x) -> bool:
     """Whether `layer(x)` does nothing that matters but `layer.call(x)`."""
     same_dtype = keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype
@@ -36,6 +42,40 @@ def cell_conv(layer, x):
     x = patches(x, layer.kernel_size[0])
     kernel, bias = (jnp.asarray(v.value, x.dtype) for v in (layer.kernel, layer.bias))
     return x @ kernel.reshape(x.shape[-1], -1) + bias
+
+
+def cells_in_parts(function, x, width):
+    """`rows_in_parts` for all cells of `(..., C)` alike, where their number is known."""
+    if not all(isinstance(size, int) for size in x.shape):
+        return function(x)
+    y = rows_in_parts(function, x.reshape(-1, x.shape[-1]), width)
+    return y.reshape(*x.shape[:-1], y.shape[-1])
+
+
+def rows_in_parts(function, x, width):
+    """`function(x)`, on one CPU some rows at a time where all would be many numbers.
+
+    Gradients compute a part anew instead of keeping it, which takes less time too.
+
+    Args:
+        function: of `(..., rows, C)` makes `(..., rows, any)`, each row for itself.
+        x: `(..., N, C)`.
+        width: numbers that a row becomes in between, over all leading axes.
+    """
+    rows = x.shape[-2]
+    if not (isinstance(rows, int) and isinstance(width, int)) or rows * width <= 2 * _PART:
+        return function(x)
+    if jax.default_backend() != "cpu" or jax.device_count() > 1:
+        return function(x)
+    step = max(1, _PART // width)
+    parts = -(-rows // step)
+    step = -(-rows // parts)
+    leading = x.shape[:-2]
+    edges = [(0, 0)] * len(leading)
+    x = jnp.pad(x, [*edges, (0, parts * step - rows), (0, 0)])
+    x = jnp.moveaxis(x.reshape(*leading, parts, step, x.shape[-1]), -3, 0)
+    y = jnp.moveaxis(jax.lax.map(jax.checkpoint(function), x), 0, -3)
+    return y.reshape(*leading, parts * step, y.shape[-1])[..., :rows, :]
 
 
 @jax.custom_jvp

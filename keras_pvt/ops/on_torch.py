@@ -65,13 +65,14 @@ def feed_forward(fc1, fc2, x):
     return y.reshape(*x.shape[:-1], -1)
 
 
-def attention(query, key_value, num_heads, batch, scale):
+def attention(query, key_value, num_heads, batch, scale, visible=None):
     """See `keras_pvt.ops.attention`. The fused kernel never holds the weights."""
     channels = query.shape[-1]
     q = query.reshape(batch, -1, num_heads, channels // num_heads)
     k, v = key_value.reshape(batch, -1, 2, num_heads, channels // num_heads).unbind(2)
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, heads, N, C / heads)
-    y = F.scaled_dot_product_attention(q, k, v, scale=scale)
+    mask = None if visible is None else visible[:, None, None]
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     return y.transpose(1, 2).reshape(query.shape)
 
 
