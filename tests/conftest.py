@@ -94,7 +94,7 @@ def perturb(model: keras.Model) -> None:
         if variable.path.endswith("kernel"):
             noise /= np.sqrt(np.prod(variable.shape[:-1]))
         else:
-            noise = 0.1 * noise + variable.path.endswith("gamma")
+            noise = 0.1 * noise + variable.path.endswith(("gamma", "moving_variance"))
         variable.assign(noise.astype("float32"))
 
 

@@ -10,7 +10,7 @@ from keras_pvt.variants import VARIANTS
 DESCRIPTION = """\
 Export a model to a format that runs without Keras, run it, and compare it with the model.
 MODEL is a variant with its weights ({variants}), a checkpoint that
-`keras-pvt convert` reads, or a .keras file."""
+`keras-pvt convert` reads (also of Semantic FPN and Trans2Seg), or a .keras file."""
 
 EPILOG = """\
 examples:
@@ -19,6 +19,7 @@ examples:
   keras-pvt export pvt_small --format tflite --quantize int8 --representative photos/
   keras-pvt export my_model.keras --format saved_model --include-preprocessing
   keras-pvt export pvt_small.pth --format openvino --features --size 480x640
+  keras-pvt export segmenter.keras --format tflite --size 512x512 --argmax
 
 The input is named "images": RGB (batch, height, width, 3), normalised as by
 keras_pvt.preprocess_input, or 0..255 with --include-preprocessing. docs/export.md says which format
@@ -72,6 +73,11 @@ def add_parser(subparsers) -> None:
     add("--include-preprocessing", action="store_true", help="take RGB 0..255")
     add("--features", action="store_true", help="give the pyramid P2 to P5 instead of classes")
     add("--logits", action="store_true", help="leave the softmax out")
+    add(
+        "--argmax",
+        action="store_true",
+        help="of a segmentation model: give the number of each pixel's class instead of logits",
+    )
     add("--overwrite", action="store_true", help="replace what is there")
     add(
         "--verify",
@@ -111,7 +117,9 @@ def run(options: argparse.Namespace) -> int:
 
     status = Console(stderr=True)
     with status.status(f"loading {options.model}"):
-        model, trained_size = load(options.model, options.weights, options.features, options.logits)
+        model, trained_size = load(
+            options.model, options.weights, options.features, options.logits, options.size
+        )
     size = options.size or trained_size
     images = None
     if options.representative is not None:
@@ -127,6 +135,7 @@ def run(options: argparse.Namespace) -> int:
             quantize=quantize,
             representative=images,
             include_preprocessing=options.include_preprocessing,
+            argmax=options.argmax,
             overwrite=options.overwrite,
             verify=options.verify,
         )
@@ -151,8 +160,9 @@ def _report(exported) -> int:
         table = Table("output", "images", "largest difference", "cosine", "")
         for row in exported.comparisons:
             shape = "x".join(map(str, row.input_shape))
+            cosine = "" if row.classes else f"{row.cosine:.6f}"
             verdict = "ok" if row.passed else "differs"
-            table.add_row(row.output, shape, f"{row.error:.2g}", f"{row.cosine:.6f}", verdict)
+            table.add_row(row.output, shape, row.difference, cosine, verdict)
         console.print(table)
     shape = "x".join("any" if size is None else str(size) for size in exported.input_shape)
     megabytes = f"{exported.size / 1e6:.1f} MB"

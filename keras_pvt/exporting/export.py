@@ -50,6 +50,7 @@ def export(
     quantize: str | None = None,
     representative: np.ndarray | None = None,
     include_preprocessing: bool = False,
+    argmax: bool = False,
     overwrite: bool = False,
     verify: bool = True,
 ) -> Exported:
@@ -58,7 +59,8 @@ def export(
     Each format has a backend that writes it best: TensorFlow SavedModel and TFLite, PyTorch and
     TensorFlow ONNX and OpenVINO. Under any other, a process of its own does it, on a copy of
     the model. The input is named "images", float32 `(B, H, W, channels)`; outputs have the
-    names of their layers ("predictions"), and a backbone's those of the pyramid, "P2" to "P5".
+    names of their layers ("predictions"), a backbone's those of the pyramid, "P2" to "P5", and a
+    segmentation model's is "logits" or "labels".
     A model in half precision is exported in float32.
 
     Args:
@@ -78,6 +80,8 @@ def export(
             for "int8" and "full-int8", which learn the range of the activations from them, and
             for the verification.
         include_preprocessing: let the artifact take RGB 0..255 and normalise inside.
+        argmax: let the artifact of a segmentation model give the number of the class of each
+            pixel, int32 `(B, H, W)`, instead of logits `(B, H, W, K)`.
         overwrite: whether an artifact at `path` may be replaced.
         verify: run model and artifact on the same images and compare.
     Returns:
@@ -94,7 +98,7 @@ def export(
     writer = check_request(path, format, quantize, overwrite, verify)
     if batch_size == "auto":
         batch_size = formats.FORMATS[format].batch_size
-    model = subject.named(model, include_preprocessing)
+    model = subject.named(model, include_preprocessing, argmax)
     shape = subject.signature(model, size, batch_size)
     _check_images(shape, quantize, representative)
     comparisons = []
@@ -107,11 +111,12 @@ def export(
             )
         exported = Exported(path, format, targets.size_of(temporary), shape, writer, comparisons)
         if quantize is None and not exported.passed:
-            worst = max(comparisons, key=lambda comparison: comparison.error)
+            failed = [comparison for comparison in comparisons if not comparison.passed]
+            worst = max(failed, key=lambda comparison: comparison.error)
             raise ExportError(
-                f"the {format} differs from its model by {worst.error:.2g} in "
+                f"the {format} differs from its model by {worst.difference} in "
                 f"{worst.output!r} at {worst.input_shape}, more than "
-                f"{verification.TOLERANCE:g}; nothing was written to {path}."
+                f"{worst.allowed}; nothing was written to {path}."
             )
     return exported
 

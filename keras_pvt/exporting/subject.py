@@ -4,23 +4,30 @@ import keras
 
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.inputs import preprocess, takes_pixels
+from keras_pvt.segmentation.segmenter import Segmenter
 
 Shape = tuple[int | None, ...]
 
+# The output of a segmentation model that gives the numbers of classes.
+LABELS = "labels"
 
-def named(model: keras.Model, include_preprocessing: bool = False) -> keras.Model:
+
+def named(
+    model: keras.Model, include_preprocessing: bool = False, argmax: bool = False
+) -> keras.Model:
     """The model with a dictionary of outputs, which keeps their names in every format.
 
-    The pyramid, P2 to P5, of a model that has `pyramid_outputs`; else the outputs under the
-    names of their layers. In float32 where the model is in half precision, which TFLite and
-    ONNX cannot express.
+    The pyramid, P2 to P5, of a model that has `pyramid_outputs`; "logits" of a segmentation
+    model, or "labels"; else the outputs under the names of their layers. In float32 where the
+    model is in half precision, which TFLite and ONNX cannot express.
 
     Args:
         model: functional, of one image input.
         include_preprocessing: whether to take RGB 0..255 and normalise inside.
+        argmax: whether to give the number of the class of each pixel, int32 `(B, H, W)`.
     Raises:
         ExportError: a model that is not functional, or of several inputs; one that
-            preprocesses already.
+            preprocesses already; `argmax` of a model that gives no map of logits.
     """
     if not getattr(model, "inputs", None):
         raise ExportError(
@@ -35,6 +42,8 @@ def named(model: keras.Model, include_preprocessing: bool = False) -> keras.Mode
         )
     images = model.inputs[0]
     outputs = getattr(model, "pyramid_outputs", None) or _outputs(model)
+    if argmax:
+        outputs = _labels(model, outputs)
     functional = keras.Model(images, outputs, name=model.name)
     if half_precision(model):
         functional = float32_twin(functional)
@@ -76,7 +85,7 @@ def signature(model: keras.Model, size: tuple | None, batch_size: int | None) ->
         if own not in (None, side):
             raise ExportError(
                 f"model {model.name!r} takes a {name} of {own} pixels; got {side}. Build it with "
-                "input_shape=(None, None, 3), which takes any."
+                "input_shape=(None, None, 3), which takes any (but for Trans2Seg)."
             )
     if own_batch not in (None, batch_size):
         raise ExportError(f"model {model.name!r} takes batches of {own_batch}; got {batch_size}.")
@@ -87,7 +96,21 @@ def signature(model: keras.Model, size: tuple | None, batch_size: int | None) ->
     return (batch_size, *sides, channels)
 
 
+def _labels(model, outputs):
+    """Class numbers instead of logits."""
+    shapes = [tensor.shape for tensor in outputs.values()]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise ExportError(
+            "argmax is for segmentation models, which give (batch, height, width, classes); model "
+            f"{model.name!r} gives {', '.join(map(str, shapes))}."
+        )
+    (logits,) = outputs.values()
+    return {LABELS: keras.ops.cast(keras.ops.argmax(logits, axis=-1), "int32")}
+
+
 def _outputs(model):
+    if isinstance(model, Segmenter):
+        return {"logits": model.output}
     if isinstance(model.output, dict):
         outputs = dict(model.output)
         if "classes" in outputs:

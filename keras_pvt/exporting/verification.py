@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_pvt.exporting import runtimes
-from keras_pvt.exporting.subject import Shape, takes_pixels
+from keras_pvt.exporting.subject import LABELS, Shape, takes_pixels
 from keras_pvt.preprocessing import preprocess_input
 
 # What is open is tried at more than one: unequal, and no multiple of 32.
@@ -19,6 +19,8 @@ _COMPARED = 8
 TOLERANCE = 1e-4
 # Smallest cosine after a quantization.
 COSINES = {"float16": 0.9999, "dynamic": 0.999, "int8": 0.999, "full-int8": 0.995}
+# Largest share of pixels whose class may differ, as it does where two are as likely.
+SHARES = {None: 0.001, "float16": 0.002, "dynamic": 0.02, "int8": 0.02, "full-int8": 0.05}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +30,10 @@ class Comparison:
     Args:
         output: its name.
         input_shape: of the images.
-        error: largest absolute difference.
-        cosine: of the angle between the two, as flat vectors; 1 where they agree.
+        error: largest absolute difference; of classes the share of pixels that differ, 0 to 1.
+        cosine: of the angle between the two, as flat vectors; 1 where they agree; NaN of classes.
         passed: whether they agree as they should.
+        classes: whether it is of the numbers of classes.
     """
 
     output: str
@@ -38,6 +41,17 @@ class Comparison:
     error: float
     cosine: float
     passed: bool
+    classes: bool = False
+
+    @property
+    def difference(self) -> str:
+        """The error, as it is read."""
+        return f"{self.error:.3%} of the pixels" if self.classes else f"{self.error:.2g}"
+
+    @property
+    def allowed(self) -> str:
+        """The largest error of an artifact that is not quantized, as it is read."""
+        return f"{SHARES[None]:.1%}" if self.classes else f"{TOLERANCE:g}"
 
 
 def compare(
@@ -72,6 +86,9 @@ def compare(
 def _compared(name, input_shape, expected, found, quantize):
     if found.shape != expected.shape:
         return Comparison(name, input_shape, np.inf, np.nan, False)
+    if name == LABELS:
+        share = float(np.mean(expected != found))
+        return Comparison(name, input_shape, share, np.nan, share <= SHARES[quantize], True)
     expected, found = (np.asarray(x, "float64").ravel() for x in (expected, found))
     error = float(np.abs(expected - found).max())
     norms = np.linalg.norm(expected) * np.linalg.norm(found)
