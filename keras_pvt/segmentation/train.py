@@ -11,7 +11,7 @@ from keras_pvt.segmentation.drawing import draw_sheet
 from keras_pvt.segmentation.evaluation import Evaluation, evaluate
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.losses import PixelCrossentropy
-from keras_pvt.segmentation.metrics import PixelAccuracy, metric_names
+from keras_pvt.segmentation.metrics import METRICS, PixelAccuracy, metric_names
 from keras_pvt.segmentation.opening import open_train_and_val
 from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.segmentation.samples import SegmentationSet
@@ -25,6 +25,7 @@ from keras_pvt.training.run import Run
 
 RESULT = "segmenter.keras"
 SHEET_IMAGES = 6
+MOST_CURVES = 20  # in one panel
 PANELS = {
     "loss": ["loss"],
     "mIoU and pixel accuracy": ["mIoU", "pixel_accuracy", "train_pixel_accuracy"],
@@ -148,7 +149,8 @@ def _run(recipe, out, strategy, sets, batch_size, tensorboard, keep, limit_steps
         measures=[Evaluation(measuring, val, recipe.epochs)],
         tensorboard=tensorboard,
     )
-    run.draw({**PANELS, "IoU": metric_names(data.classes)[3:]})
+    of_classes = metric_names(data.classes)[len(METRICS) :]
+    run.draw(PANELS | ({"IoU": of_classes} if len(of_classes) <= MOST_CURVES else {}))
     run.take_best()
     run.save(RESULT, lambda bare, path: TrainedSegmenter(bare, data.classes).save(path))
     if strategy.chief:

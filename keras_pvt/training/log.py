@@ -50,11 +50,15 @@ def draw_curves(
         panels: for each panel its title and the columns that it shows.
         path: of the PNG to write.
     """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure((5 * len(panels), 4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, columns) in zip(axes, panels.items(), strict=True):
+        many = len(columns) > 10  # more than the usual colours, and a legend that would cover them
+        if many:
+            axis.set_prop_cycle(color=colormaps["tab20"].colors)
         for column in columns:
             shown = [row for row in rows if not math.isnan(row[column])]
             epochs = [row["epoch"] + 1 for row in shown]
@@ -62,6 +66,6 @@ def draw_curves(
             axis.plot(epochs, [row[column] for row in shown], marker=".", label=label)
         axis.set(xlabel="epoch", ylabel=title)
         axis.grid(alpha=0.3)
-        axis.legend()
+        axis.legend(**({"loc": "center left", "bbox_to_anchor": (1, 0.5)} if many else {}))
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
