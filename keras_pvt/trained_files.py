@@ -41,6 +41,14 @@ def save_with_facts(
             archive.writestr(member, json.dumps(dict(facts), indent=2))
 
 
+def has_facts(path: str | os.PathLike, member: str) -> bool:
+    """Whether `save_with_facts` wrote a file, with facts of this name."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return member in archive.namelist()
+
+
 def load_with_facts(
     path: str | os.PathLike, member: str, keys: tuple[str, ...], what: str
 ) -> tuple[keras.Model, list]:

@@ -1,6 +1,7 @@
 """RetinaNet of keras-cv or KerasHub around a backbone, ready to be trained on any backend."""
 
 import contextlib
+import dataclasses
 import warnings
 from collections.abc import Iterator
 
@@ -10,6 +11,29 @@ from keras_pvt.detection.non_max_suppression import NonMaxSuppression
 
 # Library to what its detector calls the classes of the boxes to be learnt.
 LABEL_KEYS = {"keras_cv": "classes", "keras_hub": "labels"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Heads:
+    """What the heads of a library's RetinaNet give.
+
+    Args:
+        boxes: name of the offsets `(B, N, 4)` from the anchors.
+        scores: name of the logits `(B, N, classes)`.
+        encoding: order of the offsets, see `keras_pvt.detection.anchored_boxes`.
+        variance: numbers that the offsets are multiplied by.
+    """
+
+    boxes: str
+    scores: str
+    encoding: str
+    variance: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+
+
+HEADS = {
+    "keras_cv": Heads("box", "classification", "center_yxhw", (0.1, 0.1, 0.2, 0.2)),
+    "keras_hub": Heads("bbox_regression", "cls_logits", "center_xywh"),
+}
 
 MIN_LEVEL, MAX_LEVEL = 3, 7
 NUM_SCALES = 3  # an octave has

@@ -7,9 +7,12 @@ import keras
 from keras_pvt.conversion import load_checkpoint, read_checkpoint
 from keras_pvt.conversion.build import build_for
 from keras_pvt.conversion.recognise import recognised, trunk
+from keras_pvt.detection.detector import FACTS, Detector
+from keras_pvt.detection.serving import serving_model
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.pvt import config_of
+from keras_pvt.trained_files import has_facts
 from keras_pvt.variants import VARIANTS
 from keras_pvt.weights import default_name, find
 
@@ -27,7 +30,8 @@ def load(
     """The model of a name, and the size of the images that its weights were trained on.
 
     Args:
-        source: name of a variant, or path of a .keras file or a checkpoint.
+        source: name of a variant, or path of a .keras file or a checkpoint. A detector's file
+            gives a model that ends in boxes.
         weights: of a variant, as `keras_pvt.prediction` takes them.
         features: the pyramid P2 to P5 instead of classes; not for a .keras file.
         logits: no softmax; not for a .keras file. A segmentation model has none anyway.
@@ -56,6 +60,8 @@ def load(
                 f"{source} is exported as it is; features and logits are for variants and "
                 "checkpoints."
             )
+        if has_facts(source, FACTS):
+            return serving_model(Detector.load(source)), None
         return _keras_file(source), None
     else:
         found = recognised(read_checkpoint(source))

@@ -73,4 +73,4 @@ def preprocess(images):
 
 def takes_pixels(model: keras.Model) -> bool:
     """Whether a model takes RGB 0..255, because `preprocess` is inside."""
-    return any(layer.name == PREPROCESSING for layer in model.layers)
+    return any(layer.name == PREPROCESSING for layer in model._flatten_layers())
