@@ -5,6 +5,8 @@ PYTHON ?= python3
 BACKEND ?= jax
 BACKENDS ?= jax tensorflow torch
 PYTEST_ARGS ?=
+# Processes that test side by side: one for each processor. 0 is none but pytest itself.
+WORKERS ?= logical
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +22,7 @@ demo: $(VENV)/.demo-$(BACKEND)  ## classify examples/images, draw demo.png
 test: $(VENV)/.test  ## every test on every backend
 	@set -e; for backend in $(BACKENDS); do \
 	    echo "== tests on $$backend"; \
-	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(PYTEST_ARGS); \
+	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS); \
 	done
 
 check: $(VENV)/.test  ## lint, format and types

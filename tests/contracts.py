@@ -1,6 +1,8 @@
 """What every layer must keep, checked in one call."""
 
+import functools
 import json
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -54,7 +56,8 @@ def check_layer(layer: keras.layers.Layer, shape: tuple, tmp_path, rng) -> None:
 def check_every_weight_learns(model: keras.Model, x) -> None:
     """One step of plain gradient descent moves every trainable weight, to a finite value."""
     before = [keras.ops.convert_to_numpy(v.value).copy() for v in model.trainable_variables]
-    target = np.random.default_rng(3).standard_normal(run(model, x).shape).astype("float32")
+    shape = len(x), *model.output_shape[1:]
+    target = np.random.default_rng(3).standard_normal(shape).astype("float32")
     model.compile(keras.optimizers.SGD(0.1), loss="mse")
     loss = model.train_on_batch(x, target)
     assert np.isfinite(loss)
@@ -68,6 +71,26 @@ def run(model, x) -> np.ndarray:
     """Inference, as float32 NumPy."""
     y = keras.ops.cast(model(x, training=False), "float32")
     return keras.ops.convert_to_numpy(y)
+
+
+def compiled(model: keras.Model) -> Callable:
+    """Inference of a built model: on JAX as one program, elsewhere itself.
+
+    JAX compiles each operation alone, for each shape that is new. Of a large model, or of one at
+    many sizes, one program is compiled sooner; of a small one at a size that other tests have,
+    nothing is left to compile.
+    """
+    if keras.backend.backend() != "jax":
+        return functools.partial(model, training=False)
+    import jax
+
+    @jax.jit
+    def program(trainable, others, x):
+        y = model.stateless_call(trainable, others, x, training=False)[0]
+        return dict(y) if isinstance(y, dict) else y
+
+    weights = model.trainable_variables, model.non_trainable_variables
+    return functools.partial(program, *([v.value for v in variables] for variables in weights))
 
 
 def cosine(a, b) -> float:

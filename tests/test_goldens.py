@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import recipe
+from contracts import compiled
 
 import keras_pvt
 from keras_pvt import conversion
@@ -32,9 +33,9 @@ def check(name, size, classifier, pyramid):
     golden, key = recipe.golden(name), "{}x{}".format(*size)
     images = recipe.images(*size)
     np.testing.assert_allclose(
-        numpy(classifier(images)), golden[f"{key}/logits"], rtol=0, atol=2e-5
+        numpy(compiled(classifier)(images)), golden[f"{key}/logits"], rtol=0, atol=2e-5
     )
-    for level, tensor in pyramid(images).items():
+    for level, tensor in compiled(pyramid)(images).items():
         level_map = numpy(tensor)
         assert level_map.shape == tuple(golden[f"{key}/{level}/shape"])
         rms = golden[f"{key}/{level}/norm"] / np.sqrt(level_map.size)
