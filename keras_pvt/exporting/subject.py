@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_pvt.exporting.argmax import Argmax
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.inputs import preprocess, takes_pixels
 from keras_pvt.segmentation.segmenter import Segmenter
@@ -105,7 +106,7 @@ def _labels(model, outputs):
             f"{model.name!r} gives {', '.join(map(str, shapes))}."
         )
     (logits,) = outputs.values()
-    return {LABELS: keras.ops.cast(keras.ops.argmax(logits, axis=-1), "int32")}
+    return {LABELS: Argmax(name=LABELS)(logits)}
 
 
 def _outputs(model):

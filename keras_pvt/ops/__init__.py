@@ -121,6 +121,16 @@ def gelu(x):
     return ops.gelu(x, approximate=False)
 
 
+def argmax(x):
+    """Index of the largest value along the last axis, int32.
+
+    Keras's looks at the sign of zeros on TensorFlow, which neither TFLite nor ONNX can express.
+    """
+    if BACKEND == "tensorflow":
+        return on_tensorflow.argmax(x)
+    return ops.cast(ops.argmax(x, axis=-1), "int32")
+
+
 def softmax(x):
     """Softmax over the last axis, computed in float32 at least, in the dtype of `x`."""
     dtype = keras.backend.standardize_dtype(x.dtype)

@@ -16,6 +16,11 @@ def resize(x, height, width, interpolation, align_corners):
     return tf.cast(y, x.dtype)  # it is float32 whatever x is
 
 
+def argmax(x):
+    """See `keras_pvt.ops.argmax`."""
+    return tf.argmax(x, axis=-1, output_type=tf.int32)
+
+
 def on_host(function, shape, *tensors):
     """See `keras_pvt.ops.on_host`."""
     result = tf.numpy_function(function, tensors, tf.int32, stateful=False)
