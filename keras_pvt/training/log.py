@@ -66,6 +66,9 @@ def draw_curves(
             axis.plot(epochs, [row[column] for row in shown], marker=".", label=label)
         axis.set(xlabel="epoch", ylabel=title)
         axis.grid(alpha=0.3)
-        axis.legend(**({"loc": "center left", "bbox_to_anchor": (1, 0.5)} if many else {}))
+        if many:
+            axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        else:
+            axis.legend()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
