@@ -58,7 +58,7 @@ def draw_curves(
     for axis, (title, columns) in zip(axes, panels.items(), strict=True):
         many = len(columns) > 10  # more than the usual colours, and a legend that would cover them
         if many:
-            axis.set_prop_cycle(color=colormaps["tab20"].colors)
+            axis.set_prop_cycle(color=colormaps["tab20"](range(20)))
         for column in columns:
             shown = [row for row in rows if not math.isnan(row[column])]
             epochs = [row["epoch"] + 1 for row in shown]
