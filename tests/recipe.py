@@ -49,11 +49,13 @@ def dense_tensor(key: str, shape: tuple[int, ...]) -> np.ndarray:
         return np.zeros(shape, "int64")
     if key.endswith("running_var"):
         return 1 + np.float32(0.5) * np.abs(noise)
-    if any(part in key for part in ("pos_embed", "cls_token", "cls_embed")):
+    if any(part in key for part in ("pos_embed", "cls_token", "cls_embed", "query_embedding")):
         return np.float32(0.2) * noise
     if len(shape) > 1:
         return (noise / np.sqrt(np.prod(shape[1:]))).astype("float32")
     scale = np.float32(0.1) * noise
+    if key.endswith("retina_cls.bias"):
+        return scale - 3
     return 1 + scale if key.endswith(".weight") else scale
 
 

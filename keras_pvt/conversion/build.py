@@ -4,11 +4,14 @@ from typing import Any
 
 import keras
 
+from keras_pvt.conversion.detector_build import build_detector
 from keras_pvt.conversion.key_map import key_map
 from keras_pvt.conversion.recognise import Found, config_of_state, keras_array, layout_of, trunk
 from keras_pvt.conversion.segmenter_build import build_segmenter
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.classifier import classifier
+
+DETECTORS = ("retinanet", "detr")
 
 
 def build_for(
@@ -17,7 +20,7 @@ def build_for(
     size: tuple[int, int] | None = None,
     **options: Any,
 ) -> keras.Model:
-    """A classifier with head, one that ends in the class token, a backbone or a segmenter.
+    """A classifier, with head or ending in the class token, a backbone, segmenter or detector.
 
     Args:
         found: a state dict, and what it is; with a variant.
@@ -26,7 +29,7 @@ def build_for(
         size: see `build_segmenter`.
         options: for `classifier`, where it is one with a head.
     Raises:
-        CheckpointError: see `build_segmenter`.
+        CheckpointError: see `build_segmenter` and `build_detector`.
     """
     assert found.variant is not None
     state, _ = trunk(found.state)
@@ -35,6 +38,8 @@ def build_for(
     kernel = keras_array(entries, state, "stage1_patch_embedding/proj/kernel")
     channels = 3 if kernel is None else kernel.shape[2]
     if found.system is not None:
+        if found.system in DETECTORS:
+            return build_detector(found.state, found.system, config, channels)
         return build_segmenter(found.state, found.system, config, channels, size)
     open_shape = (None, None, channels)
     name = found.variant

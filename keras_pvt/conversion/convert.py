@@ -9,8 +9,7 @@ import numpy as np
 from keras_pvt.conversion.checkpoint_files import read_checkpoint
 from keras_pvt.conversion.errors import CheckpointError
 from keras_pvt.conversion.fit import Fit, Report, assignable
-from keras_pvt.conversion.key_map import NAMES
-from keras_pvt.conversion.model_map import model_map
+from keras_pvt.conversion.model_map import layouts_of, model_map, system_of
 
 
 def load_checkpoint(
@@ -57,18 +56,23 @@ def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarr
 
     Args:
         model: built by keras_pvt.
-        layout: names, "official" (whai362/PVT) or "huggingface" (transformers). A model
+        layout: names, "official" (whai362/PVT) or "huggingface" (transformers); of a `DETR`
+            also "facebook", see `detr_map`; of another system only "official". A model
             without class token gives the official layout of the detection code, where
             `pos_embed4` has an unused first row: zeros.
     Returns:
         Arrays of their own, in the dtype of the variables; for `save_checkpoint`.
     Raises:
-        ValueError: an unknown layout; a model without head for "huggingface".
+        ValueError: a layout that the model does not have; a backbone for "huggingface".
     """
-    if layout not in NAMES:
-        raise ValueError(f"`layout` must be one of {', '.join(NAMES)}; got {layout!r}.")
+    if layout not in layouts_of(model):
+        raise ValueError(
+            f"`layout` of model {model.name!r} must be one of {', '.join(layouts_of(model))}; got "
+            f"{layout!r}; use the official layout."
+        )
     variables = {variable.path: variable for variable in model.variables}
-    if layout == "huggingface" and "head/kernel" not in variables:
+    backbone = system_of(model) is None and "head/kernel" not in variables
+    if layout == "huggingface" and backbone:
         raise ValueError(
             f"transformers has no PVT without a head, as model {model.name!r} is; use the "
             "official layout, or a model with include_top=True."

@@ -142,6 +142,20 @@ def key_map(config: PVTConfig, layout: str) -> list[Entry]:
     return entries + norm(names.norm, "norm") + dense((names.head,), "head")
 
 
+def pyramid_map(prefix: str, config: PVTConfig) -> list[Entry]:
+    """The official weights of a backbone without class token, last norm and head.
+
+    Args:
+        prefix: before the backbone's keys, such as "backbone.".
+        config: row of the variant table.
+    """
+    return [
+        Entry(tuple(f"{prefix}{key}" for key in entry.torch), entry.keras, entry.layout)
+        for entry in key_map(config, "official")
+        if entry.keras[-1].startswith("stage")
+    ]
+
+
 def as_stored(entries: list[Entry]) -> list[Entry]:
     """The same variables, by the names that `keras_files` gives them."""
     paths = [path for entry in entries for path in entry.keras]

@@ -39,6 +39,18 @@ def joined(layout: Layout) -> Layout:
     return Layout(to_keras, to_torch)
 
 
+def cut(layout: Layout, parts: int) -> Layout:
+    """One array in the checkpoint that is several in Keras: equal parts of torch's first axis."""
+
+    def to_keras(x):
+        return tuple(y for part in np.split(x, parts) for y in layout.to_keras(part))
+
+    def to_torch(*arrays):
+        return (np.concatenate([x for array in arrays for x in layout.to_torch(array)]),)
+
+    return Layout(to_keras, to_torch)
+
+
 def split(layout: Layout, at: Callable[[int], int], axis: int = 0) -> Layout:
     """One array in the checkpoint that is two in Keras.
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_pvt.conversion.key_map import Entry, as_stored, key_map
-from keras_pvt.conversion.segmenter_map import MAPS, PREFIXES, Outline
+from keras_pvt.conversion.detr_map import layout_of_detr, newer
+from keras_pvt.conversion.key_map import LAYOUTS, Entry, as_stored, key_map
+from keras_pvt.conversion.systems import SYSTEMS, Outline
 from keras_pvt.variants import VARIANTS, PVTConfig
 
 State = Mapping[str, np.ndarray]
@@ -16,16 +17,13 @@ State = Mapping[str, np.ndarray]
 # nearest to another, at 0.7.
 LIKENESS = 0.9
 
-# A variable that a system has, and nothing else.
-MARKS = {"semantic_fpn": "logits/kernel", "trans2seg": "prototypes/table"}
-
 
 class Found(NamedTuple):
     """What a state dict is.
 
     Args:
-        state: with the names of its own layout: all of a segmentation model, else its `trunk`.
-        system: name of the segmentation model, or None.
+        state: with the names of its own layout: all of a segmenter or detector, else its `trunk`.
+        system: name of the segmenter or detector, or None.
         variant: name of the backbone's row, or None if it is like none.
     """
 
@@ -42,13 +40,14 @@ def recognised(state: State) -> Found:
 
 
 def system_of_state(state: State) -> str | None:
-    """The segmentation model, "semantic_fpn" or "trans2seg", whose weights these are; else None."""
+    """Name of the segmenter or detector, one of `SYSTEMS`, whose weights these are; else None."""
     state = unwrapped(state)
-    for system, path in MARKS.items():
-        entries = MAPS[system](PVTConfig(depths=(1, 1, 1, 1)), Outline())
-        entries = as_stored(entries) if layout_of(state) == "keras" else entries
-        if keras_array(entries, state, path) is not None:
-            return system
+    layout = layout_of(state)
+    for name, system in SYSTEMS.items():
+        entries = system.in_layout(layout).key_map(PVTConfig(depths=(1, 1, 1, 1)), Outline())
+        entries = as_stored(entries) if layout == "keras" else entries
+        if keras_array(entries, state, system.mark) is not None:
+            return name
     return None
 
 
@@ -56,15 +55,15 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     """The state dict with the names of its own layout, and the keys left out.
 
     Takes off "module." (DataParallel) and what stands before a backbone ("backbone." in
-    detectors, whose necks and heads are left out, as those of segmentation models), and puts the
-    "pvt." that Hugging Face's bare PvtModel lacks.
+    detectors, whose necks and heads are left out, as those of segmenters), and puts the "pvt."
+    that Hugging Face's bare PvtModel lacks.
     """
     found, left = unwrapped(state), []
-    system = system_of_state(found)
-    if system is not None and layout_of(found) == "keras":
+    system, layout = system_of_state(found), layout_of(found)
+    if system is not None and layout == "keras":
         names = {key: key for key in found if key.startswith("stage")}
     else:
-        prefix = "backbone." if system is None else PREFIXES[system]
+        prefix = "backbone." if system is None else SYSTEMS[system].in_layout(layout).prefix
         names = {key: key.removeprefix(prefix) for key in found if key.startswith(prefix)}
     if names:
         left = [key for key in found if key not in names]
@@ -75,22 +74,28 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def unwrapped(state: State) -> dict[str, np.ndarray]:
-    """The state dict without the "module." that DataParallel puts before every key."""
+    """The state dict without the "module." that DataParallel puts before every key, and with
+    the newer of the names that a library has had for a weight."""
     if all(key.startswith("module.") for key in state):
-        return {key.removeprefix("module."): array for key, array in state.items()}
-    return dict(state)
+        state = {key.removeprefix("module."): array for key, array in state.items()}
+    return newer(state)
 
 
 def layout_of(state: State) -> str:
     """The layout that the keys speak; "official" where none is recognised."""
     if any("/" in key for key in state):
         return "keras"
+    detr = layout_of_detr(state)
+    if detr is not None:
+        return detr
     return "huggingface" if any(key.startswith("pvt.") for key in state) else "official"
 
 
 def likely_variant(state: State) -> str | None:
     """The variant whose keys and widths the state dict has, or nearly has; else None."""
     layout = layout_of(state)
+    if layout not in LAYOUTS:  # of a detector
+        return None
     best, name = LIKENESS, None
     for variant, config in VARIANTS.items():
         entries = key_map(config, layout)

@@ -2,12 +2,10 @@
 
 import math
 
-import numpy as np
-
 from keras_pvt.conversion.errors import CheckpointError
-from keras_pvt.conversion.key_map import Entry, as_stored
-from keras_pvt.conversion.recognise import State, keras_array, layout_of
-from keras_pvt.conversion.segmenter_map import MAPS, Outline
+from keras_pvt.conversion.recognise import State
+from keras_pvt.conversion.system_arrays import SystemArrays
+from keras_pvt.conversion.systems import Outline
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.segmentation.segmenter import Segmenter
 from keras_pvt.segmentation.semantic_fpn import SemanticFPN
@@ -35,7 +33,7 @@ def build_segmenter(
         CheckpointError: weights that are missing, or of no possible shape; a size that they are
             not for.
     """
-    arrays = _Arrays(state, system, config, Outline())
+    arrays = SystemArrays(state, system, config, Outline())
     if system == "semantic_fpn":
         return SemanticFPN(
             PVTBackbone(config, (None, None, channels)),
@@ -44,7 +42,7 @@ def build_segmenter(
             head_width=len(arrays["head0_conv0_norm/gamma"]),
         )
     _, classes, dim = arrays["prototypes/table"].shape
-    arrays = _Arrays(state, system, config, Outline(embed_dim=dim))
+    arrays = SystemArrays(state, system, config, Outline(embed_dim=dim))
     height, width = _sides(len(arrays["decoder0/norm4/gamma"]), config.strides[-1], size)
     skip = arrays.get("prototype_head/skip/kernel")
     return Trans2Seg(
@@ -52,40 +50,11 @@ def build_segmenter(
         num_classes=classes,
         skip_level=None if skip is None else _level(config, skip.shape[2]),
         embed_dim=dim,
-        depth=arrays.blocks("decoder{n}/norm4/gamma"),
+        depth=arrays.count("decoder{n}/norm4/gamma"),
         num_heads=len(arrays["prototype_head/depthwise_maps_norm/gamma"]),
         mlp_ratio=len(arrays["decoder0/query_mlp/fc1/bias"]) // dim,
         head_width=len(arrays["prototype_head/norm2/gamma"]),
     )
-
-
-class _Arrays:
-    """Arrays of a state dict by Keras's paths."""
-
-    def __init__(self, state: State, system: str, config: PVTConfig, outline: Outline):
-        entries: list[Entry] = MAPS[system](config, outline)
-        self.entries = as_stored(entries) if layout_of(state) == "keras" else entries
-        self.state = state
-        self.system = system
-        self.depth = outline.depth
-
-    def get(self, path: str) -> np.ndarray | None:
-        return keras_array(self.entries, self.state, path)
-
-    def __getitem__(self, path: str) -> np.ndarray:
-        array = self.get(path)
-        if array is None or not array.ndim:
-            keys = next(entry.torch for entry in self.entries if path in entry.keras)
-            raise CheckpointError(
-                f"the keys are those of {self.system}, but {', '.join(keys)} is missing, or has a "
-                "wrong shape."
-            )
-        return array
-
-    def blocks(self, path: str) -> int:
-        """How many blocks there are, each with a `path` of its number."""
-        numbers = range(self.depth)
-        return next((n for n in numbers if self.get(path.format(n=n)) is None), self.depth)
 
 
 def _sides(cells: int, stride: int, size: tuple[int, int] | None) -> tuple[int, int]:

@@ -1,8 +1,6 @@
 """Which checkpoint key of a segmentation model belongs to which Keras variable."""
 
-import dataclasses
-
-from keras_pvt.conversion.key_map import Entry, conv, dense, key_map, norm
+from keras_pvt.conversion.key_map import Entry, conv, dense, norm, pyramid_map
 from keras_pvt.conversion.layouts import (
     CONV,
     COUNTER,
@@ -14,28 +12,10 @@ from keras_pvt.conversion.layouts import (
 )
 from keras_pvt.variants import PVTConfig
 
-# What stands before the keys of the backbone.
-PREFIXES = {"semantic_fpn": "backbone.", "trans2seg": "encoder."}
-
-
-@dataclasses.dataclass(frozen=True)
-class Outline:
-    """What a map asks of its model; this says it of one that is not known yet.
-
-    Args:
-        depth: blocks of a `Trans2Seg`; here more than there will be.
-        skip_level: any, if there is one.
-        embed_dim: channels of its transformer; 0 leaves what is split there whole.
-    """
-
-    depth: int = 32
-    skip_level: str | None = "P2"
-    embed_dim: int = 0
-
 
 def semantic_fpn_map(config: PVTConfig, model) -> list[Entry]:
     """Every weight of a `SemanticFPN` on PVT, in the order of mmsegmentation 0.13's state dict."""
-    entries = _pyramid(PREFIXES["semantic_fpn"], config)
+    entries = pyramid_map("backbone.", config)
     for theirs, ours in (("lateral_convs", "neck_lateral"), ("fpn_convs", "neck_output")):
         for n in range(len(config.levels)):
             entries += conv(f"neck.{theirs}.{n}.conv", f"{ours}{n}")
@@ -52,7 +32,7 @@ def trans2seg_map(config: PVTConfig, model) -> list[Entry]:
     """Every weight of a `Trans2Seg` on PVT, in the order of xieenze/Trans2Seg's state dict."""
     vit, head = "transformer_head.transformer.vit", "transformer_head"
     token = "transformer_class_token"
-    entries = _pyramid(PREFIXES["trans2seg"], config)
+    entries = pyramid_map("encoder.", config)
     entries += [
         Entry((f"{vit}.cls_token",), (f"{token}/token",), SAME),
         Entry(
@@ -82,18 +62,6 @@ def trans2seg_map(config: PVTConfig, model) -> list[Entry]:
             *_batch_norm(f"{theirs}.bn_point", f"{ours}/norm{n}", suffix=""),
         ]
     return entries + conv(f"{head}.pred", f"{ours}/logit")
-
-
-MAPS = {"semantic_fpn": semantic_fpn_map, "trans2seg": trans2seg_map}
-
-
-def _pyramid(prefix: str, config: PVTConfig) -> list[Entry]:
-    """Of a backbone without class token, last norm and head."""
-    return [
-        Entry(tuple(f"{prefix}{key}" for key in entry.torch), entry.keras, entry.layout)
-        for entry in key_map(config, "official")
-        if entry.keras[-1].startswith("stage")
-    ]
 
 
 def _kernel(torch: str, keras: str) -> Entry:

@@ -34,8 +34,8 @@ def convert(boxes, source: str, target: str, image_size: tuple | None = None):
         boxes: float tensor `(..., 4)`.
         source: format that they have, one of `FORMATS`.
         target: format that is wanted.
-        image_size: (height, width) in pixels, numbers or scalar tensors; needed only between
-            pixels and fractions.
+        image_size: (height, width) in pixels, numbers, scalar tensors, or tensors `(..., 1)`;
+            needed only between pixels and fractions.
     Returns:
         Tensor `(..., 4)`, in the dtype of `boxes`.
     Raises:
@@ -94,9 +94,9 @@ def _layout(name):
 
 
 def _frame(image_size, dtype):
-    """(width, height, width, height) of an image, as a tensor `(4,)`."""
+    """(width, height, width, height) of an image, as a tensor `(4,)`, or `(..., 4)` of many."""
     height, width = image_size
-    return ops.stack([ops.cast(size, dtype) for size in (width, height, width, height)])
+    return ops.stack([ops.cast(size, dtype) for size in (width, height, width, height)], axis=-1)
 
 
 def clip(boxes, image_size: tuple):
@@ -104,7 +104,8 @@ def clip(boxes, image_size: tuple):
 
     Args:
         boxes: "xyxy", float tensor `(..., 4)`.
-        image_size: (height, width), in the unit of the boxes; numbers or scalar tensors.
+        image_size: (height, width), in the unit of the boxes; numbers, scalar tensors, or
+            tensors `(..., 1)` of a size for each box.
     Returns:
         Tensor `(..., 4)`, in the dtype of `boxes`; a box outside the image has no area.
     """
@@ -129,9 +130,34 @@ def iou(boxes, others):
     Returns:
         Tensor `(..., N, M)`, 0 to 1; 0 for two boxes without area.
     """
-    a, b = ops.expand_dims(boxes, -2), ops.expand_dims(others, -3)
+    intersection, union = _overlap(ops.expand_dims(boxes, -2), ops.expand_dims(others, -3))
+    return intersection / ops.where(union > 0, union, ops.ones_like(union))
+
+
+def giou(boxes, others):
+    """Generalized intersection over union of boxes with others, one with one.
+
+    Intersection over union, less the share of the smallest box around both that neither covers.
+
+    Args:
+        boxes: "xyxy", float tensor `(..., 4)`.
+        others: "xyxy", float tensor of a shape that broadcasts with it.
+    Returns:
+        Tensor `(...)`, -1 to 1; 0 for two boxes without area at the same place.
+    Source:
+        arXiv 1902.09630, algorithm 1.
+    """
+    intersection, union = _overlap(boxes, others)
+    corners = ops.minimum(boxes, others)[..., :2], ops.maximum(boxes, others)[..., 2:]
+    around = area(ops.concatenate(corners, axis=-1))
+    one = ops.ones_like(union)
+    overlap = intersection / ops.where(union > 0, union, one)
+    return overlap - (around - union) / ops.where(around > 0, around, one)
+
+
+def _overlap(a, b):
+    """Areas of intersection and union of boxes `(..., 4)`, one with one."""
     width = ops.minimum(a[..., 2], b[..., 2]) - ops.maximum(a[..., 0], b[..., 0])
     height = ops.minimum(a[..., 3], b[..., 3]) - ops.maximum(a[..., 1], b[..., 1])
     intersection = ops.relu(width) * ops.relu(height)
-    union = area(a) + area(b) - intersection
-    return intersection / ops.where(union > 0, union, ops.ones_like(union))
+    return intersection, area(a) + area(b) - intersection

@@ -23,6 +23,8 @@ class NonMaxSuppression(keras.layers.Layer):
         confidence_threshold: probability that a detection has to exceed, 0 to 1.
         max_detections: detections of an image, at most.
         max_candidates: pairs of box and class that are compared; the best.
+        drop_empty: whether boxes without area, such as those outside the image, are never a
+            detection; official detectors keep them.
     Call arguments:
         boxes: float tensor `(B, N, 4)`.
         scores: float tensor `(B, N, classes)`.
@@ -46,6 +48,7 @@ class NonMaxSuppression(keras.layers.Layer):
         confidence_threshold: float = 0.05,
         max_detections: int = 100,
         max_candidates: int = 1000,
+        drop_empty: bool = True,
         **kwargs,
     ):
         # No autocast: boxes in half precision would be off by pixels.
@@ -70,6 +73,7 @@ class NonMaxSuppression(keras.layers.Layer):
         self.confidence_threshold = confidence_threshold
         self.max_detections = max_detections
         self.max_candidates = max_candidates
+        self.drop_empty = drop_empty
         self.built = True
 
     def call(self, boxes, scores, images=None, image_shape=None):
@@ -88,6 +92,7 @@ class NonMaxSuppression(keras.layers.Layer):
             confidence_threshold=self.confidence_threshold,
             max_detections=self.max_detections,
             max_candidates=self.max_candidates,
+            drop_empty=self.drop_empty,
         )
         return {
             "boxes": box_ops.convert(boxes, corners, self.bounding_box_format),
@@ -95,6 +100,18 @@ class NonMaxSuppression(keras.layers.Layer):
             "classes": classes,
             "labels": classes,
             "num_detections": count,
+        }
+
+    def compute_output_spec(self, boxes, scores, images=None, image_shape=None):
+        # Keras would find out by trying, with torch on a batch of dozens.
+        batch, dtype = boxes.shape[0], keras.backend.result_type(boxes.dtype, "float32")
+        many = (batch, self.max_detections)
+        return {
+            "boxes": keras.KerasTensor((*many, 4), dtype),
+            "confidence": keras.KerasTensor(many, dtype),
+            "classes": keras.KerasTensor(many, "int32"),
+            "labels": keras.KerasTensor(many, "int32"),
+            "num_detections": keras.KerasTensor((batch,), "int32"),
         }
 
     def get_config(self):
@@ -106,4 +123,5 @@ class NonMaxSuppression(keras.layers.Layer):
             "confidence_threshold": self.confidence_threshold,
             "max_detections": self.max_detections,
             "max_candidates": self.max_candidates,
+            "drop_empty": self.drop_empty,
         }

@@ -48,11 +48,12 @@ def non_max_suppression(
     confidence_threshold: float = 0.05,
     max_detections: int = 100,
     max_candidates: int = 1000,
+    drop_empty: bool = True,
 ):
     """Detections among scored boxes, class by class, in a tensor of fixed size.
 
-    A box can be a detection of several classes. Boxes without area, and those with a NaN or an
-    infinity, are never one, nor are scores that are NaN.
+    A box can be a detection of several classes. Boxes with a NaN or an infinity are never one,
+    nor are scores that are NaN.
 
     Args:
         boxes: "xyxy", float tensor `(B, N, 4)`.
@@ -63,6 +64,7 @@ def non_max_suppression(
         max_detections: detections of an image, at most; the best stay.
         max_candidates: pairs of box and class that are compared; the best. Memory grows with
             its square.
+        drop_empty: whether boxes without area are never a detection.
     Returns:
         boxes `(B, max_detections, 4)`, classes `(B, max_detections)` int32, confidence
         `(B, max_detections)`, 0 to 1, falling, and the number of detections `(B,)` int32. After
@@ -73,8 +75,9 @@ def non_max_suppression(
     boxes, scores = at_least_float32(boxes), at_least_float32(scores)
     classes = scores.shape[-1]
     cut = _logit(confidence_threshold) if from_logits else confidence_threshold
-    finite = ops.all(ops.isfinite(boxes), axis=-1)
-    usable = ops.logical_and(finite, ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1))
+    usable = ops.all(ops.isfinite(boxes), axis=-1)
+    if drop_empty:
+        usable = ops.logical_and(usable, ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1))
     scores = ops.where(scores > cut, scores, _NEVER)  # false for NaN, too
     best = ops.where(usable, ops.max(scores, axis=-1), _NEVER)
 

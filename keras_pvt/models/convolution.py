@@ -21,16 +21,36 @@ def conv(x, width: int, side: int, dtype, name: str, use_bias: bool = True, init
         use_bias: whether it has one.
         initializer: of the kernel; by default mmcv's, He's normal values over the fan out.
     """
+    return conv_layer(width, side, dtype, name, use_bias=use_bias, initializer=initializer)(x)
+
+
+def conv_layer(
+    width: int,
+    side: int,
+    dtype,
+    name: str,
+    *,
+    strides: int = 1,
+    padding: str = "same",
+    activation: str | None = None,
+    use_bias: bool = True,
+    initializer=None,
+    bias_initializer="zeros",
+) -> keras.layers.Conv2D:
+    """The layer of `conv`, to be called on several maps, or with more of Keras's options."""
     return keras.layers.Conv2D(
         width,
         side,
-        padding="same",
+        strides=strides,
+        padding=padding,
         data_format="channels_last",
+        activation=activation,
         use_bias=use_bias,
         kernel_initializer=initializer or FanOutNormal(),
+        bias_initializer=bias_initializer,
         dtype=inner_policy(dtype, name),
         name=name,
-    )(x)
+    )
 
 
 def conv_norm_relu(x, width: int, side: int, dtype, name: str):

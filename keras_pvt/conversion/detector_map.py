@@ -1,0 +1,23 @@
+"""Which checkpoint key of a detector belongs to which Keras variable."""
+
+from keras_pvt.conversion.key_map import Entry, conv, pyramid_map
+from keras_pvt.variants import PVTConfig
+
+# Maps of the neck that come from the backbone's, and all of them.
+LATERALS, LEVELS = 3, 5
+
+
+def retinanet_map(config: PVTConfig, model) -> list[Entry]:
+    """Every weight of a `RetinaNet` on PVT, in the order of mmdetection 2.13's state dict."""
+    entries = pyramid_map("backbone.", config)
+    for theirs, ours, count in (
+        ("lateral_convs", "neck_lateral", LATERALS),
+        ("fpn_convs", "neck_output", LEVELS),
+    ):
+        for n in range(count):
+            entries += conv(f"neck.{theirs}.{n}.conv", f"{ours}{n}")
+    for theirs, ours in (("cls_convs", "class_conv"), ("reg_convs", "box_conv")):
+        for n in range(model.head_depth):
+            entries += conv(f"bbox_head.{theirs}.{n}.conv", f"{ours}{n}")
+    entries += conv("bbox_head.retina_cls", "class_logits")
+    return entries + conv("bbox_head.retina_reg", "box_deltas")

@@ -1,0 +1,82 @@
+"""Anchors: boxes of fixed sizes around the cells of a pyramid's maps."""
+
+import dataclasses
+
+import numpy as np
+from keras import ops
+
+from keras_pvt.models.feature_pyramid import exponent
+
+
+@dataclasses.dataclass(frozen=True)
+class Anchors:
+    """The anchors of a cell, of sides that grow with the cells of a level.
+
+    Args:
+        side: of the smallest square anchor, in cells.
+        scales: sizes from one level to the next, each 2**(1 / scales) times the one before.
+        ratios: heights divided by widths; the area stays.
+    Source:
+        Focal Loss for Dense Object Detection, arXiv 1708.02002, section 4; mmdetection 2.13
+        mmdet/core/anchor/anchor_generator.py, whose anchors have a cell's upper left corner in
+        their centre, in float32.
+    """
+
+    side: float = 4.0
+    scales: int = 3
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+
+    @property
+    def per_cell(self) -> int:
+        """How many a cell has."""
+        return self.scales * len(self.ratios)
+
+    def of_cell(self, stride: int) -> np.ndarray:
+        """The anchors of a level's first cell.
+
+        Args:
+            stride: side of a cell in pixels.
+        Returns:
+            "xyxy" in pixels, float32 `(per_cell, 4)`: all sizes of the first ratio, and so on.
+        """
+        scales = np.float32(self.side * 2 ** (np.arange(self.scales) / self.scales))
+        root = np.sqrt(np.asarray(self.ratios, "float32"))[:, None]
+        heights, widths = root * stride * scales, 1 / root * stride * scales
+        half = 0.5 * np.stack([widths.ravel(), heights.ravel()], axis=-1)
+        return np.concatenate([-half, half], axis=-1).astype("float32")
+
+    def of_level(self, rows, columns, stride: int):
+        """The anchors of all cells of a level.
+
+        Args:
+            rows: of cells; a number, or what `ops.shape` gives.
+            columns: the same.
+            stride: side of a cell in pixels.
+        Returns:
+            "xyxy" in pixels, float32 `(rows * columns * per_cell, 4)`, row after row.
+        """
+        x, y = (ops.arange(0, size, dtype="float32") * stride for size in (columns, rows))
+        corners = ops.stack(ops.meshgrid(x, y), axis=-1)  # (rows, columns, 2)
+        corners = ops.expand_dims(ops.concatenate([corners, corners], axis=-1), 2)
+        return ops.reshape(corners + ops.convert_to_tensor(self.of_cell(stride)), (-1, 4))
+
+    def of_maps(self, maps: dict) -> dict:
+        """The anchors of each level.
+
+        Args:
+            maps: level, such as "P3", whose cells have 2**3 pixels a side, to a map
+                `(B, rows, columns, any)`.
+        """
+        anchors = {}
+        for level, x in maps.items():
+            rows, columns = ops.shape(x)[1:3]
+            anchors[level] = self.of_level(rows, columns, 2 ** exponent(level))
+        return anchors
+
+
+def per_anchor(x, width: int):
+    """What a head says of the anchors: map `(B, H, W, A * width)` to `(B, H * W * A, width)`."""
+    rows, columns, channels = x.shape[1:]
+    if rows is None or columns is None:
+        return ops.reshape(x, (ops.shape(x)[0], -1, width))
+    return ops.reshape(x, (-1, rows * columns * (channels // width), width))
