@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 from keras_pvt.cli import arguments
+from keras_pvt.cli.program import exit_status
 
 EXAMPLES = """examples:
   python examples/evaluate_segmenter.py runs/ade/segmenter.keras --data ade20k --reduce-zero \\
@@ -34,13 +35,7 @@ def parse(words) -> argparse.Namespace:
 
 
 def main(words=None) -> int:
-    options = parse(words)
-    try:
-        run(options)
-    except (OSError, ValueError, ImportError) as error:
-        print("error:", *str(error).split(), file=sys.stderr)  # in one line
-        return 1
-    return 0
+    return exit_status(run, parse(words))
 
 
 def run(options: argparse.Namespace) -> None:

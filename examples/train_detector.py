@@ -15,6 +15,7 @@ import keras
 
 import keras_pvt
 from keras_pvt import training
+from keras_pvt.cli.program import exit_status
 from keras_pvt.detection.anchor_fit import fitted_share
 from keras_pvt.detection.augmentation import Augmentation
 from keras_pvt.detection.batches import DetectionBatches
@@ -117,13 +118,7 @@ def make_detector(options, classes: list[str]) -> tuple[Detector, dict]:
 
 
 def main(arguments=None) -> int:
-    options = parse(arguments)
-    try:
-        train_and_save(options)
-    except (OSError, ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(train_and_save, parse(arguments))
 
 
 def train_and_save(options) -> None:

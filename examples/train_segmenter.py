@@ -15,6 +15,7 @@ import argparse
 import pathlib
 import sys
 
+from keras_pvt.cli.program import exit_status
 from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.training import recipes
 from keras_pvt.training.distribution.selection import NAMES
@@ -50,13 +51,7 @@ def parse(arguments) -> argparse.Namespace:
 
 
 def main(arguments=None) -> int:
-    options = parse(arguments)
-    try:
-        run(options)
-    except (OSError, ValueError, ImportError) as error:
-        print("error:", *str(error).split(), file=sys.stderr)  # in one line
-        return 1
-    return 0
+    return exit_status(run, parse(arguments))
 
 
 def run(options: argparse.Namespace) -> None:

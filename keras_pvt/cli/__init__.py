@@ -2,10 +2,10 @@
 
 import argparse
 import os
-import sys
 
 import keras_pvt
 from keras_pvt.cli import attention, convert, detect, export, info, predict, segment, train
+from keras_pvt.cli.program import exit_status
 
 EPILOG = """\
 examples:
@@ -34,18 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets on stderr
-    try:
-        return options.run(options)
-    except BrokenPipeError:
-        # The reader has enough, as in `keras-pvt predict photos | head`. What is left must
-        # not be written when Python closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError, ImportError) as error:
-        print("error:", *str(error).split(), file=sys.stderr)  # in one line
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return exit_status(options.run, options)
 
 
 def _parser() -> argparse.ArgumentParser:
