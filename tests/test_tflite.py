@@ -11,6 +11,7 @@ import keras_pvt
 from keras_pvt.conversion import load_checkpoint
 from keras_pvt.exporting import runtimes
 from keras_pvt.exporting.formats import QUANTIZATIONS
+from keras_pvt.layers import PositionEmbedding
 from keras_pvt.ops import BACKEND
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow writes TFLite")
@@ -68,6 +69,24 @@ def test_weights_in_fewer_bits(tiny, tmp_path):
         assert cosine(found, expected) >= {"dynamic": 0.999}.get(quantize, 0.9999)
     assert sizes["float16"] <= 0.51 * sizes[None]
     assert sizes["dynamic"] <= 0.29 * sizes[None]
+
+
+def test_position_tables_of_dynamic_range_are_in_float16(tmp_path, rng):
+    from ai_edge_litert.interpreter import Interpreter
+
+    maps = keras.Input((24, 40, 8))
+    model = keras.Model(maps, {"y": PositionEmbedding((24, 40))(maps)})
+    perturb(model)
+    path = tmp_path / "model.tflite"
+    keras_pvt.export(model, path, "tflite", quantize="dynamic", verify=False)
+    details = Interpreter(str(path)).get_tensor_details()
+    halves = [tuple(detail["shape"]) for detail in details if detail["dtype"] is np.float16]
+    assert halves == [(1, 24, 40, 8)]
+    assert path.stat().st_size < 3 * 24 * 40 * 8
+    assert partitions(path) == 1
+    x = rng.standard_normal((1, 24, 40, 8)).astype("float32")
+    error = np.abs(runtimes.load("tflite", path)(x)["y"] - model(x)["y"]).max()
+    assert 0 < error < 1e-3
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,12 @@ FORMATS = {
         ".tflite",
         {"tensorflow": ()},
         "ai_edge_litert",
-        {"float16": (), "dynamic": (), "int8": ("ai_edge_quantizer",), "full-int8": ()},
+        {
+            "float16": (),
+            "dynamic": ("ai_edge_litert",),
+            "int8": ("ai_edge_quantizer",),
+            "full-int8": (),
+        },
         batch_size=1,  # with open sizes the graph cannot be delegated in one piece
     ),
     "onnx": Format(

@@ -49,6 +49,10 @@ def tflite(model: keras.Model, path: pathlib.Path, shape: Shape, quantize, image
         warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)
         warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
         _by_keras(model, path, "litert", shape, target_spec=target, **options)
+    if quantize == "dynamic":
+        from keras_pvt.exporting.constants import halve
+
+        path.write_bytes(halve(path.read_bytes()))
 
 
 def onnx(model: keras.Model, path: pathlib.Path, shape: Shape, quantize, images) -> None:
