@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_pvt.ops import CALLS_HOST, on_host, take_rows
 
-# In place of a cost that is none, and of columns that there are not.
+# In place of a cost that is none.
 _DEAR = 1e4
 _FAR = math.inf
 
@@ -61,7 +61,8 @@ def by_paths(costs, exists):
     """
     n, m = costs.shape[1:]
     if n > m:  # a row that ends in one of the columns that are added gets none
-        costs = ops.pad(costs, ((0, 0), (0, 0), (0, n - m)), constant_values=_DEAR)
+        dear = ops.max(costs, axis=(1, 2), keepdims=True) + 1.0
+        costs = ops.concatenate([costs, ops.zeros((1, n, n - m)) + dear], axis=2)
     rows, columns = (ops.arange(size, dtype="int32") for size in costs.shape[1:])
     best = _argmin(costs)
     wants = ops.logical_and(best[..., None] == columns, exists[..., None])  # (B, N, M)

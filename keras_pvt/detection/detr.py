@@ -31,7 +31,8 @@ class DETR(OnBackbone):
     boxes.
 
     Args:
-        backbone: `PVTBackbone`, or a functional model with `pyramid_outputs`.
+        backbone: `PVTBackbone`, or a functional model with `pyramid_outputs`. If its input has
+            another name than "images", Keras warns, but all works.
         num_classes: K. A checkpoint of facebookresearch/detr or Hugging Face for COCO has 91,
             as its classes are COCO's own ids; one of mmdetection 80.
         num_queries: Q, the most objects that an image can have.
