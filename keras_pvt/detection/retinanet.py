@@ -11,6 +11,7 @@ from keras_pvt.detection.candidates import PyramidCandidates
 from keras_pvt.detection.matching import Matcher
 from keras_pvt.detection.non_max_suppression import NonMaxSuppression
 from keras_pvt.layers import base
+from keras_pvt.layers.initial_values import Normal
 from keras_pvt.models.convolution import conv_layer
 from keras_pvt.models.feature_pyramid import (
     coarsest_levels,
@@ -25,6 +26,8 @@ from keras_pvt.models.on_backbone import OnBackbone
 FROM_BACKBONE, ADDED = 3, 2
 # Probability of each class that an untrained model gives.
 PRIOR = 0.01
+# Of its head's kernels.
+DEVIATION = 0.01
 
 
 @base.register
@@ -103,7 +106,7 @@ class RetinaNet(OnBackbone):
                     3,
                     self.wide(policy),
                     output,
-                    initializer=_small(),
+                    initializer=Normal(stddev=DEVIATION),
                     bias_initializer=keras.initializers.Constant(bias),
                 )
             )
@@ -217,13 +220,11 @@ def _neck(backbone, width, policy) -> dict:
 def _head(name, width, depth, policy) -> list:
     """Layers that all levels share."""
     return [
-        conv_layer(width, 3, policy, f"{name}{n}", activation="relu", initializer=_small())
+        conv_layer(
+            width, 3, policy, f"{name}{n}", activation="relu", initializer=Normal(stddev=DEVIATION)
+        )
         for n in range(depth)
     ]
-
-
-def _small():
-    return keras.initializers.RandomNormal(stddev=0.01)
 
 
 def _through(layers, x):
