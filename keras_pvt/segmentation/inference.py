@@ -19,6 +19,8 @@ from keras_pvt.variants import IMAGENET_MEAN
 MODES = ("auto", "whole", "slide")
 # Sides that a whole image is stretched to are multiples of it: a cell of the coarsest map.
 MULTIPLE = 32
+# Of a tile, in pixels: interpolation along a side is a matrix of its square.
+_LONGEST = 1 << 12
 # Logits that are resized at once, which then stay in a processor's cache.
 _BAND = 1 << 20
 
@@ -236,10 +238,12 @@ class Predictor:
         """Pairs of `Span`, which together keep each pixel once."""
         if self.mode == "whole" and self._own:
             return [tuple(Span(slice(0, side), slice(0, side)) for side in size)]
-        pixels = max(1, int(self.max_pixels / (factor * max(self.scales)) ** 2))
-        height = min(size[0], max(1, math.isqrt(pixels)))
-        width = min(size[1], max(1, pixels // height))
-        height = min(size[0], max(1, pixels // width))
+        largest = factor * max(self.scales)
+        pixels = max(1, int(self.max_pixels / largest**2))
+        longest = max(1, int(_LONGEST / largest))
+        height = min(size[0], longest, max(1, math.isqrt(pixels)))
+        width = min(size[1], longest, max(1, pixels // height))
+        height = min(size[0], longest, max(1, pixels // width))
         return [
             (rows, columns)
             for rows in _spans(size[0], height)
