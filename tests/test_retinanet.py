@@ -145,32 +145,53 @@ def test_parameters_are_those_of_the_account(official):
 
 
 def test_saving_keeps_model_and_detector(small, tmp_path):
-    """A rectangle of no multiple, two images."""
-    images = recipe.images(72, 104)
+    """A rectangle of no multiple; two images, each with boxes that end where it does."""
     small.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.get_config() == small.get_config()
-    detector = small.detector(NonMaxSuppression("xyxy", max_candidates=300), per_level=50)
+    assert [v.path for v in again.variables] == [v.path for v in small.variables]
+    for ours, theirs in zip(small.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+    suppression = NonMaxSuppression("xyxy", max_candidates=300)
+    detector = again.detector(suppression, per_level=50, padded=True)
     detector.save(tmp_path / "detector.keras")
-    expected = detector.predict_on_batch(images)
-    assert (expected["num_detections"] > 0).all()
-    for model in (
-        keras.saving.load_model(tmp_path / "detector.keras"),
-        again.detector(NonMaxSuppression("xyxy", max_candidates=300), per_level=50),
-    ):
-        for key, value in model.predict_on_batch(images).items():
-            np.testing.assert_allclose(value, expected[key], rtol=0, atol=1e-3, err_msg=key)
-
-
-def test_boxes_end_where_images_do(small):
-    """Each of a batch where its own does, and of 50 anchors a level."""
-    detector = small.detector(per_level=50, padded=True)
     sizes = np.array([[72, 40], [30, 104]], "float32")
-    found = detector.predict_on_batch({"images": recipe.images(72, 104), "sizes": sizes})
-    for boxes, (height, width) in zip(found["boxes"], sizes, strict=True):
+    inputs = {"images": recipe.images(72, 104), "sizes": sizes}
+    expected = detector.predict_on_batch(inputs)
+    assert (expected["num_detections"] > 0).all()
+    for boxes, (height, width) in zip(expected["boxes"], sizes, strict=True):
         assert boxes.min() == 0
         assert (boxes.max(axis=0) <= [width, height, width, height]).all()
         assert boxes.max() in (width, height)
+    loaded = keras.saving.load_model(tmp_path / "detector.keras")
+    for key, value in loaded.predict_on_batch(inputs).items():
+        np.testing.assert_allclose(value, expected[key], rtol=0, atol=1e-3, err_msg=key)
+
+
+def test_detector_of_whole_images(small):
+    """By default all anchors, as there are fewer than 1000 a level, and empty boxes too."""
+    detector = small.detector()
+    assert detector.get_layer("suppression").get_config()["drop_empty"] is False
+    assert {key: x.shape for key, x in detector.output.items()} == {
+        "boxes": (None, 100, 4),
+        "confidence": (None, 100),
+        "classes": (None, 100),
+        "labels": (None, 100),
+        "num_detections": (None,),
+    }
+    (candidates,) = (layer for layer in detector.layers if layer.name == "candidates")
+    images = np.zeros((1, 32, 64, 1), "float32")
+    maps = {
+        "class_logits": {"P4": np.zeros((1, 2, 4, 27), "float32")},
+        "box_deltas": {"P4": np.zeros((1, 2, 4, 36), "float32")},
+    }
+    maps["box_deltas"]["P4"][0, 0, 0, 0] = np.nan
+    boxes, logits = numpy(candidates(keras.tree.map_structure(ops.array, maps), images=images))
+    assert boxes.shape == (1, 72, 4)
+    np.testing.assert_allclose(boxes[0, -6], [16, 0, 64, 32])  # 64 wide around (48, 16), clipped
+    assert np.isneginf(logits[0, 0]).all()
+    assert not logits[0, 1:].any()
 
 
 def test_it_learns(small):
