@@ -13,7 +13,7 @@ def exit_status(run: Callable[[argparse.Namespace], int | None], options) -> int
         run: does the work; gives the exit status, None for 0.
         options: that it takes.
     Returns:
-        Exit status, 1 after an error.
+        Exit status: 1 after an error, 130 after Ctrl-C.
     """
     try:
         return run(options) or 0
