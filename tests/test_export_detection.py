@@ -7,7 +7,7 @@ from test_boxes import random_boxes
 
 import keras_pvt
 from keras_pvt.detection import NonMaxSuppression
-from keras_pvt.exporting import runtimes
+from keras_pvt.exporting import ExportError, runtimes
 from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
@@ -46,3 +46,13 @@ def test_suppression_in_a_graph(format, detector, tmp_path, rng):
             y = keras.ops.convert_to_numpy(expected[name])
             np.testing.assert_allclose(value, y, atol=1e-5)
         assert found["num_detections"].min() > 5
+
+
+@pytest.mark.parametrize("quantize", ["int8", "full-int8"])
+def test_suppression_is_not_computed_in_int8(quantize, detector, tmp_path, rng):
+    images = cells(rng, 2)
+    with pytest.raises(ExportError, match=f"not quantized as '{quantize}': take 'dynamic' or"):
+        keras_pvt.export(
+            detector, tmp_path / "m.tflite", "tflite", quantize=quantize, representative=images
+        )
+    assert not list(tmp_path.iterdir())

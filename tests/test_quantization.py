@@ -7,7 +7,8 @@ from conftest import TINY, perturb
 
 import keras_pvt
 from keras_pvt import layers
-from keras_pvt.exporting import runtimes
+from keras_pvt.exporting import ExportError, runtimes
+from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
 # Keras says of each kind of layer without a dense matrix that it stays as it is.
@@ -70,14 +71,36 @@ def test_a_layer_alone(layer, tmp_path, rng):
     np.testing.assert_array_equal(answer(loaded, x), answer(model, x))
 
 
-@pytest.mark.skipif(BACKEND != "tensorflow", reason="one backend is enough")
-def test_a_quantized_model_is_exported(tmp_path, rng):
+# Of what docs/export.md lists; the rest of its table takes minutes.
+EXPORTED = {"tensorflow": ("int8", "saved_model"), "torch": ("int8", "onnx")}
+REFUSED = {"tensorflow": ("int8", "tflite"), "torch": ("int4", "onnx")}
+
+
+def quantized(mode):
     model = keras_pvt.classifier(TINY, input_shape=(64, 96, 3))
     perturb(model)
-    model.quantize("int8")
-    path = tmp_path / "model"
-    keras_pvt.export(model, path, "saved_model", batch_size=2, verify=False)
+    model.quantize(mode)
+    return model
+
+
+@pytest.mark.skipif(BACKEND not in EXPORTED, reason="does not write")
+def test_a_quantized_model_is_exported(tmp_path, rng):
+    mode, format = EXPORTED[BACKEND]
+    model = quantized(mode)
+    path = tmp_path / f"model{FORMATS[format].suffix}"
+    keras_pvt.export(model, path, format, batch_size=2, verify=False)
     images = rng.standard_normal((2, 64, 96, 3)).astype("float32")
-    found = runtimes.load("saved_model", path)(images)["predictions"]
+    found = runtimes.load(format, path)(images)["predictions"]
     # A value on the edge between two whole numbers may be rounded either way.
     np.testing.assert_allclose(found, answer(model, images)[0], atol=5e-3)
+
+
+@pytest.mark.skipif(BACKEND not in REFUSED, reason="does not write")
+def test_what_cannot_be_exported_is_said(tmp_path):
+    mode, format = REFUSED[BACKEND]
+    path = tmp_path / f"model{FORMATS[format].suffix}"
+    with pytest.raises(ExportError, match=rf"Keras has quantized this model \({mode}\)") as caught:
+        keras_pvt.export(quantized(mode), path, format, batch_size=1)
+    assert "\n" not in str(caught.value)
+    assert "loc(" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

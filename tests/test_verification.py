@@ -1,8 +1,9 @@
 """What `verification` compares."""
 
 import numpy as np
+import pytest
 
-from keras_pvt.exporting import runtimes, verification
+from keras_pvt.exporting import ExportError, runtimes, verification
 
 
 def test_representative_images_are_compared_one_by_one(monkeypatch):
@@ -26,3 +27,14 @@ def test_representative_images_are_compared_one_by_one(monkeypatch):
     assert one.input_shape[0] == 1
     assert two.input_shape[0] == 2
     np.testing.assert_array_equal(seen[-1][:, 0, 0, 0], [3, 1])  # begun anew to fill up
+
+
+def test_what_the_runtime_refuses_is_one_line(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("INVALID_GRAPH: bound to different types\nand more")
+
+    images = np.zeros((1, 4, 6, 3))
+    for load in (refuse, lambda *_: refuse):
+        monkeypatch.setattr(runtimes, "load", load)
+        with pytest.raises(ExportError, match=r"the onnx that was written does not run: .*types$"):
+            verification.compare(lambda x, training: {}, "onnx", "m", images.shape, images=images)

@@ -1,5 +1,6 @@
 """`keras_pvt.export`."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -8,6 +9,7 @@ from typing import Literal
 import keras
 import numpy as np
 
+from keras_pvt.detection.non_max_suppression import NonMaxSuppression
 from keras_pvt.exporting import formats, subject, targets, verification
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.exporting.transfer import Job, write
@@ -101,8 +103,9 @@ def export(
     model = subject.named(model, include_preprocessing, argmax)
     shape = subject.signature(model, size, batch_size)
     _check_images(shape, quantize, representative)
+    _check_suppression(model, quantize)
     comparisons = []
-    with targets.staged(path) as temporary:
+    with _blaming_quantization(model), targets.staged(path) as temporary:
         needed = representative if quantize in formats.NEED_IMAGES else None
         write(model, Job(format, os.fspath(temporary), shape, quantize), needed, writer)
         if verify:
@@ -121,6 +124,22 @@ def export(
     return exported
 
 
+@contextlib.contextmanager
+def _blaming_quantization(model):
+    """Of a model that Keras has quantized, an error says so: most of them come from that."""
+    try:
+        yield
+    except ExportError as error:
+        modes = {layer.quantization_mode for layer in model._flatten_layers()} - {None}
+        if not modes:
+            raise
+        raise ExportError(
+            f"{error} Keras has quantized this model ({', '.join(sorted(modes))}), which this "
+            "format or its converter cannot express: export the model as it was before, with "
+            "`quantize` (--quantize) of the export."
+        ) from error
+
+
 def check_request(
     path: pathlib.Path, format: str, quantize: str | None, overwrite: bool, verify: bool
 ) -> str:
@@ -135,6 +154,17 @@ def check_request(
     formats.check_path(format, path)
     targets.check(path, folder=not formats.FORMATS[format].suffix, overwrite=overwrite)
     return formats.choose_writer(format, quantize, verify)
+
+
+def _check_suppression(model, quantize):
+    # A loop, in which AI Edge Quantizer finds no ranges, and boxes, which 256 values do not tell.
+    if quantize in formats.NEED_IMAGES and any(
+        isinstance(layer, NonMaxSuppression) for layer in model._flatten_layers()
+    ):
+        raise ExportError(
+            f"a model with NonMaxSuppression inside is not quantized as {quantize!r}: take "
+            "'dynamic' or 'float16', or export the detector without it."
+        )
 
 
 def _check_images(shape, quantize, images):

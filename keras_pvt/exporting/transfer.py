@@ -12,7 +12,7 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_pvt.exporting.errors import ExportError
+from keras_pvt.exporting.errors import ExportError, reason
 from keras_pvt.exporting.subject import Shape
 from keras_pvt.ops import BACKEND
 
@@ -76,8 +76,9 @@ def _write_here(model, job, images):
     except OSError:
         raise
     except Exception as error:  # each converter has kinds of its own
-        reason = next(filter(None, str(error).splitlines()), type(error).__name__)[:300]
-        raise ExportError(f"{BACKEND} cannot write this model as {job.format}: {reason}") from error
+        raise ExportError(
+            f"{BACKEND} cannot write this model as {job.format}: {reason(error)}"
+        ) from error
 
 
 def _modules(model):

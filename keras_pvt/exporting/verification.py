@@ -1,5 +1,6 @@
 """Whether an artifact answers as its model does, on the same images."""
 
+import contextlib
 import dataclasses
 import pathlib
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_pvt.exporting import runtimes
+from keras_pvt.exporting.errors import ExportError, reason
 from keras_pvt.exporting.subject import LABELS, Shape, takes_pixels
 from keras_pvt.preprocessing import preprocess_input
 
@@ -71,16 +73,30 @@ def compare(
         shape: that it was exported with.
         quantize: that it was exported with.
         images: representative images, which then are compared; else coloured noise is.
+    Raises:
+        ExportError: its runtime does not run the artifact.
     """
-    run = runtimes.load(format, path)
+    with _running(format):
+        run = runtimes.load(format, path)
     comparisons = []
     for batches in _inputs(model, shape, images):
-        answers = [(model(batch, training=False), run(batch)) for batch in batches]
-        for name in answers[0][0]:
-            expected = np.stack([keras.ops.convert_to_numpy(ours[name]) for ours, _ in answers])
-            found = np.stack([theirs[name] for _, theirs in answers])
+        ours = [model(batch, training=False) for batch in batches]
+        with _running(format):
+            theirs = [run(batch) for batch in batches]
+        for name in ours[0]:
+            expected = np.stack([keras.ops.convert_to_numpy(answer[name]) for answer in ours])
+            found = np.stack([answer[name] for answer in theirs])
             comparisons.append(_compared(name, batches[0].shape, expected, found, quantize))
     return comparisons
+
+
+@contextlib.contextmanager
+def _running(format):
+    """What the runtime refuses, as an error of the export."""
+    try:
+        yield
+    except Exception as error:  # each runtime has kinds of its own
+        raise ExportError(f"the {format} that was written does not run: {reason(error)}") from error
 
 
 def _compared(name, input_shape, expected, found, quantize):
