@@ -28,7 +28,7 @@ SMALL = PVTConfig(
     classes=2,
 )
 EXAMPLES = 350  # for each of six kinds of file
-SECONDS = 5.0
+SECONDS = 5.0  # of computing: how long others keep the processor is no matter
 MEMORY = 512 * 2**20
 
 # Where bytes are changed: anywhere, or near an end, where the structure lies.
@@ -128,7 +128,7 @@ def test_mutated_files(kind, model, originals, tmp_path):
     @given(edits)
     def check(changes):
         path.write_bytes(mutate(originals[kind], changes))
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             with little_memory():
                 load_checkpoint(model, path)
@@ -142,7 +142,7 @@ def test_mutated_files(kind, model, originals, tmp_path):
             outcomes["loaded"] += 1
             for variable, blank in variables:
                 variable.assign(blank)
-        assert time.perf_counter() - start < SECONDS
+        assert time.process_time() - start < SECONDS
 
     check()
     assert sum(outcomes.values()) >= EXAMPLES

@@ -184,11 +184,11 @@ def nested_tuples(depth: int) -> bytes:
     ],
 )
 def test_damaged_pickles(data, message):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError) as raised:
         read_pickle(data)
     assert message in str(raised.value)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_deep_and_cyclic_containers(tmp_path):
