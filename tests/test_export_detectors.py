@@ -15,16 +15,17 @@ from keras_pvt.detection.libraries import LABEL_KEYS, retinanet, without_input_w
 from keras_pvt.detection.serving import serving_model
 from keras_pvt.exporting import runtimes
 from keras_pvt.exporting.formats import FORMATS
+from keras_pvt.exporting.subject import half_precision, named
 from keras_pvt.ops import BACKEND
 
 SIZE = (64, 96)
 FORMAT = "onnx" if BACKEND == "torch" else "tflite"
 
 
-def saved(library, folder, dtype="float32"):
+def saved(library, folder):
     """A detector's file, with weights that find boxes of all sizes and scores."""
     pytest.importorskip(library)
-    backbone = PVTBackbone(TINY, input_shape=(*SIZE, 3), include_preprocessing=True, dtype=dtype)
+    backbone = PVTBackbone(TINY, input_shape=(*SIZE, 3), include_preprocessing=True)
     model, _ = retinanet(library, backbone, 3, anchor_size=16)
     perturb(model)
     path = folder / "detector.keras"
@@ -65,6 +66,22 @@ def test_boxes_are_those_of_the_library(library, tmp_path, images):
     for one in (model, loaded):
         found = one(images)
         check({key: keras.ops.convert_to_numpy(value) for key, value in found.items()}, expected)
+
+
+@pytest.mark.skipif(BACKEND == "jax", reason="compiling takes long")
+@pytest.mark.parametrize("library", LABEL_KEYS)
+def test_half_precision_is_exported_in_float32(library, tmp_path, images):
+    single = Detector.load(saved(library, tmp_path))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    backbone = PVTBackbone(TINY, input_shape=(*SIZE, 3), include_preprocessing=True)
+    model, _ = retinanet(library, backbone, 3, anchor_size=16)
+    model.set_weights(single.model.get_weights())
+    half = Detector(model, library, single.classes, SIZE)
+    keras.config.set_dtype_policy("float32")
+    exported = named(serving_model(half))
+    assert not half_precision(exported)
+    found = {name: keras.ops.convert_to_numpy(value) for name, value in exported(images).items()}
+    check(found, predictions(single, images))
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="torch's exporter takes half a minute")

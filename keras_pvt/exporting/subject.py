@@ -1,5 +1,7 @@
 """The model that is exported: one input, named outputs, float32."""
 
+import warnings
+
 import keras
 
 from keras_pvt.exporting.argmax import Argmax
@@ -65,7 +67,10 @@ def half_precision(model: keras.Model) -> bool:
 def float32_twin(model: keras.Model) -> keras.Model:
     """The same model and weights in float32."""
     config = keras.saving.serialize_keras_object(model)
-    twin = keras.saving.deserialize_keras_object(_in_float32(config))
+    with warnings.catch_warnings():
+        # KerasHub's tasks compile themselves, which Keras says it cannot do again.
+        warnings.filterwarnings("ignore", r"`compile\(\)` was not called", UserWarning)
+        twin = keras.saving.deserialize_keras_object(_in_float32(config))
     twin.set_weights(model.get_weights())
     return twin
 
