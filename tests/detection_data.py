@@ -11,10 +11,13 @@ COLOURS = {"square": (230, 30, 40), "bar": (20, 60, 240)}
 HEIGHT, WIDTH = 64, 96
 
 
-def write_set(folder: pathlib.Path, count: int, rng: np.random.Generator) -> pathlib.Path:
+def write_set(
+    folder: pathlib.Path, count: int, rng: np.random.Generator, masks: bool = False
+) -> pathlib.Path:
     """Images with a red square and a blue bar on gray noise, and their COCO JSON.
 
     The ids of the categories have gaps and begin at 3; there is a "boxes.json" beside "images".
+    With masks, squares have a polygon, and bars run lengths.
     """
     (folder / "images").mkdir(parents=True)
     content = {
@@ -41,6 +44,8 @@ def write_set(folder: pathlib.Path, count: int, rng: np.random.Generator) -> pat
                     "iscrowd": 0,
                 }
             )
+            if masks:
+                content["annotations"][-1]["segmentation"] = outline(box, polygon=name == "square")
         Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
         content["images"].append(
             {"id": 10 + number, "file_name": f"{number}.png", "height": HEIGHT, "width": WIDTH}
@@ -48,3 +53,16 @@ def write_set(folder: pathlib.Path, count: int, rng: np.random.Generator) -> pat
     file = folder / "boxes.json"
     file.write_text(json.dumps(content))
     return file
+
+
+def outline(box: list[int], polygon: bool):
+    """Of all of a box xywh, as COCO writes it."""
+    left, top, width, height = box
+    if polygon:
+        right, bottom = left + width, top + height
+        return [[left, top, right, top, right, bottom, left, bottom]]
+    pixels = np.zeros((HEIGHT, WIDTH), "uint8")
+    pixels[top : top + height, left : left + width] = 1
+    flat = pixels.ravel(order="F")  # runs go down the columns, the first of zeros
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    return {"size": [HEIGHT, WIDTH], "counts": np.diff([0, *ends, flat.size]).tolist()}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from detection_data import HEIGHT, WIDTH, write_set
 
-from keras_pvt.detection.augmentation import Augmentation, visible
-from keras_pvt.detection.batches import DetectionBatches
+from keras_pvt.detection.augmentation import FixedCanvas, KeepRatio, visible
+from keras_pvt.detection.batches import DetectionBatches, grouped
 from keras_pvt.detection.coco import load_coco
 from keras_pvt.detection.geometry import PADDING, Placement
 
@@ -32,23 +32,26 @@ def with_rectangle(box):
 @pytest.mark.parametrize("flip_x", [False, True])
 @pytest.mark.parametrize("flip_y", [False, True])
 def test_boxes_follow_pixels(flip_x, flip_y, rng):
-    augmentation = Augmentation(flip_x, flip_y, scales=(0.4, 1.6))
+    augmentation = FixedCanvas(CANVAS, flip_x, flip_y, scales=(0.4, 1.6))
     box = np.array([37, 20, 95, 66])
     seen = 0
     for _ in range(30):
-        placement = augmentation.draw(SOURCE, CANVAS, rng)
+        placement = augmentation.draw(SOURCE, rng)
         assert (placement.flip_x, placement.flip_y) == (flip_x, flip_y)
         moved, keep = visible(placement.boxes(box[None]), CANVAS)
         if keep[0]:
             seen += 1
             pixels = placement.image(with_rectangle(box))
+            mask = placement.mask(with_rectangle(box)[..., 0] // 255)
             assert pixels.shape == (*CANVAS, 3)
             np.testing.assert_allclose(moved[0], extent(pixels), atol=0.8)
+            np.testing.assert_allclose(moved[0], extent(mask[..., None] * 255), atol=1)
     assert seen > 20
 
 
 def test_scales_and_positions_vary(rng):
-    draws = [Augmentation(scales=(0.5, 1.5)).draw(SOURCE, CANVAS, rng) for _ in range(300)]
+    augmentation = FixedCanvas(CANVAS, scales=(0.5, 1.5))
+    draws = [augmentation.draw(SOURCE, rng) for _ in range(300)]
     scales = [draw.target[0] / 64 for draw in draws]
     assert 0.49 < min(scales) < 0.53
     assert 1.45 < max(scales) < 1.51
@@ -77,7 +80,7 @@ def test_fit_shows_all_and_boxes_come_back(canvas, target):
 
 def test_the_way_back_undoes_moves_and_flips(rng):
     for _ in range(10):
-        placement = Augmentation(flip_y=0.5, scales=(0.5, 1.5)).draw(SOURCE, CANVAS, rng)
+        placement = FixedCanvas(CANVAS, flip_y=0.5, scales=(0.5, 1.5)).draw(SOURCE, rng)
         box = np.array([[12.0, 7, 90, 60]])
         np.testing.assert_allclose(placement.boxes_back(placement.boxes(box)), box, atol=1e-4)
 
@@ -95,7 +98,7 @@ def data(tmp_path, rng):
 
 
 def batches(data, **options):
-    return DetectionBatches(data, CANVAS, 2, Augmentation(flip_y=0.5), **options)
+    return DetectionBatches(data, 2, FixedCanvas(CANVAS, flip_y=0.5), **options)
 
 
 def test_batches_are_the_same_for_a_seed_and_differ_by_epoch(data):
@@ -128,10 +131,108 @@ def test_crowds_are_not_trained_on_and_a_broken_file_stops_nothing(data, caplog)
     crowd = [dataclasses.replace(s, crowd=np.array([True, False])) for s in data.samples]
     data = dataclasses.replace(data, samples=crowd)
     assert {int(label) for b in range(2) for label in batches(data)[b][1]["classes"].ravel()} == {1}
+    broken = data.samples[0].path
+    broken.write_bytes(broken.read_bytes()[:300])
+    made = batches(data)
+    for index in range(2):
+        _, labels = made[index]
+        assert (labels["classes"] >= 0).any(axis=1).all()  # another takes its place
+    if str(broken) in made.skipped:  # of five images, one is left out of an epoch
+        assert "truncated; another image takes its place" in caplog.text
     for sample in data.samples:
         sample.path.write_bytes(sample.path.read_bytes()[:300])
-    images, labels = batches(data)[0]
-    np.testing.assert_array_equal(images, np.broadcast_to(np.float32(PADDING), images.shape))
-    assert (labels["classes"] == -1).all()
-    assert ".png cannot be read as an image" in caplog.text
+    with pytest.raises(ValueError, match="images in a row cannot be read"):
+        batches(data)[0]
     assert (HEIGHT, WIDTH) == CANVAS
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "canvas"),
+    [  # (height, width), by mmdetection's rule: the long side decides from a ratio of 5:3 on
+        ((480, 640), (800, 1067), (800, 1088)),
+        ((640, 427), (1199, 800), (1216, 800)),
+        ((375, 500), (800, 1067), (800, 1088)),
+        ((200, 600), (444, 1333), (448, 1344)),
+    ],
+)
+def test_published_sizes(source, target, canvas, rng):
+    placement = KeepRatio(flip_x=0).draw(source, rng)
+    assert (placement.target, placement.canvas) == (target, canvas)
+    assert (placement.left, placement.top, placement.visible_size) == (0, 0, target)
+
+
+def test_short_sides_are_drawn_from_all_that_there_are(rng):
+    draws = [KeepRatio((640, 800), step=32).draw((480, 640), rng) for _ in range(200)]
+    assert {draw.target[0] for draw in draws} == {640, 672, 704, 736, 768, 800}
+    draws = [KeepRatio((640, 643)).draw((480, 640), rng) for _ in range(200)]
+    assert {draw.target[0] for draw in draws} == {640, 641, 642, 643}
+    assert 0.3 < np.mean([draw.flip_x for draw in draws]) < 0.7
+
+
+def test_a_flipped_image_stays_in_the_corner():
+    placement = Placement.within(SOURCE, 40, 60, flip_x=True)
+    assert (placement.target, placement.canvas) == ((40, 58), (64, 64))
+    pixels = placement.image(np.full((*SOURCE, 3), 255, "uint8"))
+    np.testing.assert_array_equal(extent(pixels), [0, 0, 58, 40])
+    box = np.array([[0.0, 0, 13, 9]])
+    np.testing.assert_allclose(placement.boxes(box), [[52.2, 0, 58, 4]], atol=1e-4)
+    np.testing.assert_allclose(placement.boxes_back(placement.boxes(box)), box, atol=1e-4)
+
+
+def test_pixels_are_sampled_as_opencv_does_it():
+    image = np.zeros((4, 4, 3), "uint8")
+    image[:, 1] = 200
+    half = Placement((2, 2), (4, 4), (2, 2), antialias=False).image(image)
+    # Centres of the new columns lie between the old ones 0 and 1, and 2 and 3.
+    np.testing.assert_array_equal(half[..., 0], [[100, 0], [100, 0]])
+
+
+def test_batches_of_unequal_sizes_tell_them_and_have_masks(tmp_path, rng):
+    file = write_set(tmp_path, 4, rng, masks=True)
+    data = load_coco(file, tmp_path / "images", masks=True)
+    augmentation = KeepRatio((40, 64), long_side=96)
+    made = DetectionBatches(data, 2, augmentation, sizes=True, named=True, masks=True)
+    x, labels = made[0]
+    assert set(x) == {"images", "sizes"}
+    np.testing.assert_array_equal(x["sizes"], labels["sizes"])
+    assert labels["masks"].shape == (2, 2, *x["images"].shape[1:3])
+    assert not any(side % 32 for side in x["images"].shape[1:3])
+    for image, (height, width), boxes, masks in zip(
+        x["images"], x["sizes"], labels["boxes"], labels["masks"], strict=True
+    ):
+        assert 40 <= height <= 64
+        np.testing.assert_array_equal(image[height:], np.full_like(image[height:], PADDING))
+        np.testing.assert_array_equal(image[:, width:], np.full_like(image[:, width:], PADDING))
+        for box, mask in zip(boxes, masks, strict=True):
+            np.testing.assert_allclose(extent(mask[..., None] * 255), box, atol=1)
+
+
+def test_masks_are_padded_to_a_power_of_two(tmp_path, rng):
+    file = write_set(tmp_path, 2, rng, masks=True)
+    data = load_coco(file, tmp_path / "images", masks=True)
+    many = [
+        dataclasses.replace(
+            one,
+            **{
+                name: np.concatenate([getattr(one, name)] * 3)[:5]
+                for name in ("boxes", "labels", "areas", "crowd")
+            },
+            segmentations=(one.segmentations * 3)[:5],
+        )
+        for one in data.samples
+    ]
+    data = dataclasses.replace(data, samples=many)
+    _, labels = DetectionBatches(data, 2, FixedCanvas(CANVAS, scales=(1, 1)), masks=True)[0]
+    assert labels["masks"].shape[1] == labels["boxes"].shape[1] == 8
+    assert (labels["classes"][:, 5:] == -1).all()
+    assert not labels["masks"][:, 5:].any()
+
+
+def test_grouped_batches_have_one_kind_and_all_samples(rng):
+    wide = np.arange(23) % 3 > 0
+    shuffled = rng.permutation(23)
+    order = grouped(shuffled, wide[shuffled], 4, rng)
+    assert sorted(order) == list(range(23))
+    kinds = wide[order[:20]].reshape(-1, 4)
+    mixed = [kind for kind in kinds if kind.any() != kind.all()]
+    assert len(mixed) <= 1  # that of the rests

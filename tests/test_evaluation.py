@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_pvt.detection.detector import Detections
+from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.evaluation import average_precision, metric_names
 from keras_pvt.detection.samples import DetectionSet, Sample
 from keras_pvt.problems import Problems

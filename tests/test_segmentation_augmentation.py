@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 
-from keras_pvt.segmentation.augmentation import TrainTransform
-from keras_pvt.segmentation.photometric import PhotometricDistortion, change_colour
-from keras_pvt.segmentation.resizing import (
+from keras_pvt.resizing import (
     fit_scale,
     resized_labels_part,
     resized_part,
     scaled,
 )
+from keras_pvt.segmentation.augmentation import TrainTransform
+from keras_pvt.segmentation.photometric import PhotometricDistortion, change_colour
 from keras_pvt.segmentation.samples import IGNORED
 
 sides = st.integers(1, 24)

@@ -52,12 +52,16 @@ def factor(text: str) -> float:
     return value
 
 
-def add_image_options(parser: argparse.ArgumentParser, batch_size: int | None = None) -> None:
+def add_image_options(
+    parser: argparse.ArgumentParser,
+    batch_size: int | None = None,
+    json: str = "write JSON, one object a line",
+) -> None:
     """Which images, whether to write JSON, and how many images at once, if that can be chosen."""
     parser.add_argument(
         "images", nargs="+", type=pathlib.Path, metavar="IMAGE|FOLDER", help="files and folders"
     )
-    parser.add_argument("--json", action="store_true", help="write JSON, one object a line")
+    parser.add_argument("--json", action="store_true", help=json)
     if batch_size is not None:
         parser.add_argument(
             "--batch-size",

@@ -1,6 +1,7 @@
 """`keras-pvt detect`: objects in image files, drawn and listed."""
 
 import argparse
+import itertools
 import json
 import pathlib
 
@@ -11,13 +12,20 @@ EPILOG = """\
 examples:
   keras-pvt detect photo.jpg --model runs/detector.keras
   keras-pvt detect photos/ --model detector.keras --out drawn --threshold 0.3
-  keras-pvt detect photos/ --model detector.keras --json > detections.jsonl
+  keras-pvt detect val2017/ --model detector.keras --threshold 0 --json \\
+      --annotations instances_val2017.json > results.json
 
-The model is what examples/train_detector.py saves. Each image is drawn with its boxes as
-FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the result is a table; otherwise
-it is a line for each box: file, class, score, and left, top, right, bottom in pixels, separated
-by tabs. --json writes one object a line for each file. A file that cannot be read is reported
-and skipped, and the exit status is 1.
+The model is what examples/train_detector.py saves. Each image is drawn with its boxes, and masks if
+the model finds them, as FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the result
+is a table; otherwise it is a line for each box: file, class, score, and left, top, right, bottom in
+pixels, separated by tabs.
+
+--json writes COCO's results instead, a list with an object for each box: image_id, file_name,
+category_id, category, bbox (left, top, width, height), score, and segmentation (run lengths) where
+there are masks. The ids are those of the --annotations file, for pycocotools; without it image_id
+is the file's name, and categories are counted from 1.
+
+A file that cannot be read is reported and skipped, and the exit status is 1.
 """
 
 
@@ -29,7 +37,7 @@ def add_parser(subparsers) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    arguments.add_image_options(parser, batch_size=8)
+    arguments.add_image_options(parser, batch_size=8, json="write COCO's results")
     parser.add_argument(
         "--model", type=pathlib.Path, required=True, metavar="PATH", help="a detector.keras"
     )
@@ -47,12 +55,19 @@ def add_parser(subparsers) -> None:
         metavar="FOLDER",
         help="where the drawn images go (default: %(default)s)",
     )
+    parser.add_argument(
+        "--annotations",
+        type=pathlib.Path,
+        metavar="JSON",
+        help="of a COCO set, whose ids --json shall use",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     from keras_pvt.detection.detector import Detector
-    from keras_pvt.detection.drawing import captions, draw_boxes
+    from keras_pvt.detection.drawing import draw_detections
+    from keras_pvt.detection.results import CocoResults
     from keras_pvt.image_files import image_files
     from keras_pvt.pictures import write_png
 
@@ -60,27 +75,26 @@ def run(options: argparse.Namespace) -> int:
     pictures = pictures_of(files, options.out)
     detector = Detector.load(options.model)
     options.out.mkdir(parents=True, exist_ok=True)
-    show = choose_show(options, _show_json, _show_table, _show_lines)
+    results = CocoResults(detector.classes, options.annotations)
+    separators = itertools.chain(["["], itertools.repeat(",\n"))
+    show = choose_show(options, _show_table, _show_lines)
 
     def draw_and_show(found):
         found = found.above(options.threshold)
-        names = [detector.classes[label] for label in found.labels]
-        texts = captions(detector, found)
-        picture = draw_boxes(found.image, found.boxes, found.labels, texts)
-        write_png(picture, pictures[found.path])
-        scores, boxes = found.scores.tolist(), found.boxes.tolist()
-        show(found.path, list(zip(names, scores, boxes, strict=True)))
+        write_png(draw_detections(detector, found), pictures[found.path])
+        if options.json:
+            for entry in results.entries(found):
+                print(next(separators), json.dumps(entry), sep="", end="")
+        else:
+            names = [detector.classes[label] for label in found.labels]
+            scores, boxes = found.scores.tolist(), found.boxes.tolist()
+            show(found.path, list(zip(names, scores, boxes, strict=True)))
 
-    results = detector.detect(files, min(options.batch_size, len(files)), keep_images=True)
-    return show_results(results, len(files), draw_and_show)
-
-
-def _show_json(path, objects):
-    detections = [
-        {"class": name, "score": score, "box": [round(value, 2) for value in box]}
-        for name, score, box in objects
-    ]
-    print(json.dumps({"image": str(path), "format": "xyxy", "detections": detections}))
+    found = detector.detect(files, min(options.batch_size, len(files)), keep_images=True)
+    status = show_results(found, len(files), draw_and_show)
+    if options.json:
+        print("[]" if next(separators) == "[" else "]")  # nothing found is a list too
+    return status
 
 
 def _show_lines(path, objects):

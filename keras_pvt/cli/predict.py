@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     files = image_files(options.images)
     predictor = FileClassifier.load(options.variant, options.weights, options.size)
     predictions = predictor.predict(files, min(options.batch_size, len(files)))
-    show = choose_show(options, _show_json, _show_table, _show_lines)
+    show = choose_show(options, _show_table, _show_lines, _show_json)
 
     def show_best(prediction):
         best = decode_predictions(prediction.scores[None], options.top)[0]

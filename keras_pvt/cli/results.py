@@ -31,13 +31,15 @@ def show_results(results: Iterable, count: int, show: Show) -> int:
     return int(failures > 0)
 
 
-def choose_show(options: argparse.Namespace, show_json: Show, table: Show, lines: Show) -> Show:
-    """JSON if asked for; a table on a terminal, by a function that takes rich's console before
-    the result; lines otherwise."""
+def choose_show(
+    options: argparse.Namespace, table: Show, lines: Show, show_json: Show | None = None
+) -> Show:
+    """JSON if asked for and there is such a function; a table on a terminal, by a function that
+    takes rich's console before the result; lines otherwise."""
     from rich.console import Console
 
     console = Console()
-    if options.json:
+    if options.json and show_json is not None:
         return show_json
     return functools.partial(table, console) if console.is_terminal else lines
 

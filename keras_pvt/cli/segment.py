@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     predictor = Predictor(segmenter.model, **arguments.predictor_options(options))
     for picture in (*pictures.values(), *numbers.values()):
         picture.parent.mkdir(parents=True, exist_ok=True)
-    show = choose_show(options, _show_json, _show_table, _show_lines)
+    show = choose_show(options, _show_table, _show_lines, _show_json)
 
     def draw_and_show(file):
         labels = predictor.labels(file.image)

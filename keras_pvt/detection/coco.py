@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from keras_pvt.detection.samples import DetectionSet, Sample
+from keras_pvt.detection.segmentations import Segmentation, checked
 from keras_pvt.images import ImageError, image_size
 from keras_pvt.problems import Problems
 
@@ -18,6 +19,7 @@ def load_coco(
     annotations: str | os.PathLike,
     images: str | os.PathLike,
     classes: list[str] | None = None,
+    masks: bool = False,
 ) -> DetectionSet:
     """Read a data set in COCO's format.
 
@@ -31,6 +33,7 @@ def load_coco(
         images: folder that the "file_name" entries are relative to.
         classes: names that decide the labels, as of the training set; by default the categories
             in the order of their ids.
+        masks: whether outlines are wanted too; an object without one is then left out.
     Raises:
         OSError: the JSON file cannot be opened.
         ValueError: it is not in COCO's format, or no image is left.
@@ -53,7 +56,7 @@ def load_coco(
         classes = [names[key] for key in sorted(names)]
     labels = {key: classes.index(name) for key, name in names.items() if name in classes}
     samples = [
-        _sample(file, size, objects[key], labels, problems)
+        _sample(file, size, objects[key], labels, masks, problems)
         for key, file, size in _usable(entries, pathlib.Path(images), problems)
     ]
     if not samples:
@@ -96,20 +99,24 @@ def _usable(entries: dict, folder: pathlib.Path, problems: Problems):
             problems.add(problem, str(file))
 
 
-def _sample(file, size, annotations, labels, problems) -> Sample:
+def _sample(file, size, annotations, labels, masks, problems) -> Sample:
     height, width = size
     boxes, kept, areas, crowd = [], [], [], []
+    outlines: list[Segmentation] = []
     if not annotations:
         problems.add("image without boxes: kept as background", str(file))
     for annotation in annotations:
         where = f"{_name(annotation)} of {file}"
         box = _corners(annotation.get("bbox"))
+        outline = checked(annotation.get("segmentation"), size) if masks else None
         if annotation.get("category_id") not in labels:
             problems.add("object of an unknown class", where)
         elif box is None:
             problems.add("box that is not four finite numbers", where)
         elif (box[2:] <= box[:2]).any():
             problems.add("box without area", where)
+        elif masks and outline is None:
+            problems.add("object without an outline, polygons or run lengths", where)
         else:
             clipped = np.clip(box, 0, (width, height, width, height))
             if (clipped[2:] <= clipped[:2]).any():
@@ -118,6 +125,8 @@ def _sample(file, size, annotations, labels, problems) -> Sample:
             if (abs(clipped - box) > ROUNDING).any():
                 problems.add("box over the edge of its image: clipped", where)
             boxes.append(clipped)
+            if outline is not None:
+                outlines.append(outline)
             kept.append(labels[annotation["category_id"]])
             areas.append(_area(annotation, clipped))
             crowd.append(bool(annotation.get("iscrowd")))
@@ -129,6 +138,7 @@ def _sample(file, size, annotations, labels, problems) -> Sample:
         np.array(kept, "int32"),
         np.array(areas, "float32"),
         np.array(crowd, bool),
+        tuple(outlines),
     )
 
 

@@ -1,15 +1,17 @@
 """A trained detector: its model, what has to be known to use it, and its file."""
 
 import dataclasses
+import functools
 import os
-import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 
-from keras_pvt.detection.geometry import Placement
+from keras_pvt.detection.detections import Detections
+from keras_pvt.detection.geometry import PADDING, Placement
 from keras_pvt.detection.libraries import LABEL_KEYS, float32_outputs, without_input_warning
+from keras_pvt.detection.recipe import OWN
 from keras_pvt.image_files import in_batches
 from keras_pvt.images import load_image
 from keras_pvt.trained_files import load_with_facts, save_with_facts
@@ -19,46 +21,17 @@ FACTS = "keras_pvt_detector.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Detections:
-    """What a detector finds in an image file.
-
-    Args:
-        path: of the file.
-        boxes: `(N, 4)` float32, xyxy in pixels of the image, clipped to it.
-        scores: `(N,)` float32, 0 to 1, falling.
-        labels: `(N,)` int, index of the class.
-        error: what was wrong with the file, which then has no boxes; or None.
-        image: uint8 `(H, W, 3)`, where it was asked for; else None.
-    """
-
-    path: pathlib.Path
-    boxes: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
-    error: str | None = None
-    image: np.ndarray | None = None
-
-    def above(self, threshold: float) -> "Detections":
-        """Those with a score of at least `threshold`."""
-        count = int((self.scores >= threshold).sum())  # scores fall
-        return dataclasses.replace(
-            self,
-            boxes=self.boxes[:count],
-            scores=self.scores[:count],
-            labels=self.labels[:count],
-        )
-
-
-@dataclasses.dataclass(frozen=True)
 class Detector:
-    """A model that finds boxes, and what it was trained for.
+    """A model that finds objects, and what it was trained for.
 
     Args:
-        model: as `keras_pvt.detection.libraries.retinanet` makes them: takes images
-            `(B, H, W, 3)`, RGB 0..255.
-        library: that it is built of, "keras_cv" or "keras_hub".
+        model: takes images `(B, H, W, 3)`, RGB 0..255: `keras_pvt.detection.RetinaNet`,
+            `MaskRCNN` or `DETR`, or what `keras_pvt.detection.libraries.retinanet` makes.
+        library: that it is built of, "keras_pvt", "keras_cv" or "keras_hub".
         classes: names, in the order of the labels.
-        size: (height, width) in pixels of the images that the model sees.
+        size: of the images that the model sees, in pixels: of keras_pvt's what the shorter and
+            the longer side are scaled to, see `Placement.within`; of other libraries' (height,
+            width), no other.
     """
 
     model: keras.Model
@@ -83,10 +56,17 @@ class Detector:
         what = "detector that examples/train_detector.py has saved"
         keys = ("library", "classes", "size")
         model, (library, classes, size) = load_with_facts(path, FACTS, keys, what)
-        if library not in LABEL_KEYS:
+        if library not in (OWN, *LABEL_KEYS):
             raise ValueError(f"{path} wants the unknown library {library!r}.")
-        float32_outputs(model)
+        if library != OWN:
+            float32_outputs(model)
         return cls(model, library, classes, tuple(size))
+
+    def place(self, source: tuple[int, int]) -> Placement:
+        """Where an image of (height, width) lies for the model to see."""
+        if self.library == OWN:
+            return Placement.within(source, *self.size)
+        return Placement.fit(source, self.size)
 
     def detect(
         self,
@@ -97,9 +77,10 @@ class Detector:
         """Objects in image files, in their order; a file that cannot be read stops nothing.
 
         Args:
-            paths: image files, scaled to fit the model's size.
-            batch_size: images that the model gets at once. The last batch is filled up, so
-                that a compiled model sees one shape only.
+            paths: image files, of any size.
+            batch_size: images that the model gets at once, of those that need a canvas of the
+                same size. A smaller batch is filled up, so that a compiled model sees one
+                shape only of each.
             keep_images: whether the detections hold the images, to draw on; up to three batches
                 of them are in memory at once.
         """
@@ -107,28 +88,54 @@ class Detector:
         def read(path):
             """The image as the model sees it, where it lies there, and as it is if wanted."""
             image = load_image(path)
-            placement = Placement.fit(image.shape[:2], self.size)
+            placement = self.place(image.shape[:2])
             return placement.image(image), placement, image if keep_images else None
 
         for files in in_batches(paths, read, batch_size):
-            images = [file.image[0] for file in files if file.error is None]
-            found = iter(self._predict(images, batch_size)) if images else iter(())
+            seen = [file.image[:2] for file in files if file.error is None]
+            found = iter(self._found(seen, batch_size))
             for path, what, error in files:
                 if error is None:
                     _, placement, image = what
-                    boxes, scores, labels = next(found)
-                    boxes = placement.boxes_back(boxes)
-                    yield Detections(path, boxes, scores, labels, image=image)
+                    one = next(found)
+                    boxes = placement.boxes_back(one.pop("boxes"))
+                    yield Detections(path, boxes, **one, size=placement.source, image=image)
                 else:
                     yield Detections(path, np.empty((0, 4)), np.empty(0), np.empty(0, int), error)
 
-    def _predict(self, images, batch_size):
-        batch = np.zeros((batch_size, *self.size, 3), "float32")
-        batch[: len(images)] = images
-        # Not predict_on_batch, whose input keras-cv's decoding does not understand, nor
-        # KerasHub's own predict, which needs TensorFlow or Grain.
-        with without_input_warning():
-            found = keras.Model.predict(self.model, batch, batch_size=batch_size, verbose=0)
-        for row in range(len(images)):
-            count = int(found["num_detections"][row])
-            yield tuple(found[key][row, :count] for key in ("boxes", "confidence", "classes"))
+    def _found(self, seen: Sequence[tuple[np.ndarray, Placement]], batch_size: int) -> list[dict]:
+        """For each image what `Detections` is made of, boxes on its canvas."""
+        results: list[dict] = [{}] * len(seen)
+        canvases = [placement.canvas for _, placement in seen]
+        for canvas in dict.fromkeys(canvases):
+            rows = [row for row, own in enumerate(canvases) if own == canvas]
+            batch = np.empty((batch_size, *canvas, 3), "float32")
+            batch[:] = PADDING
+            sizes = np.full((batch_size, 2), canvas, "int32")
+            for n, row in enumerate(rows):
+                batch[n] = seen[row][0]
+                sizes[n] = seen[row][1].visible_size
+            # Not predict_on_batch, whose input keras-cv's decoding does not understand, nor
+            # KerasHub's own predict, which needs TensorFlow or Grain.
+            with without_input_warning():
+                model = self._finder
+                inputs = {"images": batch, "sizes": sizes} if self.library == OWN else batch
+                found = keras.Model.predict(model, inputs, batch_size=batch_size, verbose=0)
+            for n, row in enumerate(rows):
+                results[row] = _row(found, n)
+        return results
+
+    @functools.cached_property
+    def _finder(self) -> keras.Model:
+        """What ends in boxes."""
+        if self.library != OWN:
+            return self.model
+        if getattr(self.model, "padded", False):  # which DETR has to be told of
+            return self.model.detector()
+        return self.model.detector(padded=True)
+
+
+def _row(found: dict, n: int) -> dict:
+    count = int(found["num_detections"][n])
+    names = {"boxes": "boxes", "scores": "confidence", "labels": "classes", "masks": "masks"}
+    return {name: found[key][n, :count] for name, key in names.items() if key in found}

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_pvt.detection.detector import Detections, Detector
+from keras_pvt.detection.detections import Detections
+from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.samples import Sample
+from keras_pvt.detection.segmentations import mask
 from keras_pvt.pictures import sheet, write_png
 
 # Colours that are told apart on photographs, taken in turn by the classes.
 COLOURS = ("#e6194b", "#1f77ff", "#2ca02c", "#ff7f0e", "#b400ff", "#00b3b3", "#a0522d", "#e377c2")
+
+TINT = 110  # of 255, of a mask's colour
 
 
 def draw_boxes(
@@ -19,6 +23,7 @@ def draw_boxes(
     boxes: np.ndarray,
     labels: np.ndarray,
     captions: Sequence[str],
+    masks: Sequence[np.ndarray] = (),
 ) -> Image.Image:
     """An image with boxes, coloured by class, each under its caption.
 
@@ -27,8 +32,12 @@ def draw_boxes(
         boxes: `(N, 4)` xyxy in pixels; drawn from the last to the first.
         labels: `(N,)`, index of the class.
         captions: `(N,)`; an empty one is left out.
+        masks: N of bool `(H, W)`, what the objects cover, which is tinted; or none.
     """
     picture = Image.fromarray(image)
+    for own, label in list(zip(masks, labels, strict=len(masks) > 0))[::-1]:
+        colour = COLOURS[int(label) % len(COLOURS)]
+        picture.paste(colour, (0, 0), Image.fromarray(np.uint8(TINT * own)))
     line = max(1, round(max(picture.size) / 400))
     font = ImageFont.load_default(size=max(10, round(max(picture.size) / 60)))
     draw = ImageDraw.Draw(picture)
@@ -70,10 +79,32 @@ def draw_sheet(
         if image is not None:
             truth = [detector.classes[label] for label in sample.labels]
             pictures += [
-                draw_boxes(image, sample.boxes, sample.labels, truth),
-                draw_boxes(image, found.boxes, found.labels, captions(detector, found)),
+                draw_boxes(image, sample.boxes, sample.labels, truth, _masks(sample)),
+                draw_detections(detector, found),
             ]
     write_png(sheet(pictures), path)
+
+
+def draw_detections(detector: Detector, found: Detections) -> Image.Image:
+    """The image of detections, with their boxes, and masks if they have any.
+
+    Args:
+        detector: that found them.
+        found: with its image.
+    Raises:
+        ValueError: without it.
+    """
+    if found.image is None:
+        raise ValueError("detections are drawn on their image; pass `keep_images=True`.")
+    count = range(len(found.boxes))
+    masks = [] if found.masks is None else [found.mask(n) for n in count]
+    texts = captions(detector, found)
+    return draw_boxes(found.image, found.boxes, found.labels, texts, masks)
+
+
+def _masks(sample: Sample) -> list[np.ndarray]:
+    size = (sample.height, sample.width)
+    return [mask(outline, size) for outline in sample.segmentations]
 
 
 def captions(detector: Detector, found: Detections) -> list[str]:

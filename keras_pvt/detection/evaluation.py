@@ -6,50 +6,60 @@ import math
 import sys
 from collections.abc import Sequence
 
-from keras_pvt.detection.detector import Detections, Detector
+from keras_pvt.detection.detections import Detections
+from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.samples import DetectionSet, Sample
+from keras_pvt.detection.segmentations import area_of, run_lengths
 from keras_pvt.training.measure import Measure
 
 # What pycocotools' summary of 12 numbers begins with.
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
+MASK_METRICS = tuple(f"mask_{name}" for name in METRICS)
 
 
-def metric_names(classes: Sequence[str]) -> list[str]:
-    """Keys of what `average_precision` returns."""
-    return [*METRICS, *(f"AP50 {name}" for name in classes)]
+def metric_names(classes: Sequence[str], masks: bool = False) -> list[str]:
+    """Keys of what `average_precision` returns, of boxes or of masks."""
+    names = MASK_METRICS if masks else METRICS
+    return [*names, *(f"{names[1]} {name}" for name in classes)]
 
 
-def average_precision(data: DetectionSet, detections: Sequence[Detections]) -> dict[str, float]:
+def average_precision(
+    data: DetectionSet, detections: Sequence[Detections], masks: bool = False
+) -> dict[str, float]:
     """COCO's average precision of detections.
 
     Args:
         data: images with their true boxes; crowds neither count as missed nor as wrong.
         detections: for each sample, of which the best 100 count. An image with an error is left
             out.
+        masks: compare masks, which both then need, not boxes.
     Returns:
         AP (mean over IoU 0.50 to 0.95), AP50, AP75, AP_S, AP_M, AP_L (of objects below 32 x 32,
         up to 96 x 96, and above, in pixels), and of each class "AP50 NAME"; each 0 to 1, NaN
-        where there is nothing to find.
+        where there is nothing to find. Of masks, names begin with "mask_".
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     pairs = zip(data.samples, detections, strict=True)
     readable = {n: pair for n, pair in enumerate(pairs, 1) if pair[1].error is None}
-    truth = [entry for n, (sample, _) in readable.items() for entry in _truth(n, sample)]
-    guesses = [entry for n, (_, found) in readable.items() for entry in _guesses(n, found)]
+    truth = [entry for n, (sample, _) in readable.items() for entry in _truth(n, sample, masks)]
+    guesses = [entry for n, (_, found) in readable.items() for entry in _guesses(n, found, masks)]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports each step
         sets = []
         for annotations in (truth, guesses):
             coco = COCO()
             coco.dataset = {
-                "images": [{"id": n} for n in readable],
+                "images": [
+                    {"id": n, "height": sample.height, "width": sample.width}
+                    for n, (sample, _) in readable.items()
+                ],
                 "categories": [{"id": n} for n in range(len(data.classes))],
                 "annotations": [{"id": n, **entry} for n, entry in enumerate(annotations, 1)],
             }
             coco.createIndex()
             sets.append(coco)
-        evaluation = COCOeval(*sets, "bbox")
+        evaluation = COCOeval(*sets, "segm" if masks else "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -58,21 +68,30 @@ def average_precision(data: DetectionSet, detections: Sequence[Detections]) -> d
     values = [*evaluation.stats[: len(METRICS)], *by_class]
     return {
         name: float(value) if value >= 0 else math.nan
-        for name, value in zip(metric_names(data.classes), values, strict=True)
+        for name, value in zip(metric_names(data.classes, masks), values, strict=True)
     }
 
 
-def _truth(image: int, sample: Sample):
-    for box, label, area, crowd in zip(
-        sample.boxes, sample.labels, sample.areas, sample.crowd, strict=True
+def _truth(image: int, sample: Sample, masks: bool):
+    outlines = sample.segmentations if masks else [None] * len(sample.boxes)
+    for box, label, area, crowd, outline in zip(
+        sample.boxes, sample.labels, sample.areas, sample.crowd, outlines, strict=True
     ):
-        yield _entry(image, box, label, area) | {"iscrowd": int(crowd)}
+        entry = _entry(image, box, label, area) | {"iscrowd": int(crowd)}
+        yield entry | ({"segmentation": outline} if masks else {})
 
 
-def _guesses(image: int, found: Detections):
-    for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True):
+def _guesses(image: int, found: Detections, masks: bool):
+    runs = run_lengths(map(found.mask, range(len(found.boxes)))) if masks else []
+    for n, (box, label, score) in enumerate(
+        zip(found.boxes, found.labels, found.scores, strict=True)
+    ):
         area = (box[2] - box[0]) * (box[3] - box[1])
-        yield _entry(image, box, label, area) | {"score": float(score)}
+        entry = _entry(image, box, label, area) | {"score": float(score)}
+        if masks:
+            # The area of a mask is its own: a mask may be empty.
+            entry |= {"segmentation": runs[n], "area": float(area_of(runs[n]))}
+        yield entry
 
 
 def _entry(image, box, label, area) -> dict:
@@ -94,12 +113,21 @@ class Evaluation(Measure):
         batch_size: images that the model gets at once.
         epochs: of the run; the last one is always evaluated.
         every: epochs from one evaluation to the next; NaN is logged between them.
+        masks: whether masks are measured too.
     """
 
     def __init__(
-        self, detector: Detector, data: DetectionSet, batch_size: int, epochs: int, every: int = 1
+        self,
+        detector: Detector,
+        data: DetectionSet,
+        batch_size: int,
+        epochs: int,
+        every: int = 1,
+        masks: bool = False,
     ):
-        super().__init__(metric_names(data.classes), self._measure, epochs, every)
+        self.kinds = (False, True) if masks else (False,)
+        names = [name for kind in self.kinds for name in metric_names(data.classes, kind)]
+        super().__init__(names, self._measure, epochs, every)
         self.detector, self.data, self.batch_size = detector, data, batch_size
 
     def _measure(self) -> dict[str, float]:
@@ -107,4 +135,7 @@ class Evaluation(Measure):
         found = list(self.detector.detect(paths, self.batch_size))
         for unreadable in (one.error for one in found if one.error):
             print(f"not evaluated: {unreadable}", file=sys.stderr)
-        return average_precision(self.data, found)
+        results: dict[str, float] = {}
+        for masks in self.kinds:
+            results |= average_precision(self.data, found, masks)
+        return results

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from keras_pvt.detection.segmentations import Segmentation
 from keras_pvt.problems import Problems
 
 
@@ -20,6 +21,7 @@ class Sample:
         labels: `(N,)` int32, index of the class.
         areas: `(N,)` float32, of the objects in square pixels; by it COCO tells small from large.
         crowd: `(N,)` bool, True for what is neither trained on nor counted as missed.
+        segmentations: N outlines, or none where only boxes are wanted.
     """
 
     path: pathlib.Path
@@ -29,6 +31,7 @@ class Sample:
     labels: np.ndarray
     areas: np.ndarray
     crowd: np.ndarray
+    segmentations: tuple[Segmentation, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

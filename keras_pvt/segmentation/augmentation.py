@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
-from keras_pvt.segmentation.photometric import PhotometricDistortion
-from keras_pvt.segmentation.resizing import (
+from keras_pvt.resizing import (
     fit_scale,
     resized_labels_part,
     resized_part,
     scaled,
 )
+from keras_pvt.segmentation.photometric import PhotometricDistortion
 from keras_pvt.segmentation.samples import IGNORED
 from keras_pvt.variants import IMAGENET_MEAN
 

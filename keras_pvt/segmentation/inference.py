@@ -12,7 +12,7 @@ from keras_pvt.layers import ResizeLike
 from keras_pvt.models.inputs import takes_pixels
 from keras_pvt.ops.interpolation import linear_weights
 from keras_pvt.preprocessing import preprocess_input
-from keras_pvt.segmentation.resizing import fit_scale, resized_part, scaled
+from keras_pvt.resizing import fit_scale, resized_part, scaled
 from keras_pvt.training.augmentation.pictures import check_image, sides
 from keras_pvt.variants import IMAGENET_MEAN
 

@@ -5,7 +5,7 @@ from keras_pvt.training.checkpoints import Checkpoints, cut_log
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.options import check_positive, save_settings
-from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine
+from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine, WarmUpSteps
 from keras_pvt.training.watch import StopWhenDiverged
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ShuffledBatches",
     "StopWhenDiverged",
     "WarmUpCosine",
+    "WarmUpSteps",
     "check_positive",
     "cut_log",
     "draw_curves",

@@ -31,6 +31,8 @@ class Run:
         classes: names.
         monitor: value of the log that the best epoch has most of.
         keep: checkpoints of last epochs that stay.
+        guessing: whether the loss is ln(classes) where a model guesses, by which a collapse is
+            told.
     Attributes:
         done: epochs that lie behind.
     Raises:
@@ -48,9 +50,11 @@ class Run:
         classes: Sequence[str],
         monitor: str,
         keep: int = 2,
+        guessing: bool = True,
     ):
         self.recipe, self.out, self.strategy = recipe, out, strategy
         self.model, self.whole, self.classes = model, whole, classes
+        self.guessing = guessing
         self.history = out / "history.csv"
         self.checkpoints = Checkpoints(out / "checkpoints", model, keep, monitor, strategy.chief)
         settings = vars(recipe) | {"classes": list(classes), "backend": BACKEND}
@@ -102,14 +106,17 @@ class Run:
         callbacks: list[keras.callbacks.Callback] = [
             self.strategy.callback(val_weight=validated),
             Speed(steps * batch_size),
-            StopWhenDiverged(len(self.classes), [row["loss"] for row in rows]),
+            StopWhenDiverged(
+                len(self.classes) if self.guessing else None, [row["loss"] for row in rows]
+            ),
             *measures,
         ]
         if self.strategy.chief:
             callbacks += [Log(self.history), Progress(steps, batch_size)]
             if tensorboard:
                 callbacks.append(_tensorboard(self.out / "tensorboard"))
-        self.whole.fit(
+        keras.Model.fit(  # KerasHub's own takes no PyDataset
+            self.whole,
             batches,
             initial_epoch=self.done,
             epochs=epochs,

@@ -1,6 +1,7 @@
 """The learning rate over the steps."""
 
 import math
+from collections.abc import Sequence
 
 import keras
 
@@ -78,3 +79,31 @@ class OfficialCosine(keras.optimizers.schedules.LearningRateSchedule):
             name: getattr(self, name)
             for name in ("peak", "epochs", "steps", "warm_up", "start", "end")
         }
+
+
+@keras.saving.register_keras_serializable(package="keras_pvt")
+class WarmUpSteps(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear to `peak` over `warm_up` steps, then a tenth of it after each of some steps.
+
+    Args:
+        peak: the highest rate.
+        drops: steps from which on the rate is a tenth of what it was.
+        warm_up: steps of rising rate.
+        start: factor of the rate at the first of them.
+    Source:
+        mmcv 1.3.8 mmcv/runner/hooks/lr_updater.py, StepLrUpdaterHook with `warmup="linear"`.
+    """
+
+    def __init__(self, peak: float, drops: Sequence[int], warm_up: int = 0, start: float = 1e-3):
+        self.peak, self.drops, self.warm_up, self.start = peak, list(drops), warm_up, start
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        left = keras.ops.maximum(1 - step / max(1, self.warm_up), 0) if self.warm_up else 0.0
+        rate = self.peak * (1 - left * (1 - self.start))
+        for drop in self.drops:
+            rate = keras.ops.where(step < drop, rate, 0.1 * rate)
+        return rate
+
+    def get_config(self):
+        return {name: getattr(self, name) for name in ("peak", "drops", "warm_up", "start")}

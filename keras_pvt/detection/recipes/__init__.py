@@ -1,0 +1,1 @@
+"""The recipes of detectors, TOML files; `keras_pvt.training.recipes.load` reads them."""
