@@ -74,6 +74,40 @@ def train(strategy: distribution.Strategy) -> tuple[keras.Model, dict[str, np.nd
     return model, result | {f"log/{name}": np.array(values) for name, values in history.items()}
 
 
+def train_detector(strategy: distribution.Strategy) -> dict[str, np.ndarray]:
+    """The same of a detector, which computes its loss itself, in each part of a batch alone.
+
+    One device, which is to give the same, takes the parts in turn and averages their gradients.
+    """
+    rng = np.random.default_rng(3)
+    images = rng.standard_normal((STEPS * BATCH, 64, 64, 3), "float32")
+    corners = np.sort(rng.uniform(0, 64, (len(images), 2, 2)), axis=1)  # of one box in each
+    boxes = corners.reshape(-1, 1, 4).astype("float32")
+    classes = rng.integers(0, 2, (len(images), 1)).astype("float32")
+    keras.utils.set_random_seed(1)
+    backbone = keras_pvt.PVTBackbone(CONFIG, (64, 64, 3))
+    inner = keras_pvt.detection.RetinaNet(backbone, 2, neck_width=8, head_depth=1)
+    model = strategy.replicate(inner)
+    parts = 2 if strategy.devices == 1 else 1
+    model.compile(
+        keras.optimizers.SGD(1e-2, gradient_accumulation_steps=parts if parts > 1 else None)
+    )
+    size = strategy.check_batch(BATCH)
+    rows = np.arange(len(images)).reshape(STEPS, -1)
+    own = rows[:, strategy.process * size :][:, :size].ravel()
+    history = model.fit(
+        images[own],
+        {"boxes": boxes[own], "classes": classes[own]},
+        batch_size=size // parts,
+        epochs=1,
+        shuffle=False,
+        verbose=0,
+        callbacks=[strategy.callback(STEPS * BATCH)],
+    ).history
+    result = {variable.path: np.asarray(variable) for variable in inner.trainable_variables}
+    return result | {f"log/{name}": np.array(values) for name, values in history.items()}
+
+
 def assert_trained_alike(result: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     """Losses agree to 1e-5 of themselves, weights to 1e-5, a 500th of what five steps move them."""
     assert expected.keys() <= result.keys()
@@ -127,6 +161,9 @@ def main(folder: pathlib.Path, names: list[str]) -> None:
     for name in names:
         strategy = distribution.choose(name)
         with strategy.scope():
+            if backend != "jax":  # there, a program for all devices is the same program
+                detector = train_detector(strategy)
+                np.savez(folder / f"detector-{name}-{strategy.process}.npz", **detector)
             model, result = train(strategy)
             result |= FACTS[backend](strategy, model, folder)
         np.savez(folder / f"{name}-{strategy.process}.npz", name=strategy.name, **result)

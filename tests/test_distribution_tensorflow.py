@@ -17,18 +17,27 @@ def trained(tmp_path_factory):
     """What was trained on one device, and on two."""
     folder = tmp_path_factory.mktemp("tensorflow")
     with distribution_worker.running([folder, "auto"]):
-        expected = distribution_worker.train(distribution.choose("none"))[1]
-    return expected, dict(np.load(folder / "auto-0.npz"))
+        strategy = distribution.choose("none")
+        expected = distribution_worker.train(strategy)[1]
+        detector = distribution_worker.train_detector(strategy)
+    results = [dict(np.load(folder / f"{name}auto-0.npz")) for name in ("", "detector-")]
+    return (expected, detector), results
 
 
 def test_trains_as_on_one_device(trained):
-    expected, result = trained
+    (expected, _), (result, _) = trained
     assert str(result["name"]) == "mirrored"
     distribution_worker.assert_trained_alike(result, expected)
 
 
+def test_a_detector_trains_as_on_one_device(trained):
+    (_, expected), (_, result) = trained
+    assert {"log/loss", "log/class_loss", "log/box_loss"} <= result.keys()
+    distribution_worker.assert_trained_alike(result, expected)
+
+
 def test_replicas_draw_drops_of_their_own(trained):
-    seeds = trained[1]["seeds"]  # (layers, replicas, 2)
+    seeds = trained[1][0]["seeds"]  # (layers, replicas, 2)
     assert seeds.shape[1:] == (2, 2)
     assert (seeds[:, 0, 0] != seeds[:, 1, 0]).all()
 

@@ -23,7 +23,9 @@ def alone(folder):
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     program = [*torchrun, distribution_worker.__file__, folder, "auto"]
     with distribution_worker.running(program, OMP_NUM_THREADS="1"):
-        return distribution_worker.train(distribution.choose("none"))
+        strategy = distribution.choose("none")
+        np.savez(folder / "detector.npz", **distribution_worker.train_detector(strategy))
+        return distribution_worker.train(strategy)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,14 @@ def results(folder, alone):
 def test_trains_as_in_one_process(results, alone, process):
     assert str(results[process]["name"]) == "ddp"
     distribution_worker.assert_trained_alike(results[process], alone[1])
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_detector_trains_as_in_one_process(folder, alone, process):
+    result = dict(np.load(folder / f"detector-auto-{process}.npz"))
+    expected = dict(np.load(folder / "detector.npz"))
+    assert {"log/loss", "log/class_loss", "log/box_loss"} <= result.keys()
+    distribution_worker.assert_trained_alike(result, expected)
 
 
 def test_saved_as_the_model_itself(folder, alone, rng):

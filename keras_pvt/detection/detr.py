@@ -11,19 +11,17 @@ from keras_pvt.detection.detr_transformer import (
     DETREncoderLayer,
     ObjectQueries,
 )
+from keras_pvt.detection.own_losses import OwnLosses
 from keras_pvt.detection.set_losses import FORMAT, SetLosses, set_losses
 from keras_pvt.detection.sine_positions import SinePositions, VisibleCells
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import FanInUniform
 from keras_pvt.models.feature_pyramid import pyramid_maps
-from keras_pvt.models.on_backbone import OnBackbone
 from keras_pvt.ops import COMPILES_HOST_CALLS
-
-LOSSES = ("class_loss", "box_loss", "giou_loss")
 
 
 @base.register
-class DETR(OnBackbone):
+class DETR(OwnLosses):
     """DETR on a backbone's coarsest map: a class and a box for each of a fixed set of queries.
 
     It has its losses in itself: `model.compile(optimizer)`, without any, then
@@ -71,6 +69,7 @@ class DETR(OnBackbone):
     """
 
     system = "detr"
+    loss_names = ("class_loss", "box_loss", "giou_loss")
 
     def __init__(
         self,
@@ -142,7 +141,7 @@ class DETR(OnBackbone):
         self.depth, self.auxiliary, self.padded = depth, auxiliary, padded
         # Graphs only: XLA cannot compile what SciPy computes.
         self.supports_jit = COMPILES_HOST_CALLS
-        self.loss_means = [keras.metrics.Mean(name=name) for name in LOSSES]
+        self.track_losses()
 
     def detector(self, decoder: BestQueries | None = None) -> keras.Model:
         """A functional model of the same layers and input that ends in boxes.
@@ -174,16 +173,8 @@ class DETR(OnBackbone):
         boxes = box_ops.convert(boxes, "xyxy", FORMAT, sides)
         return set_losses(y_pred["class_logits"], y_pred["boxes"], y["classes"], boxes)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if self.loss is not None or sample_weight is not None:
-            raise ValueError(
-                "DETR has its losses in itself and weighs no samples: compile it without `loss`, "
-                "and fit it without `sample_weight`."
-            )
-        losses = [ops.sum(loss) for loss in self.set_losses(x, y, y_pred)]
-        for mean, loss in zip(self.loss_means, losses, strict=True):
-            mean.update_state(loss)
-        return sum(losses) + sum(ops.sum(loss) for loss in self.losses)
+    def loss_parts(self, x, y, y_pred):
+        return [ops.sum(loss) for loss in self.set_losses(x, y, y_pred)]
 
 
 def _boxes(x, width: int, dtype):

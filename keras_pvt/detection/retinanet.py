@@ -10,6 +10,7 @@ from keras_pvt.detection.anchors import Anchors, per_anchor
 from keras_pvt.detection.candidates import PyramidCandidates
 from keras_pvt.detection.matching import Matcher
 from keras_pvt.detection.non_max_suppression import NonMaxSuppression
+from keras_pvt.detection.own_losses import OwnLosses
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
 from keras_pvt.models.convolution import conv_layer
@@ -20,7 +21,6 @@ from keras_pvt.models.feature_pyramid import (
     halved,
     pyramid_maps,
 )
-from keras_pvt.models.on_backbone import OnBackbone
 
 # Levels of the backbone that are used, and coarser ones that are added.
 FROM_BACKBONE, ADDED = 3, 2
@@ -31,7 +31,7 @@ DEVIATION = 0.01
 
 
 @base.register
-class RetinaNet(OnBackbone):
+class RetinaNet(OwnLosses):
     """RetinaNet on any backbone, images of any size.
 
     It has its losses in itself: `model.compile(optimizer)`, without any, then
@@ -74,6 +74,7 @@ class RetinaNet(OnBackbone):
     """
 
     system = "retinanet"
+    loss_names = ("class_loss", "box_loss")
     matcher = Matcher()
 
     def __init__(
@@ -122,8 +123,7 @@ class RetinaNet(OnBackbone):
         )
         self.head_depth, self.anchors = head_depth, anchors
         self.multiple = 2 ** exponent(coarsest_levels(backbone, 1)[0])
-        self.class_loss = keras.metrics.Mean(name="class_loss")
-        self.box_loss = keras.metrics.Mean(name="box_loss")
+        self.track_losses()
 
     def detector(
         self,
@@ -182,16 +182,8 @@ class RetinaNet(OnBackbone):
         )
         return anchor_losses(logits, deltas, aims)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if self.loss is not None or sample_weight is not None:
-            raise ValueError(
-                "RetinaNet has its losses in itself and weighs no samples: compile it without "
-                "`loss`, and fit it without `sample_weight`."
-            )
-        losses = [ops.sum(loss) for loss in self.anchor_losses(y, y_pred)]
-        for metric, loss in zip((self.class_loss, self.box_loss), losses, strict=True):
-            metric.update_state(loss)
-        return sum(losses) + sum(ops.sum(loss) for loss in self.losses)
+    def loss_parts(self, x, y, y_pred):
+        return [ops.sum(loss) for loss in self.anchor_losses(y, y_pred)]
 
 
 def _within(anchors, sizes, multiple):

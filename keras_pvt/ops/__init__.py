@@ -302,6 +302,12 @@ def until_stable(step, x):
     )[0]
 
 
+def replica_share(loss):
+    """What one device has of a loss of its own images, where Keras adds up the devices' gradients,
+    as it does under `tf.distribute`: there, the loss divided by their number."""
+    return on_tensorflow.replica_share(loss) if BACKEND == "tensorflow" else loss
+
+
 def on_host(function, shape, *tensors):
     """An int32 tensor that a function of NumPy arrays gives; only where `CALLS_HOST`.
 

@@ -26,3 +26,8 @@ def on_host(function, shape, *tensors):
     result = tf.numpy_function(function, tensors, tf.int32, stateful=False)
     result.set_shape(shape)
     return result
+
+
+def replica_share(loss):
+    """See `keras_pvt.ops.replica_share`."""
+    return loss / tf.distribute.get_strategy().num_replicas_in_sync

@@ -1,0 +1,48 @@
+"""Detectors that know their losses."""
+
+import typing
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from keras_pvt.models.on_backbone import OnBackbone
+from keras_pvt.ops import replica_share
+
+
+class OwnLosses(OnBackbone):
+    """A model that is compiled without a loss, as it has its losses in itself.
+
+    Under `tf.distribute` and torch's DDP, each device's losses are of its own images, as in
+    mmdetection, and gradients are averaged.
+
+    Attributes:
+        loss_names: what the logs call the losses, whose sum is the loss.
+    """
+
+    loss_names: typing.ClassVar[tuple[str, ...]]
+
+    def track_losses(self) -> None:
+        """Have the losses in the logs; for the constructor, once it is a model."""
+        self.loss_means = [keras.metrics.Mean(name=name) for name in self.loss_names]
+
+    def loss_parts(self, x, y, y_pred) -> Sequence:
+        """A scalar for each of `loss_names`.
+
+        Args:
+            x: what the model takes.
+            y: labels, as the class says.
+            y_pred: what the model gives.
+        """
+        raise NotImplementedError
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if self.loss is not None or sample_weight is not None:
+            raise ValueError(
+                f"{type(self).__name__} has its losses in itself and weighs no samples: compile it "
+                "without `loss`, and fit it without `sample_weight`."
+            )
+        losses = self.loss_parts(x, y, y_pred)
+        for mean, loss in zip(self.loss_means, losses, strict=True):
+            mean.update_state(loss)
+        return replica_share(sum(losses) + sum(ops.sum(loss) for loss in self.losses))

@@ -1,0 +1,24 @@
+"""Detections next to official ones."""
+
+import numpy as np
+
+
+def ranks(scores, labels, boxes, wanted_scores, wanted_labels, wanted_boxes, tie=2e-5):
+    """The places of detections in official ones' order, which equal scores leave open.
+
+    Scores that differ by less than rounding does from one processor to another change places;
+    of all detections with such a score, the nearest box of the same class is meant.
+
+    Args:
+        scores, labels, boxes: of N detections; `(N,)`, `(N,)` and `(N, 4)`.
+        wanted_scores, wanted_labels, wanted_boxes: of N official ones.
+        tie: difference of scores up to which places may change.
+    """
+    free = np.ones(len(scores), bool)
+    order = []
+    for score, label, box in zip(wanted_scores, wanted_labels, wanted_boxes, strict=True):
+        cost = abs(boxes - box).max(axis=1) + 1e6 * (labels != label)
+        cost[~free | (abs(scores - score) > tie)] = np.inf
+        order.append(int(np.argmin(cost)))
+        free[order[-1]] = False
+    return order
