@@ -93,6 +93,36 @@ def compiled(model: keras.Model) -> Callable:
     return functools.partial(program, *([v.value for v in variables] for variables in weights))
 
 
+def jitted(function: Callable) -> Callable:
+    """A function of tensors as one program on JAX, see `compiled`; elsewhere itself."""
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
+def gradient(function, x):
+    """Derivative of the sum of `function` at `x`, by the backend's own means."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.grad(lambda v: function(v).sum())(x)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x).numpy()
+    import torch
+
+    x = torch.tensor(x, requires_grad=True)
+    function(x).sum().backward()
+    return x.grad.numpy()
+
+
 def cosine(a, b) -> float:
     a, b = np.ravel(a).astype("float64"), np.ravel(b).astype("float64")
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))

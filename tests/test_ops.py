@@ -4,33 +4,13 @@ import keras
 import numpy as np
 import pytest
 from conftest import TINY, perturb
+from contracts import gradient
 from scipy.special import erf
 
 import keras_pvt
 from keras_pvt import layers, ops
 
 POINTS = np.linspace(-9, 9, 3601).astype("float32")
-
-
-def gradient(function, x):
-    """Derivative of the sum of `function` at `x`, by the backend's own means."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.grad(lambda v: function(v).sum())(x)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        x = tf.constant(x)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tape.gradient(y, x).numpy()
-    import torch
-
-    x = torch.tensor(x, requires_grad=True)
-    function(x).sum().backward()
-    return x.grad.numpy()
 
 
 def test_gelu_and_its_gradient_are_exact():
