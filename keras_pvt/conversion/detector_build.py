@@ -4,6 +4,7 @@ from keras_pvt.conversion.recognise import State
 from keras_pvt.conversion.system_arrays import SystemArrays
 from keras_pvt.conversion.systems import Outline
 from keras_pvt.detection.detr import DETR
+from keras_pvt.detection.mask_rcnn import MaskRCNN
 from keras_pvt.detection.retinanet import RetinaNet
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.on_backbone import OnBackbone
@@ -25,12 +26,24 @@ def build_detector(state: State, system: str, config: PVTConfig, channels: int) 
     backbone = PVTBackbone(config, (None, None, channels))
     if system == "detr":
         return _detr(backbone, arrays)
+    if system == "mask_rcnn":
+        return _mask_rcnn(backbone, arrays)
     anchors = len(arrays["box_deltas/bias"]) // 4
     return RetinaNet(
         backbone,
         num_classes=len(arrays["class_logits/bias"]) // anchors,
         neck_width=len(arrays["neck_lateral0/bias"]),
         head_depth=arrays.count("class_conv{n}/kernel"),
+    )
+
+
+def _mask_rcnn(backbone: PVTBackbone, arrays: SystemArrays) -> MaskRCNN:
+    return MaskRCNN(
+        backbone,
+        num_classes=len(arrays["box_head/class_logits/bias"]) - 1,
+        neck_width=len(arrays["neck_lateral0/bias"]),
+        head_width=len(arrays["box_head/fc1/bias"]),
+        masks=arrays.get("mask_head/logits/bias") is not None,
     )
 
 

@@ -95,10 +95,25 @@ def _join_class_row(position, grid):
     return (np.concatenate([position, _to_rows(grid)], axis=1),)
 
 
+def flattened(rows: int, columns: int) -> Layout:
+    """Of a dense layer over a map `(rows, columns, C)` that torch flattens with C first."""
+
+    def to_keras(x):
+        out = x.shape[0]
+        return (x.reshape(out, -1, rows, columns).transpose(2, 3, 1, 0).reshape(-1, out),)
+
+    def to_torch(x):
+        out = x.shape[1]
+        return (x.reshape(rows, columns, -1, out).transpose(3, 2, 0, 1).reshape(out, -1),)
+
+    return Layout(to_keras, to_torch)
+
+
 SAME = Layout(lambda x: (x,), lambda x: (x,))
 # (out, in) to (in, out)
 DENSE = _permuted((1, 0))
-# (out, in, height, width) to (height, width, in, out)
+# (out, in, height, width) to (height, width, in, out); of a transposed convolution, in and out
+# have changed places on both sides.
 CONV = _permuted((2, 3, 1, 0))
 # (C, 1, height, width) to (height, width, C, 1)
 DEPTHWISE = _permuted((2, 3, 0, 1))

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from keras_pvt.conversion.detector_map import retinanet_map
+from keras_pvt.conversion.detector_map import mask_rcnn_map, retinanet_map
 from keras_pvt.conversion.detr_map import DETR_NAMES, detr_map
 from keras_pvt.conversion.key_map import Entry
 from keras_pvt.conversion.segmenter_map import semantic_fpn_map, trans2seg_map
@@ -41,6 +41,7 @@ SYSTEMS = {
     "semantic_fpn": System(semantic_fpn_map, "backbone.", "logits/kernel"),
     "trans2seg": System(trans2seg_map, "encoder.", "prototypes/table"),
     "retinanet": System(retinanet_map, "backbone.", "class_conv0/kernel"),
+    "mask_rcnn": System(mask_rcnn_map, "backbone.", "proposal_conv/kernel"),
     "detr": _detr("official")._replace(
         others={layout: _detr(layout) for layout in DETR_NAMES if layout != "official"}
     ),
@@ -56,9 +57,13 @@ class Outline:
         skip_level: any, if there is one.
         embed_dim: channels of its transformer; 0 leaves what is split there whole.
         head_depth: convolutions of a `RetinaNet`'s towers; here more than there will be.
+        mask_depth: the same of a `MaskRCNN`'s mask head.
+        masks: whether it has one.
     """
 
     depth: int = 32
     skip_level: str | None = "P2"
     embed_dim: int = 0
     head_depth: int = 32
+    mask_depth: int = 32
+    masks: bool = True

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_pvt.detection import boxes as box_ops
 from keras_pvt.detection.box_deltas import encode
 from keras_pvt.detection.losses import focal_loss, l1_loss
 from keras_pvt.detection.matching import IGNORED, Matcher
@@ -38,13 +37,7 @@ def targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> Targets:
         matcher: decides who gets what.
         usable: boolean tensor `(B, N)`: other anchors do not count; None for all.
     """
-    boxes, labels = ops.cast(boxes, "float32"), ops.cast(labels, "int32")
-    if boxes.shape[1] == 0:
-        boxes = ops.pad(boxes, ((0, 0), (0, 1), (0, 0)))
-        labels = ops.pad(labels, ((0, 0), (0, 1)), constant_values=-1)
-    whole = ops.all(ops.isfinite(boxes), axis=-1)
-    boxes = ops.where(ops.expand_dims(whole, -1), boxes, 0.0)
-    exists = ops.logical_and(labels >= 0, box_ops.area(boxes) > 0)
+    boxes, labels, exists = known_boxes(boxes, labels)
     if usable is None:
         usable = ops.ones((ops.shape(boxes)[0], ops.shape(anchors)[0]), "bool")
     # An image at a time, as all overlaps of a batch would take gigabytes.
@@ -58,6 +51,26 @@ def targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> Targets:
         found,
         matches != IGNORED,
     )
+
+
+def known_boxes(boxes, labels):
+    """True boxes of images, and which of them count.
+
+    Args:
+        boxes: "xyxy", tensor `(B, G, 4)`.
+        labels: tensor `(B, G)`: the class; below 0 for padding.
+    Returns:
+        boxes float32 `(B, G, 4)`, G of 1 or more, without NaN and infinities; labels int32
+        `(B, G)`; bool `(B, G)`: whether there is a box, of an area above 0.
+    """
+    boxes, labels = ops.cast(boxes, "float32"), ops.cast(labels, "int32")
+    if boxes.shape[1] == 0:
+        boxes = ops.pad(boxes, ((0, 0), (0, 1), (0, 0)))
+        labels = ops.pad(labels, ((0, 0), (0, 1)), constant_values=-1)
+    whole = ops.all(ops.isfinite(boxes), axis=-1)
+    boxes = ops.where(ops.expand_dims(whole, -1), boxes, 0.0)
+    sides = boxes[..., 2:] > boxes[..., :2]
+    return boxes, labels, ops.logical_and(labels >= 0, ops.all(sides, axis=-1))
 
 
 def anchor_losses(logits, deltas, targets: Targets) -> tuple:

@@ -80,3 +80,20 @@ def per_anchor(x, width: int):
     if rows is None or columns is None:
         return ops.reshape(x, (ops.shape(x)[0], -1, width))
     return ops.reshape(x, (-1, rows * columns * (channels // width), width))
+
+
+def within(anchors, sizes, multiple: int):
+    """Which anchors have their centre in an image, sides rounded up.
+
+    Args:
+        anchors: "xyxy" in pixels, tensor `(N, 4)`.
+        sizes: tensor `(B, 2)`, (height, width) of images in pixels.
+        multiple: that sides are rounded up to.
+    Returns:
+        bool `(B, N)`.
+    """
+    # Centres are whole numbers, which their corners, rounded, only nearly tell.
+    centres = ops.expand_dims(ops.round((anchors[:, :2] + anchors[:, 2:]) / 2), 0)
+    ends = ops.ceil(ops.cast(sizes, "float32") / multiple) * multiple
+    ends = ops.expand_dims(ops.flip(ends, axis=-1), 1)  # (B, 1, 2): width, height
+    return ops.all(centres < ends, axis=-1)

@@ -7,7 +7,7 @@ from keras_pvt.detection import boxes as box_ops
 from keras_pvt.detection.set_losses import FORMAT
 from keras_pvt.detection.suppression import at_least_float32
 from keras_pvt.layers import base
-from keras_pvt.ops import take_rows
+from keras_pvt.ops import argmax, take_rows
 
 
 @base.register
@@ -53,7 +53,7 @@ class BestQueries(keras.layers.Layer):
         best = ops.where(best > self.confidence_threshold, best, -1.0)  # false for NaN, too
         confidence, index = ops.top_k(best, min(self.max_detections, best.shape[1]))
         found = confidence >= 0
-        labels = take_rows(ops.cast(ops.argmax(scores, axis=-1), "int32"), index)
+        labels = take_rows(argmax(scores), index)
         labels = ops.where(found, labels, -1)
         if images is not None:
             sides = ops.shape(images)[1:3]

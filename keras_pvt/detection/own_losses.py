@@ -20,11 +20,16 @@ class OwnLosses(OnBackbone):
         loss_names: what the logs call the losses, whose sum is the loss.
     """
 
-    loss_names: typing.ClassVar[tuple[str, ...]]
+    loss_names: typing.ClassVar[Sequence[str]]
 
-    def track_losses(self) -> None:
-        """Have the losses in the logs; for the constructor, once it is a model."""
-        self.loss_means = [keras.metrics.Mean(name=name) for name in self.loss_names]
+    def track_losses(self, names: Sequence[str] | None = None) -> None:
+        """Have the losses in the logs; for the constructor, once it is a model.
+
+        Args:
+            names: by default `loss_names`.
+        """
+        names = self.loss_names if names is None else names
+        self.loss_means = [keras.metrics.Mean(name=name) for name in names]
 
     def loss_parts(self, x, y, y_pred) -> Sequence:
         """A scalar for each of `loss_names`.

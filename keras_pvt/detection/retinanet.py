@@ -6,14 +6,14 @@ import keras
 from keras import ops
 
 from keras_pvt.detection.anchor_losses import anchor_losses, targets
-from keras_pvt.detection.anchors import Anchors, per_anchor
+from keras_pvt.detection.anchors import Anchors, per_anchor, within
 from keras_pvt.detection.candidates import PyramidCandidates
 from keras_pvt.detection.matching import Matcher
 from keras_pvt.detection.non_max_suppression import NonMaxSuppression
 from keras_pvt.detection.own_losses import OwnLosses
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
-from keras_pvt.models.convolution import conv_layer
+from keras_pvt.models.convolution import conv_layer, through
 from keras_pvt.models.feature_pyramid import (
     coarsest_levels,
     exponent,
@@ -111,7 +111,7 @@ class RetinaNet(OwnLosses):
                     bias_initializer=keras.initializers.Constant(bias),
                 )
             )
-            outputs[output] = {level: _through(layers, x) for level, x in pyramid.items()}
+            outputs[output] = {level: through(layers, x) for level, x in pyramid.items()}
         super().__init__(self.images_of(backbone), outputs, name=name)
         self.remember(
             backbone,
@@ -174,7 +174,7 @@ class RetinaNet(OwnLosses):
             ops.convert_to_tensor(y["boxes"]),
             ops.convert_to_tensor(y["classes"]),
             self.matcher,
-            _within(anchors, y["sizes"], self.multiple) if "sizes" in y else None,
+            within(anchors, y["sizes"], self.multiple) if "sizes" in y else None,
         )
         logits, deltas = (
             ops.concatenate([per_anchor(x, width) for x in y_pred[output].values()], axis=1)
@@ -184,15 +184,6 @@ class RetinaNet(OwnLosses):
 
     def loss_parts(self, x, y, y_pred):
         return [ops.sum(loss) for loss in self.anchor_losses(y, y_pred)]
-
-
-def _within(anchors, sizes, multiple):
-    """Which anchors `(N, 4)` have their centre in images of sizes `(B, 2)`: bool `(B, N)`."""
-    # Centres are whole numbers, which their corners, rounded, only nearly tell.
-    centres = ops.expand_dims(ops.round((anchors[:, :2] + anchors[:, 2:]) / 2), 0)
-    ends = ops.ceil(ops.cast(sizes, "float32") / multiple) * multiple
-    ends = ops.expand_dims(ops.flip(ends, axis=-1), 1)  # (B, 1, 2): width, height
-    return ops.all(centres < ends, axis=-1)
 
 
 def _neck(backbone, width, policy) -> dict:
@@ -217,9 +208,3 @@ def _head(name, width, depth, policy) -> list:
         )
         for n in range(depth)
     ]
-
-
-def _through(layers, x):
-    for layer in layers:
-        x = layer(x)
-    return x

@@ -73,25 +73,13 @@ def non_max_suppression(
         Greedy NMS for each class, as whai362/PVT's detectors have it from mmdetection.
     """
     boxes, scores = at_least_float32(boxes), at_least_float32(scores)
-    classes = scores.shape[-1]
     cut = _logit(confidence_threshold) if from_logits else confidence_threshold
     usable = ops.all(ops.isfinite(boxes), axis=-1)
     if drop_empty:
         usable = ops.logical_and(usable, ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1))
     scores = ops.where(scores > cut, scores, _NEVER)  # false for NaN, too
-    best = ops.where(usable, ops.max(scores, axis=-1), _NEVER)
-
-    # The best pairs are of the best boxes, so that only those have to be sorted. Padding, as
-    # there may be fewer boxes than candidates.
-    best = ops.pad(best, ((0, 0), (0, max_candidates)), constant_values=_NEVER)
-    best, index = ops.top_k(best, max_candidates)
-    index = ops.minimum(index, ops.shape(boxes)[1] - 1)
-    pairs = take_rows(scores, index)
-    pairs = ops.where(ops.expand_dims(best, -1) > _NEVER, pairs, _NEVER)
-    pairs, order = ops.top_k(ops.reshape(pairs, (-1, max_candidates * classes)), max_candidates)
-    boxes = take_rows(boxes, take_rows(index, order // classes))
-    labels = ops.cast(order % classes, "int32")
-
+    find = _best_of_classes if len(boxes.shape) == 4 else _best_pairs
+    boxes, labels, pairs = find(boxes, scores, usable, max_candidates)
     keep = suppress(boxes, labels, pairs > _NEVER, iou_threshold)
     confidence, index = ops.top_k(ops.where(keep, pairs, _NEVER), max_detections)
     found = confidence > _NEVER
@@ -100,6 +88,34 @@ def non_max_suppression(
     confidence = ops.sigmoid(confidence) if from_logits else confidence
     confidence = ops.where(found, confidence, 0.0)
     return boxes, labels, confidence, ops.sum(ops.cast(found, "int32"), axis=-1)
+
+
+def _best_pairs(boxes, scores, usable, count: int):
+    """Boxes, classes and scores of the best pairs of a box and a class, `(B, count)`."""
+    # The best pairs are of the best boxes, so that only those have to be sorted.
+    best, index = _best(ops.where(usable, ops.max(scores, axis=-1), _NEVER), count)
+    pairs = take_rows(scores, index)
+    pairs = ops.where(ops.expand_dims(best, -1) > _NEVER, pairs, _NEVER)
+    classes = scores.shape[-1]
+    pairs, order = ops.top_k(ops.reshape(pairs, (-1, count * classes)), count)
+    boxes = take_rows(boxes, take_rows(index, order // classes))
+    return boxes, ops.cast(order % classes, "int32"), pairs
+
+
+def _best_of_classes(boxes, scores, usable, count: int):
+    """The same, where each class has boxes of its own."""
+    classes, number = scores.shape[-1], ops.shape(scores)[1]
+    scores = ops.where(usable, scores, _NEVER)
+    pairs, order = _best(ops.reshape(scores, (-1, number * classes)), count)
+    boxes = take_rows(ops.reshape(boxes, (-1, number * classes, 4)), order)
+    return boxes, ops.cast(order % classes, "int32"), pairs
+
+
+def _best(scores, count: int):
+    """The best of scores `(B, N)` and their places, `(B, count)`; N may be smaller."""
+    padded = ops.pad(scores, ((0, 0), (0, count)), constant_values=_NEVER)
+    best, index = ops.top_k(padded, count)
+    return best, ops.minimum(index, ops.shape(scores)[1] - 1)
 
 
 def at_least_float32(x):

@@ -5,6 +5,7 @@ import keras
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.detr import DETR
 from keras_pvt.detection.libraries import LABEL_KEYS, retinanet
+from keras_pvt.detection.mask_rcnn import MaskRCNN
 from keras_pvt.detection.recipe import DetectionRecipe
 from keras_pvt.detection.retinanet import FROM_BACKBONE, RetinaNet
 from keras_pvt.models.backbone import PVTBackbone
@@ -39,12 +40,13 @@ def build(recipe: DetectionRecipe, classes: list[str]) -> tuple[Detector, PVTBac
             backbone, len(classes), recipe.num_queries, recipe.neck_width, depth=recipe.depth
         )
     elif recipe.model == "mask_rcnn":
-        from keras_pvt.detection.mask_rcnn import MaskRCNN
-
         model = MaskRCNN(
             backbone,
             len(classes),
-            neck_width=recipe.neck_width,
+            recipe.neck_width,
+            recipe.head_width,
+            masks=recipe.masks,
+            sampled_boxes=recipe.sampled_boxes,
             anchor_side=recipe.anchor_size / _stride(backbone, 4),
         )
     else:

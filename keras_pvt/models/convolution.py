@@ -53,6 +53,13 @@ def conv_layer(
     )
 
 
+def through(layers: list[keras.layers.Layer], x):
+    """One layer after the other, such as a tower that all levels of a pyramid share."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
 def conv_norm_relu(x, width: int, side: int, dtype, name: str):
     """A convolution without bias, batch norm and ReLU: layers `name` and `name` + "_norm".
 
