@@ -62,12 +62,15 @@ def proposal_losses(logits, deltas, aims, drawn: Sample) -> list:
         aims: `(B, N, 4)`, what deltas should be.
         drawn: anchors to learn from.
     Returns:
-        Two scalars, both divided by the number of drawn anchors.
+        Two scalars, both divided by the number of drawn anchors, with an object and without at
+        least 1 of each image.
     Source:
         mmdetection 2.13 mmdet/models/dense_heads/anchor_head.py with sampling.
     """
     logits = ops.cast(take_rows(logits, drawn.index)[..., 0], "float32")
-    share = 1 / ops.maximum(_count(drawn.drawn), 1.0)
+    negative = ops.logical_and(drawn.drawn, ops.logical_not(drawn.positive))
+    numbers = [ops.sum(ops.cast(x, "float32"), axis=1) for x in (drawn.positive, negative)]
+    share = 1 / ops.sum(ops.maximum(ops.stack(numbers), 1.0))
     # Of a positive -log(p), else -log(1 - p).
     of_class = ops.softplus(ops.where(drawn.positive, -logits, logits))
     deltas, aims = (take_rows(ops.cast(x, "float32"), drawn.index) for x in (deltas, aims))
