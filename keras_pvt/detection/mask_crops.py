@@ -24,15 +24,19 @@ def crop_masks(masks, boxes, index, size: int):
     first = ops.expand_dims(ops.arange(0, batch, dtype="int32") * objects, 1)
     flat = ops.reshape(masks, (batch * objects, height, width))
 
+    edges = boxes - 0.5
+    cells = [ops.convert_to_tensor(side, dtype="int32") for side in (height, width)]
+    down = sample_weights(edges[..., 1], edges[..., 3], cells[0], size, height)
+    across = sample_weights(edges[..., 0], edges[..., 2], cells[1], size, width)
+
     # One at a time: an image's masks are large.
     def cropped(one):
-        number, box = one
+        number, rows, columns = one
         mask = ops.cast(ops.take(flat, number, axis=0), "float32")
-        left, top, right, bottom = (box[n] - 0.5 for n in range(4))
-        down = sample_weights(top, bottom, ops.cast(height, "int32"), size, height)
-        across = sample_weights(left, right, ops.cast(width, "int32"), size, width)
-        return ops.matmul(ops.matmul(down, mask), ops.transpose(across))
+        return ops.matmul(ops.matmul(rows, mask), ops.transpose(columns))
 
     places = ops.reshape(first + index, (-1,))
-    found = ops.map(cropped, (places, ops.reshape(boxes, (-1, 4))))
+    down = ops.reshape(down, (batch * count, size, height))
+    across = ops.reshape(across, (batch * count, size, width))
+    found = ops.map(cropped, (places, down, across))
     return ops.reshape(found, (batch, count, size, size)) >= 0.5

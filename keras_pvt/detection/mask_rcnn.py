@@ -46,6 +46,8 @@ class MaskRCNN(OwnLosses):
         masks: False leaves the mask head out: Faster R-CNN.
         sampled_anchors: of an image, that a step learns from, half of them with an object.
         sampled_boxes: the same of proposals, a quarter of them with an object.
+        compared_anchors: of a level, at most, that proposals to learn from are made of; the best.
+        proposals: to learn from, of an image, at most.
         name: of the model.
         dtype: policy of neck and heads; by default the backbone's. Outputs are float32 at least.
     Call arguments:
@@ -76,8 +78,6 @@ class MaskRCNN(OwnLosses):
     loss_names = ("proposal_class_loss", "proposal_box_loss", "class_loss", "box_loss", "mask_loss")
     proposal_matcher = Matcher(0.7, 0.3, best_from=0.3)
     box_matcher = Matcher(0.5, 0.5, best_from=0.5)
-    # Proposals that are trained on: anchors of a level, and boxes of all.
-    per_level_trained, trained = 2000, 1000
 
     def __init__(
         self,
@@ -89,6 +89,8 @@ class MaskRCNN(OwnLosses):
         masks: bool = True,
         sampled_anchors: int = 256,
         sampled_boxes: int = 512,
+        compared_anchors: int = 2000,
+        proposals: int = 1000,
         name: str = "mask_rcnn",
         dtype=None,
     ):
@@ -99,6 +101,8 @@ class MaskRCNN(OwnLosses):
             head_width=head_width,
             sampled_anchors=sampled_anchors,
             sampled_boxes=sampled_boxes,
+            compared_anchors=compared_anchors,
+            proposals=proposals,
         )
         if not anchor_side > 0:
             raise ValueError(f"MaskRCNN: `anchor_side` is in cells, above 0; got {anchor_side!r}.")
@@ -134,6 +138,8 @@ class MaskRCNN(OwnLosses):
             masks=masks,
             sampled_anchors=sampled_anchors,
             sampled_boxes=sampled_boxes,
+            compared_anchors=compared_anchors,
+            proposals=proposals,
         )
         self.anchors, self.levels, self.masks = anchors, levels, masks
         self.multiple = 2 ** exponent(levels[-1])
@@ -150,7 +156,7 @@ class MaskRCNN(OwnLosses):
             self.mask_head.build(shapes)
         self.random = keras.random.SeedGenerator(name="sampling")
         self.proposals = Proposals(
-            anchors, self.per_level_trained, self.trained, dtype="float32", name="trained_proposals"
+            anchors, compared_anchors, proposals, dtype="float32", name="trained_proposals"
         )
         self.track_losses(self.loss_names if masks else self.loss_names[:-1])
 

@@ -29,7 +29,7 @@ class DetectionRecipe(BaseRecipe):
     numbers: typing.ClassVar = {
         "above 0": (
             "epochs", "evaluate_every", "anchor_size", "neck_width", "head_depth", "head_width",
-            "depth", "sampled_boxes",
+            "depth", "compared_anchors", "proposals", "sampled_boxes",
             "num_queries", "short_side", "long_side", "short_side_step", "pad_multiple",
             "smallest_scale", "largest_scale", "backbone_rate",
         ),
@@ -49,6 +49,8 @@ class DetectionRecipe(BaseRecipe):
     neck_width: int = option(256, "channels of the pyramid, or of detr's transformer")
     head_depth: int = option(4, "convolutions of each of retinanet's towers")
     head_width: int = option(1024, "of mask_rcnn's dense layers")
+    compared_anchors: int = option(2000, "of a level, that mask_rcnn's proposals are made of")
+    proposals: int = option(1000, "of an image, that mask_rcnn's second stage draws from")
     sampled_boxes: int = option(512, "of an image, that mask_rcnn's second stage learns from")
     depth: int = option(6, "layers of detr's encoder, and of its decoder")
     num_queries: int = option(100, "most objects that detr finds in an image")

@@ -47,6 +47,8 @@ def build(recipe: DetectionRecipe, classes: list[str]) -> tuple[Detector, PVTBac
             recipe.head_width,
             masks=recipe.masks,
             sampled_boxes=recipe.sampled_boxes,
+            compared_anchors=recipe.compared_anchors,
+            proposals=recipe.proposals,
             anchor_side=recipe.anchor_size / _stride(backbone, 4),
         )
     else:
