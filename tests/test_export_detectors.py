@@ -4,22 +4,51 @@ import keras
 import numpy as np
 import pytest
 from conftest import TINY, perturb
+from PIL import Image
 from test_tflite import operators
 
 import keras_pvt
 from keras_pvt import PVTBackbone
 from keras_pvt.cli import main
+from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 from keras_pvt.detection.anchored_boxes import AnchoredBoxes
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.libraries import LABEL_KEYS, retinanet, without_input_warning
 from keras_pvt.detection.serving import serving_model
-from keras_pvt.exporting import runtimes
+from keras_pvt.exporting import runtimes, sources
 from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.exporting.subject import half_precision, named
 from keras_pvt.ops import BACKEND
 
 SIZE = (64, 96)
 FORMAT = "onnx" if BACKEND == "torch" else "tflite"
+
+
+@pytest.mark.parametrize(
+    ("system", "options"),
+    [
+        (RetinaNet, {"neck_width": 12, "head_depth": 1}),
+        (MaskRCNN, {"neck_width": 12, "head_width": 16}),
+        (DETR, {"embed_dim": 16, "depth": 1, "num_heads": 2, "hidden_dim": 24, "num_queries": 9}),
+    ],
+)
+def test_a_file_of_ours_gives_images_to_boxes(system, options, tmp_path, rng):
+    """What `keras-pvt detect` finds in an image, in pixels of what the model saw of it."""
+    backbone = keras_pvt.PVTBackbone(TINY, (None, None, 3), include_preprocessing=True)
+    model = system(backbone, 3, **options)
+    perturb(model)
+    detector = Detector(model, "keras_pvt", ["a", "b", "c"], (64, 96))
+    detector.save(tmp_path / "detector.keras")
+    Image.fromarray(rng.integers(0, 256, (64, 96, 3)).astype("uint8")).save(tmp_path / "image.png")
+    (found,) = detector.detect([tmp_path / "image.png"], 1, keep_images=True)
+    whole, size = sources.load(str(tmp_path / "detector.keras"))
+    assert size is None
+    expected = whole.predict_on_batch(found.image[None].astype("float32"))
+    count = int(expected["num_detections"][0])
+    assert count == len(found.boxes) > 0
+    np.testing.assert_allclose(expected["boxes"][0, :count], found.boxes, atol=0.02)
+    np.testing.assert_array_equal(expected["classes"][0, :count], found.labels)
+    assert ("masks" in expected) == (system is MaskRCNN)
 
 
 def saved(library, folder):

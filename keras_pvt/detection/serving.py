@@ -7,6 +7,16 @@ from keras_pvt.detection import boxes as box_ops
 from keras_pvt.detection.anchored_boxes import AnchoredBoxes
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.libraries import HEADS
+from keras_pvt.detection.recipe import OWN
+
+
+def _without_padding(model: keras.Model) -> keras.Model:
+    """A model that is not told where images end, which DETR is in training."""
+    if not getattr(model, "padded", False):
+        return model
+    whole = type(model).from_config(model.get_config() | {"padded": False})
+    whole.set_weights(model.get_weights())
+    return whole
 
 
 def serving_model(detector: Detector) -> keras.Model:
@@ -15,9 +25,13 @@ def serving_model(detector: Detector) -> keras.Model:
     Args:
         detector: whose weights it shares.
     Returns:
-        A model from "images", RGB 0..255 `(B, H, W, 3)` of the detector's size, to what
-        `keras_pvt.detection.NonMaxSuppression` gives, boxes in pixels of these images.
+        A model from "images", RGB 0..255 `(B, H, W, 3)`, to what
+        `keras_pvt.detection.NonMaxSuppression` gives, boxes in pixels of these images; of Mask
+        R-CNN masks too. Images of other libraries' detectors are of the detector's size, of
+        ours of any, without padding.
     """
+    if detector.library == OWN:
+        return _without_padding(detector.model).detector()
     heads = HEADS[detector.library]
     model = detector.model
     levels = model.anchor_generator(ops.zeros((*detector.size, 3)))
