@@ -66,7 +66,7 @@ def keras_call(model, images: np.ndarray) -> Callable:
 
         x = tf.constant(images)
         forward = tf.function(lambda x: model(x, training=False))
-        return lambda: forward(x).numpy()
+        return lambda: [output.numpy() for output in keras.tree.flatten(forward(x))]
     import torch
 
     x = torch.from_numpy(images)
