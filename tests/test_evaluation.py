@@ -1,5 +1,6 @@
 """Average precision against values worked out by hand."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -11,6 +12,13 @@ from keras_pvt.detection.samples import DetectionSet, Sample
 from keras_pvt.problems import Problems
 
 PATH = pathlib.Path("image.png")
+
+
+def masked(boxes, size=(300, 400)):
+    """A sample whose objects fill their boxes."""
+    whole = sample(boxes, [0] * len(boxes))
+    outlines = tuple([[x1, y1, x2, y1, x2, y2, x1, y2]] for x1, y1, x2, y2 in boxes)
+    return dataclasses.replace(whole, segmentations=outlines)
 
 
 def sample(boxes, labels, crowd=None):
@@ -79,6 +87,21 @@ def test_crowds_are_neither_missed_nor_wrong():
     assert evaluate([truth], [found([BOX], [0.9], [0])])["AP50"] == pytest.approx(1)
     inside = [[202, 102, 210, 110], BOX]
     assert evaluate([truth], [found(inside, [0.9, 0.8], [0, 0])])["AP50"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("columns", "precision"), [(28, 1.0), (21, 0.5), (12, 0.0)])
+def test_masks_are_compared_pixel_by_pixel(columns, precision):
+    """Of a mask, a part of the box: IoU about 1, 0.75 (above 0.50 to 0.70, or 0.75) and 0.43."""
+    mask = np.zeros((1, 28, 28), "float32")
+    mask[:, :, :columns] = 1
+    box = [100, 100, 240, 240]
+    detections = dataclasses.replace(found([box], [0.9], [0]), masks=mask, size=(300, 400))
+    data = DetectionSet(["a", "b"], [masked([box])], Problems())
+    result = average_precision(data, [detections], masks=True)
+    assert list(result) == metric_names(["a", "b"], masks=True)
+    assert result["mask_AP"] == pytest.approx(precision, abs=0.11)
+    assert result["mask_AP50"] == pytest.approx(1 if precision else 0)
+    assert average_precision(data, [detections])["AP"] == pytest.approx(1)  # of the box
 
 
 def test_nothing_found_and_nothing_readable(capsys):

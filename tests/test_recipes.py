@@ -5,16 +5,24 @@ import dataclasses
 
 import pytest
 
+from keras_pvt.detection.recipe import DetectionRecipe
+from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.training import recipes
 from keras_pvt.training.flags import add_flags, overridden
 from keras_pvt.training.recipe import Recipe
 
+KINDS = [
+    (kind, name)
+    for kind in (Recipe, SegmentationRecipe, DetectionRecipe)
+    for name in recipes.names(kind)
+]
 
-@pytest.mark.parametrize("name", recipes.names(Recipe))
-def test_each_recipe(name):
+
+@pytest.mark.parametrize(("kind", "name"), KINDS, ids=[name for _, name in KINDS])
+def test_each_recipe(kind, name):
     """It loads, and says in its header what to expect and where it is from."""
-    assert isinstance(recipes.load(name, Recipe), Recipe)
-    header = (recipes.folder(Recipe) / f"{name}.toml").read_text().split("\n\n")[0]
+    assert isinstance(recipes.load(name, kind), kind)
+    header = (recipes.folder(kind) / f"{name}.toml").read_text().split("\n\n")[0]
     assert "# Expected: " in header
     assert "# Source: " in header
 
@@ -34,6 +42,31 @@ def test_the_official_recipes(variant, drop_path, clip):
     assert (recipe.weight_decay, recipe.label_smoothing, recipe.repeats) == (0.05, 0.1, 3)
     assert (recipe.mixup, recipe.cutmix, recipe.switch_probability) == (0.8, 1.0, 0.5)
     assert (recipe.rand_augment, recipe.erasing) == ("rand-m9-mstd0.5-inc1", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "drops", "short_sides"),
+    [
+        ("retinanet_coco_1x", 1e-4, [8, 11], (800, 800)),
+        ("retinanet_coco_3x", 1e-4, [27, 33], (640, 800)),
+        ("mask_rcnn_coco_1x", 2e-4, [8, 11], (800, 800)),
+        ("mask_rcnn_coco_3x", 2e-4, [27, 33], (640, 800)),
+        ("detr_coco", 1e-4, [33], (640, 800)),
+    ],
+)
+def test_the_official_detectors(name, rate, drops, short_sides):
+    """Values of whai362/PVT detection/configs, and of the paper."""
+    recipe = recipes.load(name, DetectionRecipe)
+    assert (recipe.learning_rate, recipe.weight_decay, recipe.decay_all) == (rate, 1e-4, True)
+    assert recipe.drop_epochs == drops
+    assert recipe.batch_size == 16
+    assert recipe.augmentation.short_sides == short_sides
+    assert (recipe.augmentation.long_side, recipe.augmentation.multiple) == (1333, 32)
+    detr = recipe.model == "detr"
+    assert recipe.clip_norm == (0.1 if detr else 0)
+    assert recipe.backbone_rate == (0.1 if detr else 1)
+    assert recipe.warm_up == (0 if detr else 500)
+    assert recipe.augmentation.step == (32 if detr else 1)
 
 
 def test_a_recipe_of_ones_own(tmp_path):

@@ -32,8 +32,22 @@ def test_smooth_rate_rises_and_falls():
     np.testing.assert_allclose([float(ends(60)), float(ends(110))], [0.6, 0.2], atol=1e-6)
 
 
+def test_steps_after_a_linear_rise():
+    """The rise of mmcv: from a thousandth, all there after 500 steps."""
+    rate = training.WarmUpSteps(2e-4, [8000, 11000], 500)
+    steps = (0, 250, 500, 7999, 8000, 10999, 11000, 99999)
+    wanted = (2e-7, 2e-4 * 0.5005, 2e-4, 2e-4, 2e-5, 2e-5, 2e-6, 2e-6)
+    np.testing.assert_allclose([float(rate(step)) for step in steps], wanted, rtol=1e-4)
+    assert float(training.WarmUpSteps(1.0, [5])(0)) == 1
+
+
 @pytest.mark.parametrize(
-    "rate", [OfficialCosine(1e-3, 30, steps=7), training.WarmUpCosine(1e-3, 5, 90, end=1e-5)]
+    "rate",
+    [
+        OfficialCosine(1e-3, 30, steps=7),
+        training.WarmUpCosine(1e-3, 5, 90, end=1e-5),
+        training.WarmUpSteps(1e-3, [30, 60], 45),
+    ],
 )
 def test_rates_survive_serialisation(rate):
     copy = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(rate))

@@ -250,6 +250,36 @@ def test_detect_draws_and_lists(red_finder, photos, tmp_path, capsys):
     assert not changed[:, 200:].any()
 
 
+def test_json_has_the_ids_of_the_annotations(red_finder, photos, tmp_path, capsys):
+    """What pycocotools takes as results."""
+    coco = pytest.importorskip("pycocotools.coco")
+    red_finder.save(tmp_path / "red.keras")
+    names = ["0.png", "1.png", "2.png"]
+    content = {
+        "info": {},
+        "images": [
+            {"id": 7 * n, "file_name": f"photos/{name}", "height": size[1], "width": size[0]}
+            for n, (name, size) in enumerate(zip(names, SIZES, strict=True), 5)
+        ],
+        "annotations": [],
+        "categories": [{"id": 3, "name": "tulip"}, {"id": 41, "name": "rose"}],
+    }
+    annotations = tmp_path / "set.json"
+    annotations.write_text(json.dumps(content))
+    options = ["--model", str(tmp_path / "red.keras"), "--out", str(tmp_path / "out"), "--json"]
+    files = [str(photos / name) for name in names]
+    assert command(["detect", *files, *options, "--annotations", str(annotations)]) == 0
+    (tmp_path / "results.json").write_text(capsys.readouterr().out)
+    results = coco.COCO(annotations).loadRes(str(tmp_path / "results.json"))
+    assert [entry["image_id"] for entry in results.anns.values()] == [35, 42, 49]
+    assert {entry["category_id"] for entry in results.anns.values()} == {41}
+
+    content["categories"].pop()
+    annotations.write_text(json.dumps(content))
+    assert command(["detect", *files, *options, "--annotations", str(annotations)]) == 1
+    assert "has no category rose" in capsys.readouterr().err
+
+
 def test_detect_decodes_an_image_once(red_finder, photos, tmp_path, monkeypatch):
     red_finder.save(tmp_path / "red.keras")
     decode, seen = Image.open, []

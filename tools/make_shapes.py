@@ -37,7 +37,7 @@ def parse(arguments) -> argparse.Namespace:
     add("--out", type=pathlib.Path, required=True, help="folder to write to, new or empty")
     add("--train", type=int, default=4500, help="images to train on, default 4500")
     add("--val", type=int, default=500, help="images to validate on, default 500")
-    add("--size", type=int, default=128, help="sides in pixels, default 128")
+    add("--size", type=int, default=96, help="sides in pixels, default 96")
     add("--most", type=int, default=6, help="most shapes in an image, default 6")
     add("--seed", type=int, default=0, help="default 0")
     options = parser.parse_args(arguments)

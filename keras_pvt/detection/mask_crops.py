@@ -19,6 +19,8 @@ def crop_masks(masks, boxes, index, size: int):
         mmdetection 2.13 mmdet/core/mask/structures.py, BitmapMasks.crop_and_resize: RoIAlign of
         the mask, from one half on.
     """
+    if masks.shape[1] == 0:
+        masks = ops.pad(masks, ((0, 0), (0, 1), (0, 0), (0, 0)))
     batch, objects, height, width = ops.shape(masks)
     count = ops.shape(boxes)[1]
     first = ops.expand_dims(ops.arange(0, batch, dtype="int32") * objects, 1)
