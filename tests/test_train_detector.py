@@ -347,6 +347,7 @@ def test_training_detr(trainer, data, tmp_path):
     assert len(found.boxes) == OWN["detr"]["num-queries"]
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiling takes JAX two minutes")
 def test_training_mask_rcnn(trainer, masked, tmp_path):
     options = words(masked, tmp_path / "run", **own("mask_rcnn"))
     assert trainer.main([*options, "--smallest-scale", "1"]) == 0
