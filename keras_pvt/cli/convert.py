@@ -10,17 +10,19 @@ KERAS_SUFFIXES = (".weights.h5", ".keras")
 TORCH_SUFFIXES = (".safetensors", ".npz", ".pth")
 
 DESCRIPTION = """\
-Convert a checkpoint of PVT, or of Semantic FPN or Trans2Seg on it. SOURCE may be torch's .pth,
-.safetensors, .npz, .weights.h5 or .keras, with official (whai362/PVT, mmsegmentation 0.13,
-xieenze/Trans2Seg) or Hugging Face names; its content tells which. The suffix of DEST says what to
-write. DEST is read back and compared before it gets its name."""
+Convert a checkpoint of PVT, or of Semantic FPN, Trans2Seg, RetinaNet, Mask R-CNN or DETR on it.
+SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5 or .keras, with official (whai362/PVT,
+mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a DETR also
+facebookresearch/detr's; its content tells which. The suffix of DEST says what to write. DEST is
+read back and compared before it gets its name."""
 
 EXAMPLES = """\
 examples:
   keras-pvt convert pvt_tiny.pth pvt_tiny.weights.h5
   keras-pvt convert pvt_tiny.pth pvt_tiny.safetensors --dtype float16
   keras-pvt convert my_model.weights.h5 pytorch_model.safetensors --layout huggingface
-  keras-pvt convert fpn_pvt_s_ade20k_40k.pth semantic_fpn.keras"""
+  keras-pvt convert fpn_pvt_s_ade20k_40k.pth semantic_fpn.keras
+  keras-pvt convert detr_pvt_s.pth detr.safetensors --layout facebook"""
 
 
 def add_parser(subparsers) -> None:
@@ -53,8 +55,9 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument(
         "--layout",
-        choices=["official", "huggingface"],
-        help="names to write, unless DEST is Keras's (default: official)",
+        choices=["official", "huggingface", "facebook"],
+        help="names to write, unless DEST is Keras's (default: official); huggingface is for "
+        "classifiers and DETR, facebook for DETR",
     )
     parser.add_argument(
         "--dtype",
@@ -89,9 +92,10 @@ def run(options: argparse.Namespace) -> int:
     if options.variant != "auto":
         found = found._replace(variant=options.variant)
     if found.variant is None:
+        what = "" if found.system is None else f"this is a {found.system} checkpoint, but of "
         raise ValueError(
-            f"{options.source}: no variant has these keys and widths; name one with --variant to "
-            f"see how it differs: {', '.join(VARIANTS)}."
+            f"{options.source}: {what}no variant has these keys and widths; name one with "
+            f"--variant to see how it differs: {', '.join(VARIANTS)}."
         )
     model = build_for(found, size=options.size)
     report = conversion.load_checkpoint(model, found.state)

@@ -9,7 +9,13 @@ import numpy as np
 from keras_pvt.conversion import adapt
 from keras_pvt.conversion.key_map import Entry
 from keras_pvt.conversion.model_map import model_map, system_of
-from keras_pvt.conversion.recognise import layout_of, likely_variant, trunk, unwrapped
+from keras_pvt.conversion.recognise import (
+    layout_of,
+    likely_variant,
+    system_of_state,
+    trunk,
+    unwrapped,
+)
 
 PATCH_KERNEL = "stage1_patch_embedding/proj/kernel"
 
@@ -52,7 +58,8 @@ class Fit:
         adapt_channels: bool = False,
     ):
         self.variables = {variable.path: variable for variable in model.variables}
-        self.state, left = trunk(state) if system_of(model) is None else (unwrapped(state), [])
+        self.system = system_of(model)
+        self.state, left = trunk(state) if self.system is None else (unwrapped(state), [])
         self.report = Report(skipped=dict.fromkeys(left, "not part of the backbone"))
         self.resize_positions = resize_positions
         self.adapt_channels = adapt_channels
@@ -61,6 +68,10 @@ class Fit:
         self.misshaped: list[str] = []
         self.infinite: list[str] = []
         self.resized: list[str] = []
+        self.unexpected: list[str] = []
+        self.foreign = self._other_system()
+        if self.foreign is not None:
+            return
         entries = model_map(model, layout_of(self.state))
         unused = "the model has no place for it"
         own_head = "the model keeps its own new head"
@@ -76,6 +87,11 @@ class Fit:
             self.report.notices.append(f"position tables resized: {', '.join(self.resized)}")
         known = {key for entry in entries for key in entry.torch}
         self.unexpected = [key for key in self.state if key not in known]
+
+    def _other_system(self) -> str | None:
+        """The system that the checkpoint is of, where the model is another one."""
+        found = None if self.system is None else system_of_state(self.state)
+        return None if found == self.system else found
 
     def _other_head(self, entries: list[Entry]) -> bool:
         """Whether the checkpoint's head is absent, or for another number of classes."""
@@ -156,6 +172,11 @@ class Fit:
     @property
     def problems(self) -> str:
         """Every problem in one text, a line a kind; empty if there is none."""
+        if self.foreign is not None:
+            return (
+                f"  this is a {self.foreign} checkpoint, and the model a {self.system}: build the "
+                f"former, or let `keras-pvt convert` do it."
+            )
         kinds = {
             "missing": self.missing,
             "unexpected": self.unexpected,

@@ -1,0 +1,85 @@
+"""`keras-pvt convert` of detectors: layouts, and checkpoints that are another model's."""
+
+import argparse
+
+import numpy as np
+import pytest
+from conftest import assert_same, perturb
+
+import keras_pvt
+from keras_pvt.cli import convert as command
+from keras_pvt.conversion import (
+    CheckpointError,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    to_torch,
+)
+from keras_pvt.detection import DETR, RetinaNet
+
+
+@pytest.fixture(scope="module")
+def detr():
+    model = DETR(
+        keras_pvt.PVTBackbone("pvt_nano"),
+        num_classes=5,
+        num_queries=7,
+        embed_dim=256,  # by which a checkpoint tells its heads
+        depth=1,
+        hidden_dim=24,
+    )
+    perturb(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def retinanet():
+    return RetinaNet(keras_pvt.PVTBackbone("pvt_nano"), 5, 24, 2)
+
+
+def run(*words) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    options = parser.parse_args(["convert", *map(str, words)])
+    return options.run(options)
+
+
+@pytest.mark.parametrize("layout", ["facebook", "huggingface"])
+def test_detr_in_the_layouts_of_others(layout, detr, tmp_path, capsys):
+    """Each from the official layout and back to it, by the content of the file alone."""
+    source, there, back = (tmp_path / f"{name}.npz" for name in "abc")
+    save_checkpoint(to_torch(detr), source)
+    assert run(source, there, "--layout", layout) == 0
+    assert "detr on pvt_nano" in capsys.readouterr().out
+    written = read_checkpoint(there)
+    key = {"facebook": "class_embed.weight", "huggingface": "class_labels_classifier.weight"}
+    assert key[layout] in written
+    assert not any(name.startswith("bbox_head.") for name in written)
+    assert run(there, back, "--layout", "official") == 0
+    assert_same(read_checkpoint(back), to_torch(detr))
+
+
+def test_facebook_layout_is_of_detr(retinanet, tmp_path):
+    save_checkpoint(to_torch(retinanet), tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="must be one of official; got 'facebook'"):
+        run(tmp_path / "a.npz", tmp_path / "b.npz", "--layout", "facebook")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize("layout", ["official", "facebook", "huggingface"])
+def test_another_systems_checkpoint_is_one_line(layout, detr, retinanet):
+    message = "does not fit model 'retinanet':\n  this is a detr checkpoint, and the model a ret"
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_checkpoint(retinanet, to_torch(detr, layout))
+    assert len(str(error.value).splitlines()) == 2
+    with pytest.raises(CheckpointError, match="this is a retinanet checkpoint, and the model a d"):
+        load_checkpoint(detr, to_torch(retinanet))
+
+
+def test_detr_on_another_backbone(detr, tmp_path):
+    state = to_torch(detr)
+    state = {key: array for key, array in state.items() if not key.startswith("backbone.")}
+    state["backbone.conv1.weight"] = np.zeros((64, 3, 7, 7), "float32")
+    save_checkpoint(state, tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="this is a detr checkpoint, but of no variant"):
+        run(tmp_path / "a.npz", tmp_path / "b.keras")
