@@ -4,7 +4,7 @@ from keras_pvt.training.batches import ShuffledBatches
 from keras_pvt.training.checkpoints import Checkpoints, cut_log
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.optimizer import make_optimizer
-from keras_pvt.training.options import check_positive, save_settings
+from keras_pvt.training.options import check_positive
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine, WarmUpSteps
 from keras_pvt.training.watch import StopWhenDiverged
 
@@ -21,5 +21,4 @@ __all__ = [
     "draw_curves",
     "make_optimizer",
     "read_history",
-    "save_settings",
 ]

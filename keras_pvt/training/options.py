@@ -3,10 +3,9 @@
 import argparse
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from keras_pvt.conversion.files import replacing
-from keras_pvt.ops import BACKEND
 from keras_pvt.training.recipe import flag
 
 SETTINGS = "settings.json"
@@ -19,14 +18,6 @@ def check_positive(
     for name in names:
         if getattr(options, name) <= 0:
             parser.error(f"{flag(name)} must be above 0; got {getattr(options, name)}")
-
-
-def save_settings(options: argparse.Namespace, classes: Sequence[str]) -> None:
-    """Make the folder `options.out`, and write to it what the run was started with."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    settings: dict[str, object] = {name: str(value) for name, value in vars(options).items()}
-    settings |= {"classes": list(classes), "backend": BACKEND}
-    write_settings(options.out, settings)
 
 
 def write_settings(folder: pathlib.Path, settings: Mapping[str, object]) -> None:
