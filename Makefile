@@ -1,4 +1,4 @@
-# `make demo` classifies photographs; `make test` runs every test on every backend.
+# `make demo` classifies photographs and finds cells; `make test` runs every test on every backend.
 # Python 3.11 or later is all that has to be there.
 
 PYTHON ?= python3
@@ -16,8 +16,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test check clean
 
-demo: $(VENV)/.demo-$(BACKEND)  ## classify examples/images, draw demo.png
+demo: $(VENV)/.demo-$(BACKEND)  ## classify examples/images, find examples/cells, draw demo*.png
 	$(BIN)/python examples/classify_images.py --out demo.png
+	$(BIN)/python examples/detect_cells.py --out demo_detection.png
 
 test: $(VENV)/.test  ## every test on every backend
 	@set -e; for backend in $(BACKENDS); do \
@@ -31,7 +32,7 @@ check: $(VENV)/.test  ## lint, format and types
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo.png
+	rm -rf $(VENV) demo.png demo_detection.png
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name it by make PYTHON=...")'

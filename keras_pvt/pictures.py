@@ -10,20 +10,21 @@ from keras_pvt.conversion.files import replacing
 WIDTH, GAP = 320, 4  # pixels of a sheet
 
 
-def sheet(pictures: Sequence[Image.Image], columns: int = 4) -> Image.Image:
+def sheet(pictures: Sequence[Image.Image], columns: int = 4, width: int = WIDTH) -> Image.Image:
     """Pictures in rows, each scaled to the same width.
 
     Args:
         pictures: at least one; those of one row should have one shape.
         columns: pictures in a row.
+        width: of each in pixels.
     """
     tiles = [
-        picture.resize((WIDTH, max(1, round(WIDTH * picture.height / picture.width))))
+        picture.resize((width, max(1, round(width * picture.height / picture.width))))
         for picture in pictures
     ]
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     heights = [max(tile.height for tile in row) for row in rows]
-    step = WIDTH + GAP
+    step = width + GAP
     whole = Image.new("RGB", (step * len(rows[0]) - GAP, sum(heights) + GAP * (len(rows) - 1)))
     top = 0
     for row, height in zip(rows, heights, strict=True):

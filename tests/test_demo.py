@@ -10,6 +10,8 @@ from scripts import load_script
 
 import keras_pvt
 from keras_pvt.conversion import save_checkpoint, to_torch
+from keras_pvt.detection.coco import load_coco
+from keras_pvt.detection.evaluation import average_precision
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 IMAGES = sorted((EXAMPLES / "images").glob("*.jpg"))
@@ -58,3 +60,27 @@ def test_photographs_are_small_and_their_sources_named():
     for image in IMAGES:
         assert image.stat().st_size < 60_000
         assert f"`{image.name}`" in sources
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return load_script("examples/detect_cells.py")
+
+
+def test_cells_are_found_and_drawn(cells, capsys, tmp_path):
+    picture = tmp_path / "cells.png"
+    cells.main(["--out", str(picture)])
+    out = capsys.readouterr().out
+    for name in ("BloodImage_00035.jpg: ", "BloodImage_00125.jpg: "):
+        assert name in out
+    assert str(picture) in out
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5000
+
+
+def test_the_bundled_detector_finds_most_cells(cells):
+    """On two validation images; docs/bccd.md has the figure of all 87."""
+    data = load_coco(cells.CELLS / "cells.json", cells.CELLS, cells.CLASSES)
+    found = list(cells.load().detect([sample.path for sample in data.samples], 2))
+    assert average_precision(data, found)["AP50"] > 0.83
+    assert cells.WEIGHTS.stat().st_size < 6e6

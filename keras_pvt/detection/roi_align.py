@@ -105,7 +105,9 @@ def roi_align(maps, boxes, size: int, finest: int = 4):
 
     edges = boxes / ops.expand_dims(stride, -1) - 0.5
     found = _in_parts(
-        pooled, (edges, of_level(starts), heights, widths), _boxes_at_once(most, channels)
+        pooled,
+        (edges, of_level(starts), heights, widths),
+        _boxes_at_once(most, channels, ops.shape(boxes)[0]),
     )
     return ops.reshape(found, (*ops.shape(boxes)[:2], size, size, channels))
 
@@ -182,8 +184,11 @@ def _most_cells(shape: tuple, last: bool):
     return min(whole, bound) if isinstance(whole, int) else ops.minimum(whole, bound)
 
 
-def _boxes_at_once(most, channels: int) -> int:
-    return max(1, CELLS // (most * channels)) if isinstance(most, int) else 64
+def _boxes_at_once(most, channels: int, batch) -> int:
+    """Of each image, so that those of a batch fit together; 64 where sizes are open."""
+    if not isinstance(most, int):
+        return 64
+    return max(1, CELLS // (most * channels * (batch if isinstance(batch, int) else 1)))
 
 
 def _in_parts(function, tensors, size: int):
