@@ -1,4 +1,4 @@
-"""RetinaNet and DETR, exported with what makes boxes of their outputs inside."""
+"""RetinaNet, DETR and Mask R-CNN, exported with what makes boxes of their outputs inside."""
 
 import dataclasses
 import pathlib
@@ -11,7 +11,7 @@ from PIL import Image
 from test_tflite import operators
 
 import keras_pvt
-from keras_pvt.detection import DETR, RetinaNet
+from keras_pvt.detection import DETR, MaskRCNN, RetinaNet, roi_align
 from keras_pvt.exporting import runtimes
 from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.ops import BACKEND
@@ -28,8 +28,9 @@ WRITTEN = {
 }
 CASES = [
     (system, format, batch)
-    for system in ("retinanet", "detr")
+    for system in ("retinanet", "detr", "mask_rcnn")
     for format, batch in WRITTEN[BACKEND]
+    if system != "mask_rcnn" or format != "tflite"
 ]
 
 
@@ -47,6 +48,8 @@ def detectors(photos):
         hidden_dim=24,
         padded=False,
     )
+    mask_rcnn = MaskRCNN(keras_pvt.PVTBackbone(CONFIG), CLASSES, 12, 24, anchor_side=4)
+    perturb(mask_rcnn)
     rng = np.random.default_rng(5)
     for model, scale in ((retinanet, 0.015), (detr, 3)):
         perturb(model)
@@ -58,7 +61,11 @@ def detectors(photos):
     queries.assign(4 * rng.standard_normal(queries.shape))
     logits = keras.ops.convert_to_numpy(detr(photos)["class_logits"])
     head.bias.assign(-logits.mean(axis=(0, 1, 2)))
-    return {"retinanet": retinanet.detector(), "detr": detr.detector()}
+    return {
+        "retinanet": retinanet.detector(),
+        "detr": detr.detector(),
+        "mask_rcnn": mask_rcnn.detector(proposals=90),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +82,10 @@ def photos():
 
 
 @pytest.mark.parametrize(("system", "format", "batch"), CASES)
-def test_artifact_finds_what_its_model_finds(system, format, batch, detectors, photos, tmp_path):
+def test_artifact_finds_what_its_model_finds(
+    system, format, batch, detectors, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(roi_align, "CELLS", 2**17)  # less than all boxes have: a few at a time
     path = tmp_path / f"model{FORMATS[format].suffix}"
     model = detectors[system]
     exported = keras_pvt.export(model, path, format, size=SIZE, batch_size=batch, verify=False)
@@ -90,6 +100,9 @@ def test_artifact_finds_what_its_model_finds(system, format, batch, detectors, p
     assert found.keys() == expected.keys() - {"labels"}  # the classes once more
     np.testing.assert_allclose(found["boxes"], expected["boxes"], atol=0.01)
     np.testing.assert_allclose(found["confidence"], expected["confidence"], atol=1e-4)
+    if "masks" in expected:
+        assert np.ptp(expected["masks"]) > 0.5
+        np.testing.assert_allclose(found["masks"], expected["masks"], atol=1e-4)
     for name in ("classes", "num_detections"):
         np.testing.assert_array_equal(found[name], expected[name])
     if format == "tflite":

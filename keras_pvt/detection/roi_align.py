@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 from keras_pvt.detection.boxes import area
-from keras_pvt.ops import take_rows
+from keras_pvt.ops import is_writing_onnx, onnx_roi_align, take_rows
 
 # Side in cells of a box from which on the next coarser level is taken.
 SIDE = 28
@@ -51,6 +51,9 @@ def roi_align(maps, boxes, size: int, finest: int = 4):
         `sampling_ratio=0` and `aligned=True`.
     """
     boxes = ops.stop_gradient(boxes)
+    level = box_levels(boxes, finest, len(maps))
+    if is_writing_onnx():
+        return onnx_roi_align(maps, boxes, level, size, finest)
     shapes = [ops.shape(x)[1:3] for x in maps]
     channels = maps[0].shape[-1]
     # All cells of all levels in one list, so that a box takes its cells from any.
@@ -64,18 +67,22 @@ def roi_align(maps, boxes, size: int, finest: int = 4):
     starts = [0]
     for height, width in shapes[:-1]:
         starts.append(starts[-1] + height * width)
-    level = box_levels(boxes, finest, len(maps))
 
-    def of_level(values, dtype="int32"):
-        return ops.take(ops.cast(ops.stack(values), dtype), level, axis=0)
+    def of_level(*columns):
+        """Of each box, what its level has in columns of numbers."""
+        table = ops.stack([ops.stack(column) for column in columns], axis=1)
+        found = ops.take(ops.cast(table, "int32"), level, axis=0)
+        return (found[..., n] for n in range(len(columns)))
 
-    stride = of_level([finest * 2**n for n in range(len(maps))], boxes.dtype)
-    heights, widths = (of_level([shape[n] for shape in shapes]) for n in (0, 1))
+    heights, widths = ([shape[n] for shape in shapes] for n in (0, 1))
+    start, stride, height, width = of_level(
+        starts, [finest * 2**n for n in range(len(maps))], heights, widths
+    )
     most = [_most_cells(shape, last=n == len(maps) - 1) for n, shape in enumerate(shapes)]
     most = max(most) if all(isinstance(n, int) for n in most) else ops.max(ops.stack(most))
     longest = [
         max(sides) if all(isinstance(n, int) for n in sides) else ops.max(ops.stack(sides))
-        for sides in zip(*shapes, strict=True)
+        for sides in (heights, widths)
     ]
 
     def pooled(part):
@@ -103,10 +110,10 @@ def roi_align(maps, boxes, size: int, finest: int = 4):
         weights = ops.reshape(weights, (batch, count, size * size, -1))
         return ops.matmul(ops.cast(ops.stop_gradient(weights), seen.dtype), seen)
 
-    edges = boxes / ops.expand_dims(stride, -1) - 0.5
+    edges = boxes / ops.expand_dims(ops.cast(stride, boxes.dtype), -1) - 0.5
     found = _in_parts(
         pooled,
-        (edges, of_level(starts), heights, widths),
+        (edges, start, height, width),
         _boxes_at_once(most, channels, ops.shape(boxes)[0]),
     )
     return ops.reshape(found, (*ops.shape(boxes)[:2], size, size, channels))

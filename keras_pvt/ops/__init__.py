@@ -302,6 +302,21 @@ def until_stable(step, x):
     )[0]
 
 
+def is_writing_onnx() -> bool:
+    """Whether torch writes an ONNX file of what is called, so that it may have ONNX's operators."""
+    return BACKEND == "torch" and on_torch.is_writing_onnx()
+
+
+def onnx_roi_align(maps, boxes, level, size: int, finest: int):
+    """`keras_pvt.detection.roi_align` by ONNX's RoiAlign, for a file that is being written.
+
+    Args:
+        maps, boxes, size, finest: as there.
+        level: which of the maps each box is looked at in, int tensor `(B, N)`.
+    """
+    return on_torch.onnx_roi_align(maps, boxes, level, size, finest)
+
+
 def replica_share(loss):
     """What one device has of a loss of its own images, where Keras adds up the devices' gradients,
     as it does under `tf.distribute`: there, the loss divided by their number."""

@@ -114,6 +114,40 @@ def until_stable(step, x):
     )[0]
 
 
+def is_writing_onnx() -> bool:
+    """See `keras_pvt.ops.is_writing_onnx`."""
+    return torch.onnx.is_in_onnx_export()
+
+
+def onnx_roi_align(maps, boxes, level, size, finest):
+    """See `keras_pvt.ops.onnx_roi_align`."""
+    batch, count = boxes.shape[:2]
+    image = torch.arange(batch, device=boxes.device)[:, None].expand(batch, count).reshape(-1)
+    level = level.reshape(-1, 1)
+    boxes = boxes.reshape(-1, 4)
+    found = 0.0
+    for n, x in enumerate(maps):
+        own = level == n
+        # A box of another level is given no area: there is nothing to do for it.
+        seen = torch.onnx.ops.symbolic(
+            "RoiAlign",
+            (x.permute(0, 3, 1, 2).to(boxes.dtype), torch.where(own, boxes, 0.0), image),
+            {
+                "coordinate_transformation_mode": "half_pixel",
+                "mode": "avg",
+                "output_height": size,
+                "output_width": size,
+                "sampling_ratio": 0,
+                "spatial_scale": 1 / (finest * 2**n),
+            },
+            dtype=boxes.dtype,
+            shape=(boxes.shape[0], x.shape[3], size, size),
+            version=16,
+        )
+        found = found + torch.where(own[:, :, None, None], seen, 0.0)
+    return found.permute(0, 2, 3, 1).reshape(batch, count, size, size, -1).to(maps[0].dtype)
+
+
 def _value(variable, x):
     """The variable in the dtype, and on the device, of `x`."""
     return variable.value.to(x.device, x.dtype)
