@@ -1,5 +1,6 @@
 """JAX on eight simulated devices, of one process and of two, gives what one device gives."""
 
+import os
 import socket
 
 import distribution_worker
@@ -10,11 +11,7 @@ import pytest
 from keras_pvt.training import distribution
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="strategies of JAX")
-# Not optimised, as it is compiled far longer than it runs.
-XLA_FLAGS = (
-    "--xla_force_host_platform_device_count={} --xla_backend_optimization_level=0 "
-    "--xla_llvm_disable_expensive_passes=true"
-)
+XLA_FLAGS = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count={}"
 
 
 @pytest.fixture(scope="module")

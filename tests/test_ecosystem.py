@@ -21,18 +21,9 @@ DETECTORS = {"keras_cv": "RetinaNet", "keras_hub": "RetinaNetObjectDetector"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What `tools/ecosystem.py` leaves, of both libraries, side by side.
-
-    Processes of their own: XLA takes three times as long to compile a small model as to do it
-    badly, and can only be told so before it starts.
-    """
+    """What `tools/ecosystem.py` leaves, of both libraries, side by side."""
     out = tmp_path_factory.mktemp("ecosystem")
-    env = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
-        " --xla_llvm_disable_expensive_passes=true",
-    }
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
     for options in ([], ["--reload"]):
         runs = [
             subprocess.Popen(

@@ -8,7 +8,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import SHALLOW
 from PIL import Image
 
 import keras_pvt
@@ -22,7 +22,7 @@ FORMAT = "onnx" if keras.backend.backend() == "torch" else "tflite"
 
 @pytest.fixture(scope="module")
 def model():
-    return keras_pvt.classifier(TINY, input_shape=(None, None, 3))
+    return keras_pvt.classifier(SHALLOW, input_shape=(None, None, 3))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_arguments(model, path, tmp_path):
     with pytest.raises(ExportError, match="a map of 1x4 cells is smaller than"):
         keras_pvt.export(model, path, FORMAT, size=(16, 64))
     with pytest.raises(ExportError, match=r"takes a height of 64 pixels; got 96\. Build it with"):
-        keras_pvt.export(keras_pvt.classifier(TINY), path, FORMAT, size=(96, 64))
+        keras_pvt.export(keras_pvt.classifier(SHALLOW), path, FORMAT, size=(96, 64))
     assert not list(tmp_path.iterdir())
 
 
@@ -62,7 +62,7 @@ def test_models(path):
         keras_pvt.export(keras.Model(two, keras.layers.add(two)), path, FORMAT)
     with pytest.raises(ExportError, match="is not functional, or not built"):
         keras_pvt.export(keras.Sequential([keras.layers.Flatten()]), path, FORMAT)
-    model = keras_pvt.classifier(TINY, include_preprocessing=True)
+    model = keras_pvt.classifier(SHALLOW, include_preprocessing=True)
     with pytest.raises(ExportError, match="has its preprocessing inside already"):
         keras_pvt.export(model, path, FORMAT, include_preprocessing=True)
 

@@ -1,12 +1,11 @@
 """RetinaNet, DETR and Mask R-CNN, exported with what makes boxes of their outputs inside."""
 
-import dataclasses
 import pathlib
 
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, perturb
+from conftest import SHALLOW, perturb
 from PIL import Image
 from test_tflite import operators
 
@@ -16,7 +15,6 @@ from keras_pvt.exporting import runtimes
 from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
-CONFIG = dataclasses.replace(TINY, depths=(1, 1, 1, 1))
 CLASSES = 3
 SIZE = (72, 104)
 PHOTOS = pathlib.Path(__file__).parents[1] / "examples" / "images"
@@ -37,9 +35,9 @@ CASES = [
 @pytest.fixture(scope="module")
 def detectors(photos):
     """Models of any size that end in boxes, by weights that find boxes of all classes."""
-    retinanet = RetinaNet(keras_pvt.PVTBackbone(CONFIG), CLASSES, 12, 1)
+    retinanet = RetinaNet(keras_pvt.PVTBackbone(SHALLOW), CLASSES, 12, 1)
     detr = DETR(
-        keras_pvt.PVTBackbone(CONFIG),
+        keras_pvt.PVTBackbone(SHALLOW),
         CLASSES,
         num_queries=20,
         embed_dim=16,
@@ -48,7 +46,7 @@ def detectors(photos):
         hidden_dim=24,
         padded=False,
     )
-    mask_rcnn = MaskRCNN(keras_pvt.PVTBackbone(CONFIG), CLASSES, 12, 24, anchor_side=4)
+    mask_rcnn = MaskRCNN(keras_pvt.PVTBackbone(SHALLOW), CLASSES, 12, 24, anchor_side=4)
     perturb(mask_rcnn)
     rng = np.random.default_rng(5)
     for model, scale in ((retinanet, 0.015), (detr, 3)):

@@ -1,11 +1,9 @@
 """Segmentation models in other formats: logits, or the numbers of classes."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, perturb
+from conftest import SHALLOW, perturb
 
 import keras_pvt
 from keras_pvt.cli import main
@@ -17,7 +15,6 @@ from keras_pvt.exporting.subject import named
 from keras_pvt.ops import BACKEND
 from keras_pvt.segmentation import SemanticFPN, Trans2Seg
 
-CONFIG = dataclasses.replace(TINY, depths=(1, 1, 1, 1))
 CLASSES = 5
 SIZE = (64, 96)
 # System, format, and whether it gives the numbers of classes.
@@ -36,9 +33,9 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def models():
-    backbone = keras_pvt.PVTBackbone(CONFIG, (*SIZE, 3), include_preprocessing=True)
+    backbone = keras_pvt.PVTBackbone(SHALLOW, (*SIZE, 3), include_preprocessing=True)
     models = {
-        "semantic_fpn": SemanticFPN(keras_pvt.PVTBackbone(CONFIG), CLASSES, 16, 8),
+        "semantic_fpn": SemanticFPN(keras_pvt.PVTBackbone(SHALLOW), CLASSES, 16, 8),
         "trans2seg": Trans2Seg(
             backbone, CLASSES, embed_dim=16, depth=2, num_heads=4, head_width=8, class_chunk=2
         ),
@@ -120,7 +117,7 @@ def test_a_trans2seg_knows_its_size(models, tmp_path):
 
 @pytest.mark.parametrize(
     "model",
-    [keras_pvt.classifier(CONFIG), keras_pvt.PVTBackbone(CONFIG)],
+    [keras_pvt.classifier(SHALLOW), keras_pvt.PVTBackbone(SHALLOW)],
     ids=["classifier", "backbone"],
 )
 def test_argmax_is_for_segmentation(model):
@@ -133,7 +130,7 @@ def test_half_precision_gives_the_same_classes(rng):
     x = images(rng, "semantic_fpn", 1, SIZE)
     results = []
     for dtype in ("float32", "mixed_bfloat16"):
-        model = SemanticFPN(keras_pvt.PVTBackbone(CONFIG, dtype=dtype), CLASSES, 16, 8)
+        model = SemanticFPN(keras_pvt.PVTBackbone(SHALLOW, dtype=dtype), CLASSES, 16, 8)
         perturb(model)
         results.append(keras.ops.convert_to_numpy(named(model, argmax=True)(x)["labels"]))
     assert len(np.unique(results[0])) > 1

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, perturb
+from conftest import SHALLOW, perturb
 
 import keras_pvt
 from keras_pvt.cli import main
@@ -52,7 +52,7 @@ def test_features_of_a_checkpoint(checkpoint, rng):
 
 
 def test_keras_file(tmp_path, capsys, rng):
-    model = keras_pvt.classifier(TINY)
+    model = keras_pvt.classifier(SHALLOW)
     perturb(model)
     source, path = tmp_path / "model.keras", tmp_path / f"model.{FORMAT}"
     model.save(source)

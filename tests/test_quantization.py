@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, perturb
+from conftest import SHALLOW, TINY, perturb
 
 import keras_pvt
 from keras_pvt import layers
@@ -77,7 +77,7 @@ REFUSED = {"tensorflow": ("int8", "tflite"), "torch": ("int4", "onnx")}
 
 
 def quantized(mode):
-    model = keras_pvt.classifier(TINY, input_shape=(64, 96, 3))
+    model = keras_pvt.classifier(SHALLOW, input_shape=(64, 96, 3))
     perturb(model)
     model.quantize(mode)
     return model

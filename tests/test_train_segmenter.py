@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from scripts import ROOT, load_script
 
 from keras_pvt import training
+from keras_pvt.ops import BACKEND
 from keras_pvt.segmentation import Predictor, TrainedSegmenter
 from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.training import recipes
@@ -94,6 +95,7 @@ def start(arguments):
     )  # fmt: skip
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="test_train.py kills the trainer on each backend")
 def test_kill_9_changes_no_bit(trainer, data, tmp_path, capsys):
     more = ["--steps=12", "--evaluate-every=4"]
     assert trainer.main(words(data, tmp_path / "whole", *more)) == 0
