@@ -125,7 +125,7 @@ def onnx_roi_align(maps, boxes, level, size, finest):
     image = torch.arange(batch, device=boxes.device)[:, None].expand(batch, count).reshape(-1)
     level = level.reshape(-1, 1)
     boxes = boxes.reshape(-1, 4)
-    found = 0.0
+    found = boxes.new_zeros(())
     for n, x in enumerate(maps):
         own = level == n
         # A box of another level is given no area: there is nothing to do for it.
