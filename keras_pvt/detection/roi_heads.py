@@ -31,7 +31,8 @@ class BoxHead(base.Composite):
     """
 
     def __init__(self, num_classes: int, width: int = 1024, finest: int = 4, **kwargs):
-        super().__init__(**kwargs)
+        # No autocast: boxes in half precision would be off by pixels.
+        super().__init__(autocast=False, **kwargs)
         base.check_positive("BoxHead", num_classes=num_classes, width=width, finest=finest)
         self.num_classes, self.width, self.finest = num_classes, width, finest
         xavier = keras.initializers.VarianceScaling(1.0, "fan_avg", "untruncated_normal")
@@ -99,7 +100,7 @@ class MaskHead(base.Composite):
     def __init__(
         self, num_classes: int, width: int = 256, depth: int = 4, finest: int = 4, **kwargs
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         base.check_positive("MaskHead", num_classes=num_classes, width=width, depth=depth)
         self.num_classes, self.width, self.depth, self.finest = num_classes, width, depth, finest
         policy = self.dtype_policy
