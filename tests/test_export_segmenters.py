@@ -27,7 +27,7 @@ CASES = {
     ],
     "torch": [("semantic_fpn", "onnx", True), ("trans2seg", "onnx", False)],
     # Another process writes.
-    "jax": [("trans2seg", "tflite", True)],
+    "jax": [("semantic_fpn", "tflite", True)],
 }
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import SHALLOW, TINY, perturb
+from conftest import SHALLOW, perturb
 
 import keras_pvt
 from keras_pvt import layers
@@ -27,12 +27,12 @@ def answer(model, images):
     ("build", "mode"), [(keras_pvt.classifier, "int8"), (keras_pvt.PVTBackbone, "int4")]
 )
 def test_saved_and_loaded_without_a_difference(build, mode, tmp_path, rng):
-    model = build(TINY, input_shape=(64, 96, 3))
+    model = build(SHALLOW, input_shape=(64, 96, 3))
     perturb(model)
     images = rng.standard_normal((2, 64, 96, 3)).astype("float32")
     expected = answer(model, images)
     model.quantize(mode)
-    blocks = sum(TINY.depths)
+    blocks = sum(SHALLOW.depths)
     assert len(dense_layers(model)) == 5 * blocks + (build is keras_pvt.classifier)
     assert all(part.quantization_mode == mode for part in dense_layers(model))
     quantized = answer(model, images)
