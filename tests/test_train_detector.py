@@ -323,7 +323,9 @@ def test_detect_refuses_other_files(tmp_path, data, capsys):
     assert not pathlib.Path("detections").exists()
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiling takes JAX a minute")
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="test_ecosystem.py trains them on each backend"
+)
 @pytest.mark.parametrize("library", ["keras_cv", "keras_hub"])
 def test_training_with_other_libraries(trainer, data, tmp_path, library):
     pytest.importorskip(library)
