@@ -89,7 +89,7 @@ def _versions(threads: int) -> str:
 def _speed(size, seconds) -> None:
     """Images to boxes."""
     images = _images(size)
-    calls = {}
+    calls, pairs = {}, []
     for library, depth in LIBRARIES.items():
         ours = f"{OURS}, {depth} layers"
         calls[ours] = contenders.keras_call(_ours(size, depth)[0], images)
@@ -101,13 +101,11 @@ def _speed(size, seconds) -> None:
                 print(f"{name} does not run here: {str(error).splitlines()[0][:100]}")
             else:
                 calls[name] = call
+                pairs.append((ours, name))
                 break
     figures = timing.interleave(calls, seconds, min_rounds=5 if seconds else 1)
-    names = list(calls)
-    for pair in (names[:2], names[2:]):
-        Table("image to boxes: pixels", pair, "ms").row(
-            _spelt(size), {name: figures[name] for name in pair}
-        )
+    for pair in pairs:
+        Table("image to boxes: pixels", pair, "ms").row(_spelt(size), figures)
 
 
 def _share(size, seconds) -> None:

@@ -1,5 +1,7 @@
 """Markdown tables of figures and of ratios, printed row by row."""
 
+from collections.abc import Sequence
+
 
 class Table:
     """A table with one column for each contender, then the ratio of the first to each other.
@@ -10,7 +12,7 @@ class Table:
         unit: of the figures.
     """
 
-    def __init__(self, title: str, names: list[str], unit: str):
+    def __init__(self, title: str, names: Sequence[str], unit: str):
         self.names = names
         columns = [title, *(f"{name}, {unit}" for name in names)]
         columns += [f"{names[0]} / {name}" for name in names[1:]]

@@ -3,6 +3,14 @@
 import numpy as np
 
 
+def assert_end_with_images(boxes, sizes):
+    """That boxes `(B, N, 4)` reach the edges of images `(height, width)`, and not beyond."""
+    for own, (height, width) in zip(boxes, sizes, strict=True):
+        assert own.min() == 0
+        assert (own.max(axis=0) <= [width, height, width, height]).all()
+        assert own.max() in (width, height)
+
+
 def ranks(scores, labels, boxes, wanted_scores, wanted_labels, wanted_boxes, tie=2e-5):
     """The places of detections in official ones' order, which equal scores leave open.
 

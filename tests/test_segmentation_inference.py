@@ -221,9 +221,9 @@ def test_what_does_not_fit_is_named(model, image):
 
 
 def test_a_strip_takes_no_memory_by_the_square_of_its_length(rng):
-    """Few pixels, but interpolating along them at once would take 12,000 x 12,000 numbers."""
-    image = rng.integers(0, 256, (8, 12_000, 3), "uint8")
+    """Few pixels, but interpolating along them at once would take 40,000 x 40,000 numbers."""
+    image = rng.integers(0, 256, (8, 12_000, 3), "uint8")  # three tiles, as ten take a minute
     predictor = Predictor(colours())
-    widths = [columns.of.stop - columns.of.start for _, columns in predictor._tiles((8, 12_000), 1)]
+    widths = [columns.of.stop - columns.of.start for _, columns in predictor._tiles((8, 40_000), 1)]
     assert max(widths) <= 4096
     assert predictor.labels(image).shape == (8, 12_000)
