@@ -110,6 +110,7 @@ _OLDER = (
     (r"^(model\.(?:en|de)coder\.layers\.\d+)\.(fc\d)\.", r"\1.mlp.\2."),
     (r"^model\.backbone\.conv_encoder\.model\.", "model.backbone.model."),
 )
+_RENAMED = ("bbox_head.transformer.", "model.")  # how all of them begin
 
 
 def detr_map(config: PVTConfig, model, layout: str = "official") -> list[Entry]:
@@ -145,8 +146,9 @@ def newer(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A state dict with today's names, where an older version of its library wrote it."""
     found = {}
     for key, array in state.items():
-        for pattern, words in _OLDER:
-            key = re.sub(pattern, words, key)
+        if key.startswith(_RENAMED):
+            for pattern, words in _OLDER:
+                key = re.sub(pattern, words, key)
         found[key] = array
     return found
 

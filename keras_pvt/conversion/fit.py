@@ -58,6 +58,7 @@ class Fit:
         adapt_channels: bool = False,
     ):
         self.variables = {variable.path: variable for variable in model.variables}
+        self.shapes = {path: tuple(variable.shape) for path, variable in self.variables.items()}
         self.system = system_of(model)
         self.state, left = trunk(state) if self.system is None else (unwrapped(state), [])
         self.report = Report(skipped=dict.fromkeys(left, "not part of the backbone"))
@@ -135,7 +136,7 @@ class Fit:
                 continue
             value = self._adapted(path, value)
             variable = self.variables[path]
-            if value.shape != tuple(variable.shape):
+            if value.shape != self.shapes[path]:
                 self._misshaped(entry, arrays)
                 return
             if not _finite(value, assignable(variable)):
@@ -145,7 +146,7 @@ class Fit:
 
     def _adapted(self, path: str, value: np.ndarray) -> np.ndarray:
         """The value, changed by the rule that the path allows, if its shape needs one."""
-        have, want = value.shape, tuple(self.variables[path].shape)
+        have, want = value.shape, self.shapes[path]
         if have == want or len(have) != 4:
             return value
         if self.resize_positions and path.endswith("_position/table") and have[3] == want[3]:

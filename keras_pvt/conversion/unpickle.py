@@ -14,6 +14,8 @@ from keras_pvt.conversion.errors import CheckpointError
 # A checkpoint of PVT-Large with the states of its optimiser takes a tenth of this.
 MAX_INSTRUCTIONS = 1_000_000
 
+_BYTE, _SHORT, _INT, _UNSIGNED, _DOUBLE = (struct.Struct(f) for f in ("<B", "<H", "<i", "<I", ">d"))
+
 
 class Storage(NamedTuple):
     """A run of numbers in the file.
@@ -136,14 +138,14 @@ class _Machine:
 
     def take(self, count: int) -> bytes:
         end = self.position + count
-        if end > len(self.data):
-            raise CheckpointError("the pickle is cut off")
         taken = self.data[self.position : end]
+        if len(taken) < count:
+            raise CheckpointError("the pickle is cut off")
         self.position = end
         return taken
 
-    def number(self, form: str):
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+    def number(self, form: struct.Struct):
+        return form.unpack(self.take(form.size))[0]
 
     def line(self) -> str:
         end = self.data.find(b"\n", self.position, self.position + 256)
@@ -184,13 +186,13 @@ class _Machine:
 
     # From here on: one method an instruction, named as in the standard library's pickletools.
 
-    def put(self, form: str) -> None:
+    def put(self, form: struct.Struct) -> None:
         index = self.number(form)
         value = self.pop()
         self.push(value)
         self.memo[index] = value
 
-    def get(self, form: str) -> None:
+    def get(self, form: struct.Struct) -> None:
         index = self.number(form)
         if index not in self.memo:
             raise CheckpointError("the pickle refers to an object it has not made")
@@ -217,7 +219,7 @@ class _Machine:
         self.setitems([key, value])
 
     def long1(self) -> None:
-        self.push(int.from_bytes(self.take(self.number("<B")), "little", signed=True))
+        self.push(int.from_bytes(self.take(self.number(_BYTE)), "little", signed=True))
 
     def find_global(self) -> None:
         name = f"{self.line()}.{self.line()}"
@@ -267,12 +269,12 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"N": lambda m: m.push(None),
     b"\x88": lambda m: m.push(True),
     b"\x89": lambda m: m.push(False),
-    b"K": lambda m: m.push(m.number("<B")),
-    b"M": lambda m: m.push(m.number("<H")),
-    b"J": lambda m: m.push(m.number("<i")),
+    b"K": lambda m: m.push(m.number(_BYTE)),
+    b"M": lambda m: m.push(m.number(_SHORT)),
+    b"J": lambda m: m.push(m.number(_INT)),
     b"\x8a": _Machine.long1,
-    b"G": lambda m: m.push(m.number(">d")),
-    b"X": lambda m: m.push(m.text(m.take(m.number("<I")))),
+    b"G": lambda m: m.push(m.number(_DOUBLE)),
+    b"X": lambda m: m.push(m.text(m.take(m.number(_UNSIGNED)))),
     b")": lambda m: m.push(()),
     b"t": lambda m: m.push(tuple(m.pop_marked())),
     b"\x85": lambda m: m.tuple_of(1),
@@ -284,10 +286,10 @@ _INSTRUCTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"}": lambda m: m.push({}),
     b"s": _Machine.setitem,
     b"u": lambda m: m.setitems(m.pop_marked()),
-    b"q": lambda m: m.put("<B"),
-    b"r": lambda m: m.put("<I"),
-    b"h": lambda m: m.get("<B"),
-    b"j": lambda m: m.get("<I"),
+    b"q": lambda m: m.put(_BYTE),
+    b"r": lambda m: m.put(_UNSIGNED),
+    b"h": lambda m: m.get(_BYTE),
+    b"j": lambda m: m.get(_UNSIGNED),
     b"c": _Machine.find_global,
     b"R": _Machine.reduce,
     b"\x81": _Machine.reduce,  # a new object, here the same as a call

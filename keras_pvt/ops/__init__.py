@@ -121,6 +121,19 @@ def gelu(x):
     return ops.gelu(x, approximate=False)
 
 
+def take_over(variable, array):
+    """Set a variable to an array, which nobody may change or keep from then on.
+
+    Args:
+        variable: of Keras, of a floating dtype.
+        array: contiguous NumPy array of the variable's shape, float16, float32 or float64.
+    """
+    if BACKEND == "tensorflow":
+        on_tensorflow.take_over(variable, array)
+    else:
+        variable.assign(array)
+
+
 def argmax(x):
     """Index of the largest value along the last axis, int32.
 

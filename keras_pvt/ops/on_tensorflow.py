@@ -1,5 +1,6 @@
 """What TensorFlow has operations for that Keras does not offer as they are."""
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -14,6 +15,25 @@ def resize(x, height, width, interpolation, align_corners):
         half_pixel_centers=not align_corners,
     )
     return tf.cast(y, x.dtype)  # it is float32 whatever x is
+
+
+class _Own(np.ndarray):
+    """An array of which TensorFlow need not take the copy that it asks every array for."""
+
+    def copy(self, order="C"):
+        return self
+
+
+def take_over(variable, array):
+    """See `keras_pvt.ops.take_over`.
+
+    Keras's own way copies the array twice, and reads what it wrote: for the many small weights
+    of a PVT that takes longer than reading their file.
+    """
+    target, tensor = variable.value, tf.constant(array.view(_Own))
+    if tensor.dtype != target.dtype:
+        tensor = tf.cast(tensor, target.dtype)
+    target.assign(tensor, read_value=False)
 
 
 def argmax(x):
