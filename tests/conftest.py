@@ -53,6 +53,16 @@ TINY = PVTConfig(
 SHALLOW = dataclasses.replace(TINY, depths=(1, 1, 1, 1))
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of `one_backend` run on PyTorch, which has nothing to compile before."""
+    if keras.backend.backend() == "torch":
+        return
+    elsewhere = pytest.mark.skip(reason="slow, and alike on every backend: PyTorch runs it")
+    for item in items:
+        if item.get_closest_marker("one_backend"):
+            item.add_marker(elsewhere)
+
+
 @pytest.fixture
 def tiny_config() -> PVTConfig:
     return TINY

@@ -57,7 +57,7 @@ def test_document(title, folder, expected, capsys):
     np.testing.assert_allclose(names["predictions"], expected, atol=1e-5)
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="one backend is enough")
+@pytest.mark.one_backend
 def test_javascript(folder):
     if not shutil.which("npm"):
         pytest.skip("there is no node")
@@ -85,8 +85,9 @@ def test_javascript(folder):
         assert abs(float(probability) - expected[int(index)]) < 1e-4
 
 
+@pytest.mark.skipif(BACKEND == "jax", reason="does not write")
 def test_example(tmp_path, capsys):
-    formats = {"tensorflow": ["tflite", "saved_model"], "torch": ["onnx"], "jax": ["onnx"]}[BACKEND]
+    formats = {"tensorflow": ["tflite", "saved_model"], "torch": ["onnx"]}[BACKEND]
     load_script("examples/export_and_run.py").main(
         [str(PHOTO), "--out", str(tmp_path / "out"), "--formats", *formats]
     )

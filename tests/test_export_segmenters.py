@@ -26,8 +26,7 @@ CASES = {
         ("trans2seg", "onnx", True),
     ],
     "torch": [("semantic_fpn", "onnx", True), ("trans2seg", "onnx", False)],
-    # Another process writes.
-    "jax": [("semantic_fpn", "tflite", True)],
+    "jax": [],
 }
 
 

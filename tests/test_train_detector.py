@@ -323,9 +323,7 @@ def test_detect_refuses_other_files(tmp_path, data, capsys):
     assert not pathlib.Path("detections").exists()
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="test_ecosystem.py trains them on each backend"
-)
+@pytest.mark.one_backend  # test_ecosystem.py trains them on each
 @pytest.mark.parametrize("library", ["keras_cv", "keras_hub"])
 def test_training_with_other_libraries(trainer, data, tmp_path, library):
     pytest.importorskip(library)
@@ -339,6 +337,7 @@ def test_training_with_other_libraries(trainer, data, tmp_path, library):
     assert next(detector.detect(files, 2)).error is None
 
 
+@pytest.mark.one_backend  # test_detr.py trains it on each
 def test_training_detr(trainer, data, tmp_path):
     options = words(data, tmp_path / "run", epochs=4, **own("detr", **{"learning-rate": 1e-3}))
     assert trainer.main([*options, "--evaluate-every", "4", "--backbone-rate", "0.1"]) == 0
@@ -349,7 +348,7 @@ def test_training_detr(trainer, data, tmp_path):
     assert len(found.boxes) == OWN["detr"]["num-queries"]
 
 
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="compiling takes JAX two minutes")
+@pytest.mark.one_backend  # test_mask_rcnn_losses.py has what it learns by on each
 def test_training_mask_rcnn(trainer, masked, tmp_path):
     own_options = own("mask_rcnn", **{"learning-rate": 1e-3, "evaluate-every": 3})
     options = words(masked, tmp_path / "run", epochs=3, **own_options)

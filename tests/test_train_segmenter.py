@@ -14,7 +14,6 @@ from safetensors.numpy import load_file
 from scripts import ROOT, load_script
 
 from keras_pvt import training
-from keras_pvt.ops import BACKEND
 from keras_pvt.segmentation import Predictor, TrainedSegmenter
 from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.training import recipes
@@ -58,8 +57,9 @@ def words(data, out, *more):
     return ["semantic_fpn_camvid", f"--data={data}", f"--out={out}", *SMALL, *more]
 
 
-# The second where it takes least: all that is its own, the other tests run on each backend.
-@pytest.mark.parametrize("system", ["semantic_fpn", *["trans2seg"] * (BACKEND == "torch")])
+@pytest.mark.parametrize(
+    "system", ["semantic_fpn", pytest.param("trans2seg", marks=pytest.mark.one_backend)]
+)
 def test_it_learns(trainer, data, tmp_path, capsys, system):
     more = [f"--system={system}", "--steps=36", "--evaluate-every=18", "--learning-rate=0.01"]
     assert trainer.main(words(data, tmp_path, *more)) == 0
@@ -96,7 +96,7 @@ def start(arguments):
     )  # fmt: skip
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="test_train.py kills the trainer on each backend")
+@pytest.mark.one_backend  # test_train.py kills the trainer on each
 def test_kill_9_changes_no_bit(trainer, data, tmp_path, capsys):
     more = ["--steps=12", "--evaluate-every=4"]
     assert trainer.main(words(data, tmp_path / "whole", *more)) == 0
@@ -128,7 +128,11 @@ def test_kill_9_changes_no_bit(trainer, data, tmp_path, capsys):
         (["--data=absent"], "absent"),
         (["--data="], "--data is needed"),
         (["--weights=absent.pth"], "absent.pth"),
-        (["--optimizer=adamw", "--learning-rate=1e30"], "the loss is nan"),
+        pytest.param(
+            ["--optimizer=adamw", "--learning-rate=1e30"],
+            "the loss is nan",
+            marks=pytest.mark.one_backend,
+        ),
     ],
 )
 def test_bad_options(trainer, data, tmp_path, capsys, more, message):
@@ -139,6 +143,7 @@ def test_bad_options(trainer, data, tmp_path, capsys, more, message):
     assert not (tmp_path / "out" / "segmenter.keras").exists()
 
 
+@pytest.mark.one_backend
 def test_what_is_wrong_with_the_data_is_said_first(trainer, data, tmp_path, capsys):
     assert trainer.main(words(data, tmp_path, "--classes=1", "--limit-steps=1")) == 0
     lines = capsys.readouterr().out.split("\n")
@@ -146,6 +151,7 @@ def test_what_is_wrong_with_the_data_is_said_first(trainer, data, tmp_path, caps
     assert re.match("val: 3 x .*0.png", lines[1])
 
 
+@pytest.mark.one_backend
 def test_the_head_has_a_rate_of_its_own(trainer, data, tmp_path):
     """In the first step of AdamW, each weight moves by its rate."""
     more = ["--optimizer=adamw", "--head-rate=10", "--steps=1", "--evaluate-every=1",

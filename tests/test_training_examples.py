@@ -42,6 +42,7 @@ def run(*command, **environment):
     return done.stdout
 
 
+@pytest.mark.one_backend
 def test_finetune_folder(data, tmp_path):
     out = tmp_path / "tuned.keras"
     shown = run(
@@ -52,6 +53,7 @@ def test_finetune_folder(data, tmp_path):
     assert keras.saving.load_model(out).output_shape == (None, 3)
 
 
+@pytest.mark.one_backend
 def test_the_page_about_training(data, tmp_path):
     """Its example of a plain `fit`, on small images."""
     page = (EXAMPLES.parent / "docs" / "training.md").read_text()
