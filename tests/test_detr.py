@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import recipe
 from conftest import assert_same, perturb
+from contracts import jitted
 from keras import ops
 from scipy.optimize import linear_sum_assignment
 
@@ -29,15 +30,6 @@ OPTIONS = {
 }
 # Rows and columns of padding, in one of two images, are cells too.
 SIZES = np.array([[96, 128], [60, 90]], "int32")
-
-
-def compiled(function):
-    """The function, as one program where operations by themselves would each be compiled."""
-    if keras.backend.backend() != "jax":
-        return function
-    import jax
-
-    return jax.jit(function)
 
 
 def one_layer_backbone(channels=28):
@@ -107,7 +99,7 @@ def test_assignment_costs_as_little_as_scipys(solver, kind, rng):
             costs = costs[:, :1] + 0.01 * rng.standard_normal(costs.shape)
         costs = (np.round(costs) if kind == "ties" else costs).astype("float32")
         exists = rng.random((problems, rows)) < 0.7
-        owner = compiled(solver)(ops.convert_to_tensor(costs), ops.convert_to_tensor(exists))
+        owner = jitted(solver)(ops.convert_to_tensor(costs), ops.convert_to_tensor(exists))
         owner = ops.convert_to_numpy(owner)
         assert owner.shape == (problems, columns)
         for own, cost, rows_there in zip(owner, costs, exists, strict=True):
@@ -120,7 +112,7 @@ def test_assignment_costs_as_little_as_scipys(solver, kind, rng):
 
 def test_assignment_of_costs_that_are_none():
     costs = np.array([[[np.nan, 2.0, 1.0], [1.0, 0.0, np.inf]]], "float32")
-    owner = compiled(assign)(ops.convert_to_tensor(costs), ops.ones((1, 2), "bool"))
+    owner = jitted(assign)(ops.convert_to_tensor(costs), ops.ones((1, 2), "bool"))
     np.testing.assert_array_equal(ops.convert_to_numpy(owner), [[-1, 1, 0]])
 
 
@@ -171,7 +163,7 @@ def test_losses_of_few_and_many_objects(counts, found, rng):
     for n, count in enumerate(counts):
         labels[n, count:] = -1
     boxes[labels < 0] = 0
-    losses = compiled(set_losses)(
+    losses = jitted(set_losses)(
         *(ops.convert_to_tensor(x) for x in (found["class_logits"], found["boxes"], labels, boxes))
     )
     losses = [ops.convert_to_numpy(loss) for loss in losses]
@@ -187,7 +179,7 @@ def test_boxes_that_are_none_do_not_count(found):
     good, padding = [0.4, 0.5, 0.2, 0.3], [0.0] * 4
     bad = [[np.nan, 0.5, 0.2, 0.3], [0.4, 0.5, 0.0, 0.3], [0.4, np.inf, 0.2, 0.3]]
     few, many, none = (
-        compiled(set_losses)(
+        jitted(set_losses)(
             logits, boxes, np.full((2, len(own)), 3), np.array([own, own], "float32")
         )
         for own in ([padding] * 3 + [good], [*bad, good], np.zeros((0, 4)))

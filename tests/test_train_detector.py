@@ -1,8 +1,7 @@
-"""The detector example: training, resuming, its file, and `keras-pvt detect`."""
+"""The detector example: training, resuming and its file."""
 
 import csv
 import json
-import pathlib
 
 import keras
 import numpy as np
@@ -13,32 +12,10 @@ from PIL import Image
 from scripts import load_script
 
 from keras_pvt import training
-from keras_pvt.cli import main as command
 from keras_pvt.detection.detector import Detector
 from keras_pvt.variants import VARIANTS
 
 COUNTS = {"train": 8, "val": 4}  # four batches: an order of their own would show
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_once(tmp_path_factory):
-    """Each run compiles the same functions; JAX keeps them, which saves most of the time."""
-    if keras.backend.backend() != "jax":
-        yield
-        return
-    import jax
-
-    folder = str(tmp_path_factory.mktemp("compiled"))
-    options = {
-        "jax_compilation_cache_dir": folder,
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    for name, value in options.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")
@@ -164,163 +141,6 @@ def test_the_file_has_what_detecting_needs(run, data):
         assert (np.diff(one.scores) <= 0).all()
         assert (one.boxes >= 0).all()
         assert (one.boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class RedFinder(keras.layers.Layer):
-    """Stands in for a detector: the extent of what is red in each image."""
-
-    def call(self, images):
-        ops = keras.ops
-        red = ops.logical_and(images[..., 0] > 200, images[..., 1] < 90)
-        ends = []
-        for sides in (ops.any(red, axis=1), ops.any(red, axis=2)):  # columns, rows
-            first = ops.argmax(ops.cast(sides, "int32"), axis=1)
-            last = ops.argmax(ops.cast(ops.flip(sides, axis=1), "int32"), axis=1)
-            ends.append((first, sides.shape[1] - last))
-        (x1, x2), (y1, y2) = ends
-        boxes = ops.cast(ops.stack([x1, y1, x2, y2], axis=-1), "float32")[:, None]
-        return {
-            "boxes": boxes,
-            "confidence": ops.ones_like(boxes[..., 0]),
-            "classes": ops.zeros_like(boxes[..., 0], dtype="int32"),
-            "num_detections": ops.ones_like(x1),
-        }
-
-
-@pytest.fixture(scope="module")
-def red_finder():
-    inputs = keras.Input((HEIGHT, WIDTH, 3))
-    return Detector(keras.Model(inputs, RedFinder()(inputs)), "keras_cv", ["rose"], (HEIGHT, WIDTH))
-
-
-BOXES = [[30, 50, 130, 190], [200, 10, 260, 60], [1, 2, 41, 30]]
-SIZES = [(300, 200), (300, 500), (48, 32)]  # wider, higher and smaller than the model's
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """A folder with a red rectangle in each image, and a damaged file."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number, (box, size) in enumerate(zip(BOXES, SIZES, strict=True)):
-        picture = Image.new("RGB", size, "gray")
-        picture.paste((255, 0, 0), tuple(box))
-        picture.save(folder / f"{number}.png")
-    (folder / "1b.jpg").write_bytes(b"damaged")
-    return folder
-
-
-def check_boxes(found):
-    """They are where the rectangles are, but for a pixel of the model."""
-    for boxes, box, size in zip(found, BOXES, SIZES, strict=True):
-        pixel = max(size[0] / WIDTH, size[1] / HEIGHT)
-        np.testing.assert_allclose(boxes, [box], atol=pixel)
-
-
-def test_boxes_are_in_pixels_of_the_file(red_finder, photos):
-    files = sorted(photos.iterdir())
-    found = list(red_finder.detect(files, batch_size=2))
-    assert [one.path for one in found] == files
-    assert [one.path.name for one in found if one.error] == ["1b.jpg"]
-    check_boxes([one.boxes for one in found if one.error is None])
-
-
-def test_detect_draws_and_lists(red_finder, photos, tmp_path, capsys):
-    red_finder.save(tmp_path / "red.keras")
-    options = ["--model", str(tmp_path / "red.keras"), "--out"]
-    out = tmp_path / "out"
-    assert command(["detect", str(photos), *options, str(out), "--json"]) == 1
-    output, errors = capsys.readouterr()
-    assert "1b.jpg" in errors
-    assert errors.splitlines()[-1] == "error: 1 of 4 images could not be read"
-    entries = json.loads(output)
-    names = ["0.png", "1.png", "2.png"]
-    assert [entry["image_id"] for entry in entries] == names
-    assert {(entry["category"], entry["category_id"], entry["score"]) for entry in entries} == (
-        {("rose", 1, 1)}
-    )
-    corners = [(x, y, x + w, y + h) for x, y, w, h in (entry["bbox"] for entry in entries)]
-    check_boxes([[box] for box in corners])
-    assert sorted(file.name for file in out.iterdir()) == names
-    drawn = np.asarray(Image.open(out / "0.png")).astype(int)
-    changed = abs(drawn - np.asarray(Image.open(photos / "0.png"))).max(axis=-1) > 0
-    assert changed[120, 28:34].any()  # the left edge
-    assert not changed[80:180, 40:120].any()  # not what is inside
-    assert not changed[:, 200:].any()
-
-
-def test_json_has_the_ids_of_the_annotations(red_finder, photos, tmp_path, capsys):
-    """What pycocotools takes as results."""
-    coco = pytest.importorskip("pycocotools.coco")
-    red_finder.save(tmp_path / "red.keras")
-    names = ["0.png", "1.png", "2.png"]
-    content = {
-        "info": {},
-        "images": [
-            {"id": 7 * n, "file_name": f"photos/{name}", "height": size[1], "width": size[0]}
-            for n, (name, size) in enumerate(zip(names, SIZES, strict=True), 5)
-        ],
-        "annotations": [],
-        "categories": [{"id": 3, "name": "tulip"}, {"id": 41, "name": "rose"}],
-    }
-    annotations = tmp_path / "set.json"
-    annotations.write_text(json.dumps(content))
-    options = ["--model", str(tmp_path / "red.keras"), "--out", str(tmp_path / "out"), "--json"]
-    files = [str(photos / name) for name in names]
-    assert command(["detect", *files, *options, "--annotations", str(annotations)]) == 0
-    (tmp_path / "results.json").write_text(capsys.readouterr().out)
-    results = coco.COCO(annotations).loadRes(str(tmp_path / "results.json"))
-    assert [entry["image_id"] for entry in results.anns.values()] == [35, 42, 49]
-    assert {entry["category_id"] for entry in results.anns.values()} == {41}
-
-    content["categories"].pop()
-    annotations.write_text(json.dumps(content))
-    assert command(["detect", *files, *options, "--annotations", str(annotations)]) == 1
-    assert "has no category rose" in capsys.readouterr().err
-
-
-def test_detect_decodes_an_image_once(red_finder, photos, tmp_path, monkeypatch):
-    red_finder.save(tmp_path / "red.keras")
-    decode, seen = Image.open, []
-
-    def count(file, *args, **kwargs):
-        seen.append(file.name)
-        return decode(file, *args, **kwargs)
-
-    monkeypatch.setattr(Image, "open", count)
-    options = ["--model", str(tmp_path / "red.keras"), "--out", str(tmp_path / "out")]
-    assert command(["detect", str(photos), *options]) == 1
-    assert sorted(seen) == sorted(map(str, photos.iterdir()))
-
-
-def test_pictures_never_replace_photos(red_finder, photos, tmp_path, capsys):
-    red_finder.save(tmp_path / "red.keras")
-    file = photos / "0.png"
-    before = file.read_bytes()
-    options = ["--model", str(tmp_path / "red.keras"), "--out", str(photos)]
-    assert command(["detect", str(file), *options]) == 0
-    ((path, name, score, *box),) = [
-        line.split("\t") for line in capsys.readouterr().out.splitlines()
-    ]
-    assert (path, name, float(score)) == (str(file), "rose", 1)
-    np.testing.assert_allclose([float(value) for value in box], BOXES[0], atol=3.2)
-    assert file.read_bytes() == before
-    assert (photos / "0-2.png").exists()
-
-
-def test_detect_refuses_other_files(tmp_path, data, capsys):
-    image = str(data["val"].parent / "images" / "0.png")
-    (tmp_path / "m.keras").write_bytes(b"not a model")
-    for words_, message in (
-        ([str(tmp_path / "none.png"), "--model", "m"], "there is no file or folder"),
-        ([image, "--model", str(tmp_path / "none.keras")], "No such file"),
-        ([image, "--model", str(tmp_path / "m.keras")], "is no detector that"),
-    ):
-        assert command(["detect", *words_]) == 1
-        (line,) = capsys.readouterr().err.splitlines()
-        assert message in line
-    assert not pathlib.Path("detections").exists()
 
 
 @pytest.mark.one_backend  # test_ecosystem.py trains them on each
