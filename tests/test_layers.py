@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 from scipy.special import erf, softmax
+from scipy.stats import kstest
 
 from keras_pvt import layers
 from keras_pvt.layers.initial_values import FanOutNormal, Normal
@@ -265,6 +266,18 @@ def test_initial_values_are_upstream_s_and_follow_the_seed():
     assert abs(sr.std() - limit / 3**0.5) < 1e-3
     for first, again in zip((query, fc1, sr), draw(), strict=True):
         np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("initializer", [Normal, FanOutNormal])
+def test_initial_values_are_normal(initializer):
+    shape = 3, 3, 61, 87  # an odd number of them
+    values = keras.ops.convert_to_numpy(initializer(seed=5)(shape)).ravel()
+    deviation = 0.02 if initializer is Normal else np.sqrt(2 / (9 * 87))
+    assert kstest(values / deviation, "norm").pvalue > 0.01
+    half = len(values) // 2  # drawn together, yet neither these nor their squares go together
+    for power in (1, 2):
+        one, other = values[:half] ** power, values[half + 1 :] ** power
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.02
 
 
 def test_initial_values_of_necks_and_heads_are_he_s_over_the_fan_out():
