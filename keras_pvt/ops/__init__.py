@@ -14,8 +14,6 @@ elif BACKEND == "jax":
 else:
     from keras_pvt.ops import on_tensorflow
 
-# Where random values are better drawn by NumPy: a program for each shape takes seconds.
-COMPILES_EACH_SHAPE = BACKEND == "jax"
 # Where a program can have a part that NumPy computes. JAX waits forever for one on a single core,
 # and in programs of several devices.
 CALLS_HOST = BACKEND != "jax"
