@@ -23,7 +23,8 @@ EXAMPLES = """examples:
   python benchmarks/conversion.py --variant pvt_tiny --rounds 3
 """
 SMALL = "pvt_nano"
-NAMES = OURS, TORCH = "keras_pvt", "torch"
+OURS = "keras_pvt"
+NAMES = (OURS, "torch")
 
 
 def main() -> None:

@@ -6,12 +6,11 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+from detection_data import HEIGHT, WIDTH
 from PIL import Image
 
 from keras_pvt.cli import main
 from keras_pvt.detection.detector import Detector
-
-HEIGHT, WIDTH = 64, 96  # of what the model sees
 
 
 @keras.saving.register_keras_serializable(package="tests")
