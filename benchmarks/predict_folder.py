@@ -65,7 +65,7 @@ def measure(
     import numpy as np
 
     import keras_pvt
-    from keras_pvt.prediction import FileClassifier
+    from keras_pvt.classification.predictor import FileClassifier
 
     model = keras_pvt.classifier(variant, include_preprocessing=True)
     predictor = FileClassifier(model, size=224, resize_size=256)

@@ -48,7 +48,7 @@ def main() -> None:
 def photographs(folder: pathlib.Path):
     """Images as the model takes them, and their labels in the order of its classes."""
     import keras_pvt
-    from keras_pvt.decoding import class_table
+    from keras_pvt.classification.decoding import class_table
     from keras_pvt.training.data.folder import FolderImages
 
     found = FolderImages(folder, [name for _, name in class_table("cifar10")])

@@ -9,12 +9,12 @@ it knows CIFAR-10's ten classes, and looks at 32 pixels only.
 import argparse
 import pathlib
 
-from keras_pvt.decoding import decode_predictions
+from keras_pvt.classification.attention_drawing import draw_predictions
+from keras_pvt.classification.decoding import decode_predictions
+from keras_pvt.classification.predictor import FileClassifier
 from keras_pvt.download import DownloadError
-from keras_pvt.drawing import draw_predictions
-from keras_pvt.image_files import image_files
-from keras_pvt.images import load_image
-from keras_pvt.prediction import FileClassifier
+from keras_pvt.utils.image_files import image_files
+from keras_pvt.utils.images import load_image
 
 IMAGES = pathlib.Path(__file__).parent / "images"
 BUNDLED = ("pvt_nano", "cifar10")

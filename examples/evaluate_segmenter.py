@@ -40,9 +40,9 @@ def main(words=None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     from keras_pvt.segmentation import Predictor, TrainedSegmenter
+    from keras_pvt.segmentation.data.opening import open_split
+    from keras_pvt.segmentation.data.samples import LabelRule
     from keras_pvt.segmentation.evaluation import evaluate
-    from keras_pvt.segmentation.opening import open_split
-    from keras_pvt.segmentation.samples import LabelRule
 
     segmenter = TrainedSegmenter.load(options.model)
     rule = LabelRule(tuple(options.ignore), options.reduce_zero)

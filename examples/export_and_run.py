@@ -13,12 +13,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from keras_pvt.decoding import decode_predictions
+from keras_pvt.classification.decoding import decode_predictions
 from keras_pvt.exporting import export, runtimes
 from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.exporting.sources import load
-from keras_pvt.image_files import image_files
-from keras_pvt.images import eval_transform
+from keras_pvt.utils.image_files import image_files
+from keras_pvt.utils.images import eval_transform
 
 IMAGES = pathlib.Path(__file__).parent / "images"
 

@@ -4,9 +4,8 @@ from keras_pvt import default_backend  # noqa: F401, before anything imports Ker
 
 # isort: split
 from keras_pvt import detection, layers, segmentation, training
-from keras_pvt.decoding import decode_predictions
+from keras_pvt.classification.decoding import decode_predictions
 from keras_pvt.exporting import export
-from keras_pvt.images import eval_transform, load_image
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.classifier import (
     PVTLarge,
@@ -16,7 +15,8 @@ from keras_pvt.models.classifier import (
     PVTTiny,
     classifier,
 )
-from keras_pvt.preprocessing import preprocess_input
+from keras_pvt.models.preprocessing import preprocess_input
+from keras_pvt.utils.images import eval_transform, load_image
 from keras_pvt.variants import PVTConfig
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ import keras_hub
 
 from keras_pvt.layers import base
 from keras_pvt.models.backbone import PVTBackbone
-from keras_pvt.preprocessing import channel_statistics
+from keras_pvt.models.preprocessing import channel_statistics
 
 _MEAN, _STD = channel_statistics(3)
 _SCALE = tuple(1 / (255 * std) for std in _STD)

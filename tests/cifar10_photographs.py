@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from keras_pvt.decoding import class_table
+from keras_pvt.classification.decoding import class_table
 
 FILE = pathlib.Path(__file__).parent / "data" / "cifar10_val.zip"
 

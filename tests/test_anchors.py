@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pvt.detection.anchor_losses import anchor_losses, targets
-from keras_pvt.detection.anchors import Anchors
-from keras_pvt.detection.box_deltas import decode, encode
-from keras_pvt.detection.losses import focal_loss
-from keras_pvt.detection.matching import Matcher
+from keras_pvt.detection.losses.focal import anchor_losses, focal_loss, targets
+from keras_pvt.detection.ops.anchors import Anchors
+from keras_pvt.detection.ops.box_deltas import decode, encode
+from keras_pvt.detection.ops.matching import Matcher
 
 # Half the width and height of the anchors of a cell of 8 pixels, from mmdetection.
 HALF = [

@@ -6,7 +6,7 @@ import pytest
 from conftest import TINY, perturb
 
 import keras_pvt
-from keras_pvt.attention_maps import Grid, attention_maps
+from keras_pvt.classification.attention_maps import Grid, attention_maps
 
 SHAPES = {
     "stage1_block0": (2, 1, 18 * 26, 4 * 6),

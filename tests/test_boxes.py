@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pvt.detection import boxes
+from keras_pvt.detection.ops import boxes
 
 # One box in an image of 100 x 200 pixels, in every format.
 SIZE = (100, 200)

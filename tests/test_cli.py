@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import keras_pvt
+from keras_pvt.classification.predictor import FileClassifier
 from keras_pvt.cli import main
 from keras_pvt.conversion import save_checkpoint, to_torch
-from keras_pvt.prediction import FileClassifier
 
 # The words for random weights; the file's name takes the place of the last.
 NANO = ["--variant", "pvt_nano", "--weights", "WEIGHTS"]
@@ -190,7 +190,7 @@ def test_interrupt(monkeypatch):
 
 
 def test_attention_without_matplotlib(monkeypatch, nano, capsys):
-    monkeypatch.delitem(sys.modules, "keras_pvt.drawing", raising=False)
+    monkeypatch.delitem(sys.modules, "keras_pvt.classification.attention_drawing", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["attention", str(IMAGES / "cat.jpg"), *nano]) == 1
     assert capsys.readouterr().err == (

@@ -8,8 +8,8 @@ import pytest
 from detection_data import CLASSES, HEIGHT, WIDTH, write_set
 from PIL import Image
 
-from keras_pvt.detection.coco import load_coco
-from keras_pvt.detection.tfds import as_coco
+from keras_pvt.detection.data.coco import load_coco
+from keras_pvt.detection.data.tfds import as_coco
 
 
 @pytest.fixture

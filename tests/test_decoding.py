@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pvt import decoding
-from keras_pvt.decoding import decode_predictions
+from keras_pvt.classification import decoding
+from keras_pvt.classification.decoding import decode_predictions
 from keras_pvt.variants import WEIGHTS
 
 

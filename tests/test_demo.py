@@ -10,7 +10,7 @@ from scripts import load_script
 
 import keras_pvt
 from keras_pvt.conversion import save_checkpoint, to_torch
-from keras_pvt.detection.coco import load_coco
+from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.evaluation import average_precision
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from detection_data import HEIGHT, WIDTH, write_set
 
-from keras_pvt.detection.augmentation import FixedCanvas, KeepRatio, visible
-from keras_pvt.detection.batches import DetectionBatches, grouped
-from keras_pvt.detection.coco import load_coco
-from keras_pvt.detection.geometry import PADDING, Placement
+from keras_pvt.detection.data.augmentation import FixedCanvas, KeepRatio, visible
+from keras_pvt.detection.data.batches import DetectionBatches, grouped
+from keras_pvt.detection.data.coco import load_coco
+from keras_pvt.detection.data.letterbox import PADDING, Placement
 
 CANVAS = (64, 96)
 SOURCE = (90, 130)

@@ -14,9 +14,8 @@ from keras_pvt.conversion import CheckpointError, load_checkpoint, to_torch
 from keras_pvt.conversion.build import build_for
 from keras_pvt.conversion.recognise import recognised
 from keras_pvt.detection import DETR
-from keras_pvt.detection.assignment import assign, by_paths
-from keras_pvt.detection.best_queries import BestQueries
-from keras_pvt.detection.set_losses import set_losses
+from keras_pvt.detection.losses.hungarian import assign, by_paths, set_losses
+from keras_pvt.detection.models.detr import BestQueries
 from keras_pvt.ops import CALLS_HOST
 
 # Two heads of 32 channels; all numbers unequal.

@@ -9,7 +9,7 @@ from detections import ranks
 import keras_pvt
 from keras_pvt import conversion
 from keras_pvt.detection import DETR
-from keras_pvt.detection.best_queries import BestQueries
+from keras_pvt.detection.models.detr import BestQueries
 
 # Of 96 x 128 pixels, 90 x 120 are the image.
 SIZES = np.array([[90, 120]])

@@ -6,10 +6,10 @@ import pathlib
 import numpy as np
 import pytest
 
+from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.evaluation import average_precision, metric_names
-from keras_pvt.detection.samples import DetectionSet, Sample
-from keras_pvt.problems import Problems
+from keras_pvt.utils.report import Problems
 
 PATH = pathlib.Path("image.png")
 

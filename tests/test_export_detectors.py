@@ -12,10 +12,9 @@ import keras_pvt
 from keras_pvt import PVTBackbone
 from keras_pvt.cli import main
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
-from keras_pvt.detection.anchored_boxes import AnchoredBoxes
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.libraries import LABEL_KEYS, retinanet, without_input_warning
-from keras_pvt.detection.serving import serving_model
+from keras_pvt.detection.serving import AnchoredBoxes, serving_model
 from keras_pvt.exporting import runtimes, sources
 from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.exporting.subject import half_precision, named

@@ -15,7 +15,7 @@ import keras_pvt
 from keras_pvt.cli import main
 from keras_pvt.exporting import ExportError
 from keras_pvt.exporting.representative import representative_images
-from keras_pvt.exporting.targets import staged
+from keras_pvt.utils.files import replacing
 
 FORMAT = "onnx" if keras.backend.backend() == "torch" else "tflite"
 
@@ -140,7 +140,7 @@ def test_what_fails_leaves_what_was_there(tmp_path):
     (tmp_path / "model.bin").write_text("old bin")
 
     def write(fail):
-        with staged(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text("new xml")
             temporary.with_suffix(".bin").write_text("new bin")
             if fail:

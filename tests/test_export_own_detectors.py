@@ -10,7 +10,8 @@ from PIL import Image
 from test_tflite import operators
 
 import keras_pvt
-from keras_pvt.detection import DETR, MaskRCNN, RetinaNet, roi_align
+from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
+from keras_pvt.detection.ops import roi_align
 from keras_pvt.exporting import runtimes
 from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.ops import BACKEND

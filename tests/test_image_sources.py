@@ -9,7 +9,6 @@ import pytest
 from image_folders import write_classes
 from PIL import Image
 
-from keras_pvt.images import ImageError, load_image
 from keras_pvt.training.data import (
     FolderImages,
     InMemory,
@@ -17,6 +16,7 @@ from keras_pvt.training.data import (
     open_images,
     open_train_and_val,
 )
+from keras_pvt.utils.images import ImageError, load_image
 
 COUNTS = {"wolf": 2, "ant": 3, "Bee": 4}
 

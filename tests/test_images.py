@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pvt import images
-from keras_pvt.images import ImageError, eval_transform, load_image
+from keras_pvt.utils import images
+from keras_pvt.utils.images import ImageError, eval_transform, load_image
 from keras_pvt.variants import WEIGHTS
 
 

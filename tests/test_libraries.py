@@ -6,10 +6,9 @@ import pytest
 from conftest import TINY
 
 from keras_pvt import PVTBackbone
-from keras_pvt.detection.anchor_fit import fitted_share
-from keras_pvt.detection.libraries import LABEL_KEYS, retinanet
-from keras_pvt.detection.samples import DetectionSet, Sample
-from keras_pvt.problems import Problems
+from keras_pvt.detection.data.samples import DetectionSet, Sample
+from keras_pvt.detection.libraries import LABEL_KEYS, fitted_share, retinanet
+from keras_pvt.utils.report import Problems
 
 SIZE = (64, 96)
 

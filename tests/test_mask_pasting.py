@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from keras_pvt.detection.mask_pasting import paste_masks
+from keras_pvt.detection.ops.masks import paste_masks
 
 HEIGHT, WIDTH = 23, 31
 BOXES = {

@@ -11,7 +11,7 @@ from keras import ops
 import keras_pvt
 from keras_pvt import conversion
 from keras_pvt.detection import MaskRCNN, paste_masks
-from keras_pvt.detection.roi_align import roi_align
+from keras_pvt.detection.ops.roi_align import roi_align
 
 HEIGHT, WIDTH = 96, 128
 MASK_CLASSES = (0, 15, 75)  # of which the golden has values

@@ -10,9 +10,9 @@ from roi_samples import scalar
 
 import keras_pvt
 from keras_pvt.detection import MaskRCNN
-from keras_pvt.detection import boxes as box_ops
-from keras_pvt.detection.mask_crops import crop_masks
-from keras_pvt.detection.matching import BACKGROUND, IGNORED
+from keras_pvt.detection.ops import boxes as box_ops
+from keras_pvt.detection.ops.masks import crop_masks
+from keras_pvt.detection.ops.matching import BACKGROUND, IGNORED
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 3
 # Two that nearly coincide, so that a proposal fits both; one that reaches out of the image.

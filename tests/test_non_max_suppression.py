@@ -162,7 +162,7 @@ def test_boxes_are_clipped_to_the_image_before():
 
 @pytest.mark.parametrize("name", ["yxyx", "center_xywh", "rel_yxyx", "rel_xywh"])
 def test_answers_come_in_the_format_of_the_boxes(rng, name):
-    from keras_pvt.detection.boxes import convert
+    from keras_pvt.detection.ops.boxes import convert
 
     boxes = random_boxes(rng, 2, 40)
     scores = rng.uniform(0, 1, (2, 40, 2))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pvt.image_files import image_files
-from keras_pvt.images import eval_transform
-from keras_pvt.prediction import FileClassifier
+from keras_pvt.classification.predictor import FileClassifier
+from keras_pvt.utils.image_files import image_files
+from keras_pvt.utils.images import eval_transform
 
 
 class MeanColour:

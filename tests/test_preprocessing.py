@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pvt import preprocessing
-from keras_pvt.preprocessing import preprocess_input
+from keras_pvt.models import preprocessing
+from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.variants import WEIGHTS
 
 

@@ -6,9 +6,9 @@ import pytest
 from contracts import jitted
 from keras import ops
 
-from keras_pvt.detection.anchors import Anchors
-from keras_pvt.detection.proposals import Proposals
-from keras_pvt.detection.sampling import draw
+from keras_pvt.detection.ops.anchors import Anchors
+from keras_pvt.detection.ops.proposals import Proposals
+from keras_pvt.detection.ops.sampling import draw
 
 HEIGHT, WIDTH = 48, 80
 SHAPES = {"P3": (6, 10), "P4": (3, 5)}

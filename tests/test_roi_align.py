@@ -8,8 +8,8 @@ from contracts import gradient, jitted
 from keras import ops
 from roi_samples import scalar
 
-from keras_pvt.detection import roi_align as module
-from keras_pvt.detection.roi_align import box_levels, roi_align, sample_weights
+from keras_pvt.detection.ops import roi_align as module
+from keras_pvt.detection.ops.roi_align import box_levels, roi_align, sample_weights
 
 CHANNELS = 3
 # A map whose boxes of the finest level may have far fewer cells than it has.

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from keras_pvt.cli import main
-from keras_pvt.pictures import GAP
 from keras_pvt.segmentation.drawing import palette
 from keras_pvt.segmentation.inference import MODES
 from keras_pvt.segmentation.trained import TrainedSegmenter
+from keras_pvt.utils.pictures import GAP
 
 CLASSES = ("red", "green", "blue")
 HEIGHT, WIDTH = 64, 96

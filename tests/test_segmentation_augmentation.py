@@ -9,15 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 
-from keras_pvt.resizing import (
-    fit_scale,
-    resized_labels_part,
-    resized_part,
-    scaled,
-)
-from keras_pvt.segmentation.augmentation import TrainTransform
-from keras_pvt.segmentation.photometric import PhotometricDistortion, change_colour
-from keras_pvt.segmentation.samples import IGNORED
+from keras_pvt.segmentation.data.augmentation import TrainTransform
+from keras_pvt.segmentation.data.photometric import PhotometricDistortion, change_colour
+from keras_pvt.segmentation.data.samples import IGNORED
+from keras_pvt.utils.resizing import fit_scale, resized_labels_part, resized_part, scaled
 
 sides = st.integers(1, 24)
 
@@ -51,8 +46,8 @@ def test_sizes():
         ((100, 800), (256, 2048)),
         ((5, 4), (640, 512)),
     ]:
-        assert scaled(size, fit_scale(size, (2048, 512))) == expected
-        assert scaled(size[::-1], fit_scale(size[::-1], (512, 2048))) == expected[::-1]
+        assert scaled(size, fit_scale(size, (2048, 512), turned=True)) == expected
+        assert scaled(size[::-1], fit_scale(size[::-1], (512, 2048), turned=True)) == expected[::-1]
     assert scaled((5, 1), 0.5) == (3, 1)
     assert scaled((1, 1), 0.01) == (1, 1)
 

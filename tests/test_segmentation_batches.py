@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from segmentation_data import Squares
 
-from keras_pvt.segmentation.augmentation import TrainTransform
-from keras_pvt.segmentation.batches import SegmentationBatches
-from keras_pvt.segmentation.samples import IGNORED
+from keras_pvt.segmentation.data.augmentation import TrainTransform
+from keras_pvt.segmentation.data.batches import SegmentationBatches
+from keras_pvt.segmentation.data.samples import IGNORED
 
 
 def corner(image, labels, rng):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from segmentation_data import split, write_pairs
 
-from keras_pvt.images import ImageError, load_image
-from keras_pvt.segmentation.label_files import NoIdsError, decode_ids, load_ids
-from keras_pvt.segmentation.opening import open_split, open_train_and_val
-from keras_pvt.segmentation.samples import IGNORED, LabelRule
+from keras_pvt.segmentation.data.label_files import NoIdsError, decode_ids, load_ids
+from keras_pvt.segmentation.data.opening import open_split, open_train_and_val
+from keras_pvt.segmentation.data.samples import IGNORED, LabelRule
+from keras_pvt.utils.images import ImageError, load_image
 
 IDS = np.arange(6 * 8).reshape(6, 8) % 5
 

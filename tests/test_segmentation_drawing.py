@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from keras_pvt.pictures import GAP, WIDTH
 from keras_pvt.segmentation import drawing
+from keras_pvt.utils.pictures import GAP, WIDTH
 
 CLASSES = ["sky", "road", "car"]
 

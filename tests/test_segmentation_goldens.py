@@ -8,7 +8,7 @@ import recipe
 import keras_pvt
 from keras_pvt import conversion
 from keras_pvt.segmentation import PixelCrossentropy, SemanticFPN, Trans2Seg
-from keras_pvt.segmentation.prototype_head import PrototypeHead
+from keras_pvt.segmentation.models.prototype_head import PrototypeHead
 
 SMALL = keras_pvt.PVTConfig(
     depths=(1, 1, 1, 1), embed_dims=(8, 16, 40, 64), image_size=64, num_heads=(1, 2, 5, 8)

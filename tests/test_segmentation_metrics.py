@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pvt.problems import Problems
 from keras_pvt.segmentation import PixelCrossentropy, Predictor, TrainedSegmenter
+from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet
 from keras_pvt.segmentation.evaluation import Evaluation, evaluate
 from keras_pvt.segmentation.metrics import Confusion
-from keras_pvt.segmentation.samples import LabelRule, SegmentationSet
 from keras_pvt.segmentation.trained import FACTS
+from keras_pvt.utils.report import Problems
 
 CLASSES = ("sky", "tree", "road", "car")
 

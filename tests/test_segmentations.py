@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from detection_data import write_set
 
-from keras_pvt.detection.coco import load_coco
-from keras_pvt.detection.segmentations import area_of, checked, mask, run_lengths
+from keras_pvt.detection.data.coco import load_coco
+from keras_pvt.detection.data.segmentations import area_of, checked, mask, run_lengths
 
 SIZE = (6, 8)  # height, width
 SQUARE = [2, 1, 5, 1, 5, 4, 2, 4]  # columns 2 to 4, rows 1 to 3

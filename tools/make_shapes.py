@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from rich.progress import track
 
 from keras_pvt.cli.program import exit_status
-from keras_pvt.detection.segmentations import run_lengths
+from keras_pvt.detection.data.segmentations import run_lengths
 
 EXAMPLES = """examples:
   python tools/make_shapes.py --out shapes

@@ -41,9 +41,9 @@ def add_parser(subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from keras_pvt.drawing import draw_attention
+    from keras_pvt.classification.attention_drawing import draw_attention
+    from keras_pvt.classification.predictor import FileClassifier
     from keras_pvt.models.pvt import config_of
-    from keras_pvt.prediction import FileClassifier
 
     predictor = FileClassifier.load(options.variant, options.weights, options.size)
     image = predictor.crop(options.image)
@@ -62,8 +62,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _rows(model, config, image, pixel):
     """The class token in the blocks of stage 4, or a pixel in the last block of each stage."""
-    from keras_pvt.attention_maps import Grid, attention_maps
-    from keras_pvt.drawing import AttentionRow
+    from keras_pvt.classification.attention_drawing import AttentionRow
+    from keras_pvt.classification.attention_maps import Grid, attention_maps
     from keras_pvt.models.pvt import block_name
 
     if pixel is None:

@@ -85,8 +85,8 @@ def run(options: argparse.Namespace) -> int:
 
     from keras_pvt import conversion
     from keras_pvt.conversion.build import build_for
-    from keras_pvt.conversion.files import replacing
     from keras_pvt.conversion.recognise import recognised
+    from keras_pvt.utils.files import replacing
 
     found = recognised(conversion.read_checkpoint(options.source))
     if options.variant != "auto":

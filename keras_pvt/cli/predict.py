@@ -40,9 +40,9 @@ def add_parser(subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from keras_pvt.decoding import decode_predictions
-    from keras_pvt.image_files import image_files
-    from keras_pvt.prediction import FileClassifier
+    from keras_pvt.classification.decoding import decode_predictions
+    from keras_pvt.classification.predictor import FileClassifier
+    from keras_pvt.utils.image_files import image_files
 
     files = image_files(options.images)
     predictor = FileClassifier.load(options.variant, options.weights, options.size)

@@ -61,12 +61,12 @@ def add_parser(subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     from PIL import Image
 
-    from keras_pvt.image_files import image_files, in_batches
-    from keras_pvt.images import load_image
-    from keras_pvt.pictures import write_png
     from keras_pvt.segmentation.drawing import draw_labels, shares
     from keras_pvt.segmentation.inference import Predictor
     from keras_pvt.segmentation.trained import TrainedSegmenter
+    from keras_pvt.utils.image_files import image_files, in_batches
+    from keras_pvt.utils.images import load_image
+    from keras_pvt.utils.pictures import write_png
 
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)

@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_pvt.conversion import array_files, keras_files, torch_files
 from keras_pvt.conversion.errors import CheckpointError
-from keras_pvt.conversion.files import LOCAL_HEADER, Archive, map_file, numpy_dtype, replacing
+from keras_pvt.conversion.files import LOCAL_HEADER, Archive, map_file, numpy_dtype
+from keras_pvt.utils.files import replacing
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:

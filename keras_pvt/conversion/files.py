@@ -1,6 +1,5 @@
 """Files as views of memory maps, checked before anything is believed or inflated."""
 
-import contextlib
 import math
 import mmap
 import os
@@ -8,7 +7,6 @@ import pathlib
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -125,17 +123,3 @@ def _inflate(content: memoryview, member: zipfile.ZipInfo) -> memoryview:
     if zlib.crc32(inflated) != member.CRC:
         raise CheckpointError(f"the zip file's member {member.filename[:80]!r} is damaged")
     return memoryview(inflated)
-
-
-@contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A name to write to, which takes the place of `path` in one step, or vanishes.
-
-    The name has the suffixes of `path`, beside it.
-    """
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,9 +7,9 @@ from keras_pvt.conversion.recognise import State
 from keras_pvt.conversion.system_arrays import SystemArrays
 from keras_pvt.conversion.systems import Outline
 from keras_pvt.models.backbone import PVTBackbone
-from keras_pvt.segmentation.segmenter import Segmenter
-from keras_pvt.segmentation.semantic_fpn import SemanticFPN
-from keras_pvt.segmentation.trans2seg import Trans2Seg
+from keras_pvt.segmentation.models.base import Segmenter
+from keras_pvt.segmentation.models.semantic_fpn import SemanticFPN
+from keras_pvt.segmentation.models.trans2seg import Trans2Seg
 from keras_pvt.variants import PVTConfig
 
 

@@ -48,7 +48,7 @@ class Detections:
         Raises:
             ValueError: there are no masks.
         """
-        from keras_pvt.detection.mask_pasting import paste_masks
+        from keras_pvt.detection.ops.masks import paste_masks
 
         if self.masks is None or self.size is None:
             raise ValueError("there are boxes only, no masks.")

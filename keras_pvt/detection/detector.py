@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import keras
 import numpy as np
 
+from keras_pvt.detection.data.letterbox import PADDING, Placement
 from keras_pvt.detection.detections import Detections
-from keras_pvt.detection.geometry import PADDING, Placement
 from keras_pvt.detection.libraries import LABEL_KEYS, float32_outputs, without_input_warning
 from keras_pvt.detection.recipe import OWN
-from keras_pvt.image_files import in_batches
-from keras_pvt.images import load_image
-from keras_pvt.trained_files import load_with_facts, save_with_facts
+from keras_pvt.utils.image_files import in_batches
+from keras_pvt.utils.images import load_image
+from keras_pvt.utils.trained_files import load_with_facts, save_with_facts
 
 # Member of the .keras file.
 FACTS = "keras_pvt_detector.json"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_pvt.detection.data.samples import Sample
+from keras_pvt.detection.data.segmentations import mask
 from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.detector import Detector
-from keras_pvt.detection.samples import Sample
-from keras_pvt.detection.segmentations import mask
-from keras_pvt.pictures import sheet, write_png
+from keras_pvt.utils.pictures import sheet, write_png
 
 # Colours that are told apart on photographs, taken in turn by the classes.
 COLOURS = ("#e6194b", "#1f77ff", "#2ca02c", "#ff7f0e", "#b400ff", "#00b3b3", "#a0522d", "#e377c2")

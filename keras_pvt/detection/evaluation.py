@@ -6,10 +6,10 @@ import math
 import sys
 from collections.abc import Sequence
 
+from keras_pvt.detection.data.samples import DetectionSet, Sample
+from keras_pvt.detection.data.segmentations import area_of, run_lengths
 from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.detector import Detector
-from keras_pvt.detection.samples import DetectionSet, Sample
-from keras_pvt.detection.segmentations import area_of, run_lengths
 from keras_pvt.training.measure import Measure
 
 # What pycocotools' summary of 12 numbers begins with.

@@ -1,4 +1,4 @@
-"""RetinaNet of keras-cv or KerasHub around a backbone, ready to be trained on any backend."""
+"""RetinaNet of keras-cv and of KerasHub on a PVT, and how well its anchors fit."""
 
 import contextlib
 import dataclasses
@@ -6,8 +6,12 @@ import warnings
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 
-from keras_pvt.detection.non_max_suppression import NonMaxSuppression
+from keras_pvt.detection.data.letterbox import Placement
+from keras_pvt.detection.data.samples import DetectionSet
+from keras_pvt.detection.ops import boxes as box_ops
+from keras_pvt.detection.ops.nms import NonMaxSuppression
 
 # Library to what its detector calls the classes of the boxes to be learnt.
 LABEL_KEYS = {"keras_cv": "classes", "keras_hub": "labels"}
@@ -20,7 +24,7 @@ class Heads:
     Args:
         boxes: name of the offsets `(B, N, 4)` from the anchors.
         scores: name of the logits `(B, N, classes)`.
-        encoding: order of the offsets, see `keras_pvt.detection.anchored_boxes`.
+        encoding: order of the offsets, see `keras_pvt.detection.serving`.
         variance: numbers that the offsets are multiplied by.
     """
 
@@ -162,3 +166,32 @@ def _initialise(model):
         for layer in (*head.conv_layers, head.prediction_layer):
             layer.kernel.assign(keras.initializers.RandomNormal(stddev=0.01)(layer.kernel.shape))
         head.prediction_layer.bias.assign(keras.ops.full(head.prediction_layer.bias.shape, bias))
+
+
+POSITIVE_IOU = 0.5  # from which on a RetinaNet's anchor learns a box
+
+
+def fitted_share(
+    model: keras.Model, data: DetectionSet, size: tuple[int, int], limit: int = 200
+) -> dict[str, float]:
+    """Share of the true boxes that an anchor fits; the others are never learnt.
+
+    Args:
+        model: as `keras_pvt.detection.libraries.retinanet` makes them.
+        data: of which the first `limit` images are looked at.
+        size: (height, width) in pixels of the images that the model sees.
+    Returns:
+        For each class 0 to 1, NaN if it has no boxes.
+    """
+    levels = model.anchor_generator(keras.ops.zeros((*size, 3)))
+    anchors = keras.ops.concatenate(list(levels.values()))
+    fits: list[list[bool]] = [[] for _ in data.classes]
+    for sample in data.samples[:limit]:
+        boxes = Placement.fit((sample.height, sample.width), size).boxes(sample.boxes)
+        overlap = keras.ops.convert_to_numpy(box_ops.iou(keras.ops.array(boxes), anchors))
+        for label, best in zip(sample.labels, overlap.max(axis=1), strict=True):
+            fits[label].append(best >= POSITIVE_IOU)
+    return {
+        name: float(np.mean(own)) if own else np.nan
+        for name, own in zip(data.classes, fits, strict=True)
+    }

@@ -3,7 +3,7 @@
 import dataclasses
 import typing
 
-from keras_pvt.detection.augmentation import Augmentation, FixedCanvas, KeepRatio
+from keras_pvt.detection.data.augmentation import Augmentation, FixedCanvas, KeepRatio
 from keras_pvt.detection.libraries import LABEL_KEYS
 from keras_pvt.training.recipe import BaseRecipe, option
 

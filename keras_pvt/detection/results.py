@@ -5,8 +5,8 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
+from keras_pvt.detection.data.segmentations import run_lengths
 from keras_pvt.detection.detections import Detections
-from keras_pvt.detection.segmentations import run_lengths
 
 
 class CocoResults:

@@ -3,11 +3,11 @@
 import keras
 
 from keras_pvt.detection.detector import Detector
-from keras_pvt.detection.detr import DETR
 from keras_pvt.detection.libraries import LABEL_KEYS, retinanet
-from keras_pvt.detection.mask_rcnn import MaskRCNN
+from keras_pvt.detection.models.detr import DETR
+from keras_pvt.detection.models.mask_rcnn import MaskRCNN
+from keras_pvt.detection.models.retinanet import FROM_BACKBONE, RetinaNet
 from keras_pvt.detection.recipe import DetectionRecipe
-from keras_pvt.detection.retinanet import FROM_BACKBONE, RetinaNet
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.feature_pyramid import coarsest_levels, exponent
 

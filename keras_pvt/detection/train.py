@@ -5,16 +5,15 @@ import pathlib
 
 import keras
 
-from keras_pvt.detection.anchor_fit import fitted_share
-from keras_pvt.detection.batches import DetectionBatches
-from keras_pvt.detection.coco import load_coco
+from keras_pvt.detection.data.batches import DetectionBatches
+from keras_pvt.detection.data.coco import load_coco
+from keras_pvt.detection.data.samples import DetectionSet
+from keras_pvt.detection.data.tfds import as_coco
 from keras_pvt.detection.drawing import draw_sheet
 from keras_pvt.detection.evaluation import MASK_METRICS, METRICS, Evaluation
-from keras_pvt.detection.libraries import without_input_warning
+from keras_pvt.detection.libraries import fitted_share, without_input_warning
 from keras_pvt.detection.recipe import DetectionRecipe
-from keras_pvt.detection.samples import DetectionSet
 from keras_pvt.detection.systems import build, label_key
-from keras_pvt.detection.tfds import as_coco
 from keras_pvt.training import WarmUpCosine, WarmUpSteps, make_optimizer, precision, run_folder
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.log import read_history

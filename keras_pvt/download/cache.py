@@ -10,6 +10,7 @@ from filelock import FileLock
 from keras_pvt.download.origin import MIRROR_VARIABLE, file_name, locate
 from keras_pvt.download.transfer import download
 from keras_pvt.download.verification import RECORD_SUFFIX, largest_file, verify
+from keras_pvt.utils.files import put_in_place
 from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig
 
 logger = logging.getLogger("keras_pvt")
@@ -112,9 +113,7 @@ class Entry:
             except ValueError:
                 part.unlink(missing_ok=True)
                 raise
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(part, self.path)
+            put_in_place(part, self.path)
 
     def _verify(self, path: pathlib.Path) -> None:
         verify(path, self._beside(RECORD_SUFFIX), self._sha256, self._config)

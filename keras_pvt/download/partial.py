@@ -2,11 +2,12 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import re
 
 import requests
+
+from keras_pvt.utils.files import replacing
 
 
 class Partial:
@@ -51,9 +52,9 @@ class Partial:
         """Begin anew, with what a server says of the whole file."""
         self.discard()
         self.validator, self.total = validator, total
-        temporary = self._note.with_name(f"{self._note.name}.new")
-        temporary.write_text(json.dumps({"url": self.url, "validator": validator, "total": total}))
-        os.replace(temporary, self._note)
+        note = {"url": self.url, "validator": validator, "total": total}
+        with replacing(self._note) as temporary:
+            temporary.write_text(json.dumps(note))
 
     def discard(self) -> None:
         """Remove the part and its note."""

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import math
-import os
 import pathlib
 import re
 
@@ -12,6 +11,7 @@ import numpy as np
 from keras_pvt.conversion.checkpoint_files import read_checkpoint
 from keras_pvt.conversion.recognise import likely_variant
 from keras_pvt.conversion.shapes import official_shapes
+from keras_pvt.utils.files import replacing
 from keras_pvt.variants import PVTConfig
 
 RECORD_SUFFIX = ".sha256"
@@ -82,6 +82,5 @@ def _read(record: pathlib.Path) -> str | None:
 
 
 def _write(record: pathlib.Path, digest: str) -> None:
-    temporary = record.with_name(f"{record.name}.{os.getpid()}")
-    temporary.write_text(f"{digest}  {record.name.removesuffix(RECORD_SUFFIX)}\n")
-    os.replace(temporary, record)
+    with replacing(record) as temporary:
+        temporary.write_text(f"{digest}  {record.name.removesuffix(RECORD_SUFFIX)}\n")

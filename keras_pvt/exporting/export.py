@@ -9,10 +9,11 @@ from typing import Literal
 import keras
 import numpy as np
 
-from keras_pvt.detection.non_max_suppression import NonMaxSuppression
+from keras_pvt.detection.ops.nms import NonMaxSuppression
 from keras_pvt.exporting import formats, subject, targets, verification
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.exporting.transfer import Job, write
+from keras_pvt.utils.files import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ def export(
     _check_images(shape, quantize, representative)
     _check_suppression(model, quantize)
     comparisons = []
-    with _blaming_quantization(model), targets.staged(path) as temporary:
+    with _blaming_quantization(model), replacing(path) as temporary:
         needed = representative if quantize in formats.NEED_IMAGES else None
         write(model, Job(format, os.fspath(temporary), shape, quantize), needed, writer)
         if verify:

@@ -6,9 +6,9 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageOps
 
-from keras_pvt.image_files import image_files
-from keras_pvt.images import load_image
-from keras_pvt.preprocessing import preprocess_input
+from keras_pvt.models.preprocessing import preprocess_input
+from keras_pvt.utils.image_files import image_files
+from keras_pvt.utils.images import load_image
 
 # More change the ranges of the activations little.
 MOST = 128

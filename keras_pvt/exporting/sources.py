@@ -12,7 +12,7 @@ from keras_pvt.detection.serving import serving_model
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.pvt import config_of
-from keras_pvt.trained_files import has_facts
+from keras_pvt.utils.trained_files import has_facts
 from keras_pvt.variants import VARIANTS
 from keras_pvt.weights import default_name, find
 
@@ -32,7 +32,7 @@ def load(
     Args:
         source: name of a variant, or path of a .keras file or a checkpoint. A detector's file
             gives a model that ends in boxes.
-        weights: of a variant, as `keras_pvt.prediction` takes them.
+        weights: of a variant, as `keras_pvt.classification.predictor` takes them.
         features: the pyramid P2 to P5 instead of classes; not for a .keras file.
         logits: no softmax; not for a .keras file. A segmentation model has none anyway.
         size: (height, width) in pixels, which a Trans2Seg's weights do not tell where it is no

@@ -7,7 +7,7 @@ import keras
 from keras_pvt.exporting.argmax import Argmax
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.inputs import preprocess, takes_pixels
-from keras_pvt.segmentation.segmenter import Segmenter
+from keras_pvt.segmentation.models.base import Segmenter
 
 Shape = tuple[int | None, ...]
 

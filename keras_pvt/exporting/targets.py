@@ -1,10 +1,7 @@
-"""Where an artifact goes: all of it under its name, or nothing."""
+"""Where an artifact goes, and how large it is there."""
 
-import contextlib
-import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
 
 
 def check(path: pathlib.Path, folder: bool, overwrite: bool) -> None:
@@ -29,31 +26,6 @@ def check(path: pathlib.Path, folder: bool, overwrite: bool) -> None:
         raise PermissionError(
             f"{path}: the folder {str(path.parent)!r} cannot be written to: {error.strerror}."
         ) from error
-
-
-@contextlib.contextmanager
-def staged(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A path to write an artifact to; what lies there takes the place of `path` at the end.
-
-    Files beside it of the same stem, such as OpenVINO's .bin, go along. If anything fails,
-    what was there stays.
-    """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        new, old = pathlib.Path(folder) / "new", pathlib.Path(folder) / "old"
-        new.mkdir()
-        old.mkdir()
-        yield new / path.name
-        # The file that the runtime is given comes last, so that it never stands alone.
-        for name in sorted(os.listdir(new), key=lambda name: name == path.name):
-            target = path.parent / name
-            if target.exists():
-                os.rename(target, old / name)
-            try:
-                os.rename(new / name, target)
-            except OSError:
-                if (old / name).exists():
-                    os.rename(old / name, target)
-                raise
 
 
 def size_of(path: pathlib.Path) -> int:

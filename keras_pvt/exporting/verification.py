@@ -10,7 +10,7 @@ import numpy as np
 from keras_pvt.exporting import runtimes
 from keras_pvt.exporting.errors import ExportError, reason
 from keras_pvt.exporting.subject import LABELS, Shape, takes_pixels
-from keras_pvt.preprocessing import preprocess_input
+from keras_pvt.models.preprocessing import preprocess_input
 
 # What is open is tried at more than one: unequal, and no multiple of 32.
 _BATCHES = (1, 2)

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_pvt.preprocessing import channel_statistics
+from keras_pvt.models.preprocessing import channel_statistics
 from keras_pvt.variants import PVTConfig
 
 PREPROCESSING = "preprocessing"  # the layer's name

@@ -319,7 +319,7 @@ def is_writing_onnx() -> bool:
 
 
 def onnx_roi_align(maps, boxes, level, size: int, finest: int):
-    """`keras_pvt.detection.roi_align` by ONNX's RoiAlign, for a file that is being written.
+    """`keras_pvt.detection.ops.roi_align` by ONNX's RoiAlign, for a file that is being written.
 
     Args:
         maps, boxes, size, finest: as there.

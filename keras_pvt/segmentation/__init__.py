@@ -3,9 +3,9 @@
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.losses import PixelCrossentropy
 from keras_pvt.segmentation.metrics import PixelAccuracy
-from keras_pvt.segmentation.semantic_fpn import SemanticFPN
+from keras_pvt.segmentation.models.semantic_fpn import SemanticFPN
+from keras_pvt.segmentation.models.trans2seg import Trans2Seg
 from keras_pvt.segmentation.trained import TrainedSegmenter
-from keras_pvt.segmentation.trans2seg import Trans2Seg
 
 __all__ = [
     "PixelAccuracy",

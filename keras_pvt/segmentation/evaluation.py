@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from rich.console import Console
 from rich.progress import track
 
-from keras_pvt.image_files import ahead, processors
+from keras_pvt.segmentation.data.samples import SegmentationSet
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.metrics import Confusion, metric_names
-from keras_pvt.segmentation.samples import SegmentationSet
 from keras_pvt.training.measure import Measure
+from keras_pvt.utils.image_files import ahead, processors
 
 
 def evaluate(

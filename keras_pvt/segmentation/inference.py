@@ -10,10 +10,10 @@ import numpy as np
 
 from keras_pvt.layers import ResizeLike
 from keras_pvt.models.inputs import takes_pixels
+from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.ops.interpolation import linear_weights
-from keras_pvt.preprocessing import preprocess_input
-from keras_pvt.resizing import fit_scale, resized_part, scaled
 from keras_pvt.training.augmentation.pictures import check_image, sides
+from keras_pvt.utils.resizing import fit_scale, resized_part, scaled
 from keras_pvt.variants import IMAGENET_MEAN
 
 MODES = ("auto", "whole", "slide")
@@ -232,7 +232,7 @@ class Predictor:
     def _factor(self, size) -> float:
         if self.short_side is None:
             return 1.0
-        return fit_scale(size, (self.short_side, 4 * self.short_side))
+        return fit_scale(size, (self.short_side, 4 * self.short_side), turned=True)
 
     def _tiles(self, size, factor: float):
         """Pairs of `Span`, which together keep each pixel once."""

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_pvt.layers import base
 from keras_pvt.ops import class_crossentropy, resize
-from keras_pvt.segmentation.samples import IGNORED
+from keras_pvt.segmentation.data.samples import IGNORED
 
 MEANS = ("all", "valid")
 

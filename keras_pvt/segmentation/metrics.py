@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_pvt.layers import base
+from keras_pvt.segmentation.data.samples import IGNORED
 from keras_pvt.segmentation.losses import at_size_of, valid_labels
-from keras_pvt.segmentation.samples import IGNORED
 
 METRICS = ("mIoU", "pixel_accuracy", "mean_accuracy")
 

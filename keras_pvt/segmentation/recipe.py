@@ -3,8 +3,8 @@
 import dataclasses
 import typing
 
+from keras_pvt.segmentation.data.samples import LabelRule
 from keras_pvt.segmentation.losses import MEANS
-from keras_pvt.segmentation.samples import LabelRule
 from keras_pvt.training.recipe import BaseRecipe, option
 
 SYSTEMS = ("semantic_fpn", "trans2seg")

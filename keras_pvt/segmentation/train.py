@@ -5,20 +5,20 @@ import pathlib
 import keras
 
 from keras_pvt.models.backbone import PVTBackbone
-from keras_pvt.segmentation.augmentation import TrainTransform
-from keras_pvt.segmentation.batches import SegmentationBatches
+from keras_pvt.segmentation.data.augmentation import TrainTransform
+from keras_pvt.segmentation.data.batches import SegmentationBatches
+from keras_pvt.segmentation.data.opening import open_train_and_val
+from keras_pvt.segmentation.data.samples import SegmentationSet
 from keras_pvt.segmentation.drawing import draw_sheet
 from keras_pvt.segmentation.evaluation import Evaluation, evaluate
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.losses import PixelCrossentropy
 from keras_pvt.segmentation.metrics import METRICS, PixelAccuracy, metric_names
-from keras_pvt.segmentation.opening import open_train_and_val
+from keras_pvt.segmentation.models.base import Segmenter
+from keras_pvt.segmentation.models.semantic_fpn import SemanticFPN
+from keras_pvt.segmentation.models.trans2seg import Trans2Seg
 from keras_pvt.segmentation.recipe import SegmentationRecipe
-from keras_pvt.segmentation.samples import SegmentationSet
-from keras_pvt.segmentation.segmenter import Segmenter
-from keras_pvt.segmentation.semantic_fpn import SemanticFPN
 from keras_pvt.segmentation.trained import TrainedSegmenter
-from keras_pvt.segmentation.trans2seg import Trans2Seg
 from keras_pvt.training import WarmUpCosine, make_optimizer, precision, run_folder
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.run import Run

@@ -5,7 +5,7 @@ import os
 
 import keras
 
-from keras_pvt.trained_files import load_with_facts, save_with_facts
+from keras_pvt.utils.trained_files import load_with_facts, save_with_facts
 
 # Member of the .keras file.
 FACTS = "keras_pvt_segmenter.json"

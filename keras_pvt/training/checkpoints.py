@@ -5,8 +5,8 @@ import pathlib
 
 import keras
 
-from keras_pvt.conversion.files import replacing
 from keras_pvt.training.state import load_state, save_state
+from keras_pvt.utils.files import replacing
 
 BEST = "best.safetensors"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
-from keras_pvt.conversion.files import replacing
+from keras_pvt.utils.files import replacing
 
 
 class Log(keras.callbacks.Callback):

@@ -5,8 +5,8 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-from keras_pvt.conversion.files import replacing
 from keras_pvt.training.recipe import flag
+from keras_pvt.utils.files import replacing
 
 SETTINGS = "settings.json"
 

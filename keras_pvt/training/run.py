@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import keras
 
-from keras_pvt.conversion.files import replacing
 from keras_pvt.ops import BACKEND
-from keras_pvt.trained_files import bare_copy
 from keras_pvt.training import run_folder
 from keras_pvt.training.checkpoints import BEST, Checkpoints, cut_log
 from keras_pvt.training.distribution import Strategy
@@ -17,6 +15,8 @@ from keras_pvt.training.progress import Progress, Speed
 from keras_pvt.training.recipe import BaseRecipe
 from keras_pvt.training.state import load_state
 from keras_pvt.training.watch import StopWhenDiverged
+from keras_pvt.utils.files import replacing
+from keras_pvt.utils.trained_files import bare_copy
 
 
 class Run:

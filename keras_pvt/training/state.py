@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pvt.conversion.files import replacing
+from keras_pvt.utils.files import replacing
 
 SHORT = "the disk may be full; the checkpoints before are whole"
 

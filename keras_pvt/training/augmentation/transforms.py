@@ -5,13 +5,13 @@ import typing
 
 import numpy as np
 
-from keras_pvt.images import eval_transform
-from keras_pvt.preprocessing import preprocess_input
+from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.training.augmentation.color_jitter import ColorJitter
 from keras_pvt.training.augmentation.crops import random_flip, random_resized_crop, random_shift
 from keras_pvt.training.augmentation.erasing import RandomErasing
 from keras_pvt.training.augmentation.pictures import Size, resize, sides
 from keras_pvt.training.augmentation.rand_augment import RandAugment
+from keras_pvt.utils.images import eval_transform
 
 Crop = typing.Literal["resized", "shift", "none"]
 CROPS: tuple[Crop, ...] = typing.get_args(Crop)

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from keras_pvt.image_files import processors
+from keras_pvt.utils.image_files import processors
 
 
 def each(function: Callable[[Any], Any], items: Sequence, description: str) -> list:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_pvt.images import ImageError
 from keras_pvt.training.augmentation.labels import smooth_labels
 from keras_pvt.training.data.images import Images
 from keras_pvt.training.data.positions import Positions
 from keras_pvt.training.data.sampled import MIXING, SampledBatches, stacked
+from keras_pvt.utils.images import ImageError
 
 
 class ImageBatches(SampledBatches):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from keras_pvt.image_files import SUFFIXES
-from keras_pvt.images import load_image
+from keras_pvt.utils.image_files import SUFFIXES
+from keras_pvt.utils.images import load_image
 
 SHOWN = 5  # names in a message
 

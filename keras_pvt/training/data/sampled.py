@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 
-from keras_pvt.image_files import processors
-from keras_pvt.images import ImageError
 from keras_pvt.training.batches import ShuffledBatches
 from keras_pvt.training.data.ahead import Ahead
 from keras_pvt.training.data.positions import Positions
+from keras_pvt.utils.image_files import processors
+from keras_pvt.utils.images import ImageError
 
 logger = logging.getLogger("keras_pvt")
 

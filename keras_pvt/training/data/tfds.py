@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_pvt.images import decode_image
+from keras_pvt.utils.images import decode_image
 
 
 class TfdsImages:

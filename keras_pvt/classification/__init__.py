@@ -1,0 +1,1 @@
+"""Classification of images: training, prediction, attention maps."""

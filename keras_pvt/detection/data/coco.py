@@ -1,0 +1,164 @@
+"""Annotations in COCO's JSON format, checked while they are read."""
+
+import json
+import os
+import pathlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from keras_pvt.detection.data.samples import DetectionSet, Sample
+from keras_pvt.detection.data.segmentations import Segmentation, checked
+from keras_pvt.utils.images import ImageError, image_size
+from keras_pvt.utils.report import Problems
+
+ROUNDING = 0.1  # pixels over the edge that are not worth a word
+
+
+def load_coco(
+    annotations: str | os.PathLike,
+    images: str | os.PathLike,
+    classes: list[str] | None = None,
+    masks: bool = False,
+) -> DetectionSet:
+    """Read a data set in COCO's format.
+
+    What is wrong is counted in `problems` and left out, never raised: an image that is missing,
+    is none, or has another size than its entry says; a box that is no four finite numbers, has
+    no area or lies outside the image; an unknown category or image. A box that reaches over the
+    edge is clipped. Images without boxes stay: they show background.
+
+    Args:
+        annotations: JSON file with "images", "annotations" (boxes xywh, pixels), "categories".
+        images: folder that the "file_name" entries are relative to.
+        classes: names that decide the labels, as of the training set; by default the categories
+            in the order of their ids.
+        masks: whether outlines are wanted too; an object without one is then left out.
+    Raises:
+        OSError: the JSON file cannot be opened.
+        ValueError: it is not in COCO's format, or no image is left.
+    """
+    path = pathlib.Path(annotations)
+    content = _read(path)
+    problems = Problems()
+    try:
+        names = {category["id"]: str(category["name"]) for category in content["categories"]}
+        entries = {entry["id"]: entry for entry in content["images"]}
+        objects: dict[int, list[dict]] = {key: [] for key in entries}
+        for annotation in content["annotations"]:
+            if annotation["image_id"] in objects:
+                objects[annotation["image_id"]].append(annotation)
+            else:
+                problems.add("annotation of an image that is not listed", _name(annotation))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not in COCO's format: {error!r} in an entry.") from error
+    if classes is None:
+        classes = [names[key] for key in sorted(names)]
+    labels = {key: classes.index(name) for key, name in names.items() if name in classes}
+    samples = [
+        _sample(file, size, objects[key], labels, masks, problems)
+        for key, file, size in _usable(entries, pathlib.Path(images), problems)
+    ]
+    if not samples:
+        raise ValueError("; ".join([f"{path} has no image to use", *problems.lines()]))
+    return DetectionSet(classes, samples, problems)
+
+
+def _read(path: pathlib.Path) -> dict:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:  # neither JSON nor text
+        raise ValueError(f"{path} is no JSON file: {error}") from error
+    keys = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or any(not isinstance(content.get(k), list) for k in keys):
+        raise ValueError(f"{path} is not in COCO's format: it needs the lists {', '.join(keys)}.")
+    return content
+
+
+def _usable(entries: dict, folder: pathlib.Path, problems: Problems):
+    """Id, file and (height, width) of each image that can be used."""
+
+    def measure(entry):
+        file = folder / str(entry.get("file_name"))
+        try:
+            return file, image_size(file), None
+        except FileNotFoundError:
+            return file, None, "image file missing"
+        except (OSError, ImageError):
+            return file, None, "image file that is no readable image"
+
+    with ThreadPoolExecutor() as pool:
+        measured = list(pool.map(measure, entries.values()))
+    for (key, entry), (file, size, problem) in zip(entries.items(), measured, strict=True):
+        listed = entry.get("height", size and size[0]), entry.get("width", size and size[1])
+        if problem is None and listed != size:
+            problem = "image of another size than its entry says"
+        if problem is None:
+            yield key, file, size
+        else:
+            problems.add(problem, str(file))
+
+
+def _sample(file, size, annotations, labels, masks, problems) -> Sample:
+    height, width = size
+    boxes, kept, areas, crowd = [], [], [], []
+    outlines: list[Segmentation] = []
+    if not annotations:
+        problems.add("image without boxes: kept as background", str(file))
+    for annotation in annotations:
+        where = f"{_name(annotation)} of {file}"
+        box = _corners(annotation.get("bbox"))
+        outline = checked(annotation.get("segmentation"), size) if masks else None
+        if annotation.get("category_id") not in labels:
+            problems.add("object of an unknown class", where)
+        elif box is None:
+            problems.add("box that is not four finite numbers", where)
+        elif (box[2:] <= box[:2]).any():
+            problems.add("box without area", where)
+        elif masks and outline is None:
+            problems.add("object without an outline, polygons or run lengths", where)
+        else:
+            clipped = np.clip(box, 0, (width, height, width, height))
+            if (clipped[2:] <= clipped[:2]).any():
+                problems.add("box outside its image", where)
+                continue
+            if (abs(clipped - box) > ROUNDING).any():
+                problems.add("box over the edge of its image: clipped", where)
+            boxes.append(clipped)
+            if outline is not None:
+                outlines.append(outline)
+            kept.append(labels[annotation["category_id"]])
+            areas.append(_area(annotation, clipped))
+            crowd.append(bool(annotation.get("iscrowd")))
+    return Sample(
+        file,
+        height,
+        width,
+        np.array(boxes, "float32").reshape(-1, 4),
+        np.array(kept, "int32"),
+        np.array(areas, "float32"),
+        np.array(crowd, bool),
+        tuple(outlines),
+    )
+
+
+def _corners(box) -> np.ndarray | None:
+    """COCO's xywh as xyxy; None for what is no box."""
+    try:
+        x, y, width, height = np.array(box, "float64")
+    except (TypeError, ValueError):
+        return None
+    corners = np.array([x, y, x + width, y + height])
+    return corners if np.isfinite(corners).all() else None
+
+
+def _area(annotation, box) -> float:
+    """As it is listed, which may be that of a mask; of the box where it is not."""
+    area = annotation.get("area")
+    if isinstance(area, int | float) and 0 < area < np.inf:
+        return area
+    return float(np.prod(box[2:] - box[:2]))
+
+
+def _name(annotation: dict) -> str:
+    return f"annotation {annotation.get('id')}"

@@ -1,0 +1,1 @@
+"""Operations on boxes, anchors and masks."""

@@ -1,0 +1,51 @@
+"""A random part of boxes to learn from, of a size that is known beforehand."""
+
+import typing
+
+import keras
+from keras import ops
+
+from keras_pvt.detection.ops.proposals import best
+from keras_pvt.ops import take_rows
+
+
+class Sample(typing.NamedTuple):
+    """What was drawn, positives first.
+
+    Args:
+        index: int32 `(B, count)`, places of the boxes.
+        positive: bool `(B, count)`: whether it is one with an object.
+        drawn: bool `(B, count)`: False where there was nothing left to draw.
+    """
+
+    index: typing.Any
+    positive: typing.Any
+    drawn: typing.Any
+
+
+def draw(positive, negative, count: int, most_positive: int, seed) -> Sample:
+    """Draw positives, as many as there may be, and fill up with negatives.
+
+    Args:
+        positive: bool tensor `(B, N)`.
+        negative: the same; what is neither is never drawn.
+        count: boxes of an image.
+        most_positive: of them, at most.
+        seed: `keras.random.SeedGenerator`, or an integer.
+    Source:
+        mmdetection 2.13 mmdet/core/bbox/samplers/random_sampler.py.
+    """
+
+    def shuffled(which, most):
+        order = keras.random.uniform(ops.shape(which), dtype="float32", seed=seed)
+        order, index = best(ops.where(which, order, -1.0), most, -1.0)
+        return order >= 0, index
+
+    good, good_index = shuffled(positive, most_positive)
+    bad, bad_index = shuffled(negative, count)
+    left = count - ops.sum(ops.cast(good, "int32"), axis=1, keepdims=True)
+    bad = ops.logical_and(bad, ops.arange(0, ops.shape(bad)[1], dtype="int32") < left)
+    index = ops.concatenate([good_index, bad_index], axis=1)
+    kind = ops.concatenate([2 * ops.cast(good, "float32"), ops.cast(bad, "float32")], axis=1)
+    kind, order = ops.top_k(kind, min(count, kind.shape[1]))
+    return Sample(take_rows(index, order), kind > 1, kind > 0)

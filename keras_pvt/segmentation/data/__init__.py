@@ -1,0 +1,1 @@
+"""Images with labels: reading, augmentation, batches."""

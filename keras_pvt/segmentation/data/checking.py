@@ -1,0 +1,90 @@
+"""What is wrong with images and labels, found before training."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_pvt.segmentation.data.label_files import NoIdsError
+from keras_pvt.segmentation.data.samples import LabelRule, Pairs
+from keras_pvt.training.data.bar import each
+from keras_pvt.utils.images import ImageError
+from keras_pvt.utils.report import Problems
+
+SHOWN = 5  # ids in a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A pair, read once.
+
+    Args:
+        ids: that occur in it, sorted.
+        problem: why it cannot be used: what it is, and where; None if it can be.
+    """
+
+    ids: np.ndarray
+    problem: tuple[str, str] | None = None
+
+
+def inspect(pairs: Pairs, description: str) -> list[Finding]:
+    """Read every image and every label, by threads, with a bar on terminals.
+
+    Args:
+        pairs: the source.
+        description: what the bar says.
+    """
+    return each(lambda number: _finding(pairs, number), range(len(pairs)), description)
+
+
+def usable(
+    pairs: Pairs, findings: list[Finding], rule: LabelRule, classes: int, problems: Problems
+) -> list[int]:
+    """Numbers of the pairs to train on or to measure.
+
+    Left out are an image or label that cannot be read, a label that has no ids or another size
+    than its image, and one whose every pixel is ignored. Of a label with ids that are neither a
+    class nor ignored, those pixels are ignored.
+
+    Args:
+        findings: of `inspect`.
+        rule: how ids become labels.
+        classes: there are.
+        problems: is told.
+    """
+    numbers = []
+    for number, finding in enumerate(findings):
+        if finding.problem is not None:
+            problems.add(*finding.problem)
+            continue
+        known = finding.ids[rule.known(finding.ids)]
+        good = rule.labels(known, classes) < classes
+        if not good.all():
+            more = " ..." if (~good).sum() > SHOWN else ""
+            problems.add(
+                f"label with ids that are none of the {classes} classes: those pixels are ignored",
+                f"{pairs.name(number)}, with {', '.join(map(str, known[~good][:SHOWN]))}{more}",
+            )
+        if good.any():
+            numbers.append(number)
+        else:
+            problems.add("label whose every pixel is ignored: left out", pairs.name(number))
+    return numbers
+
+
+def _finding(pairs: Pairs, number: int) -> Finding:
+    none = np.empty(0, int)
+    try:
+        image = pairs.image(number)
+    except (OSError, ImageError) as error:
+        return Finding(none, ("image that cannot be read: left out", str(error)))
+    try:
+        ids = pairs.ids(number)
+    except NoIdsError as error:
+        return Finding(none, ("label without class ids: left out", str(error)))
+    except (OSError, ImageError) as error:
+        return Finding(none, ("label that cannot be read: left out", str(error)))
+    if ids.shape != image.shape[:2]:
+        (height, width), (rows, columns) = image.shape[:2], ids.shape
+        where = f"{pairs.name(number)}, {width} x {height}, its label {columns} x {rows}"
+        return Finding(none, ("label of another size than its image: left out", where))
+    return Finding(np.unique(ids))

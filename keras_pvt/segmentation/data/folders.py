@@ -1,0 +1,104 @@
+"""Folders of images and of labels, paired by the names of their files."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from keras_pvt.segmentation.data.label_files import load_ids
+from keras_pvt.utils.image_files import image_files
+from keras_pvt.utils.images import load_image
+from keras_pvt.utils.report import Problems
+
+# What the folders of a split are called; the first that is there is taken.
+SPLITS = {"train": ("train", "training"), "val": ("val", "validation", "test")}
+LABELS = ("labels", "annotations", "masks")
+CLASSES = "classes.txt"
+
+
+class FolderPairs:
+    """Images and label files of the same name but for the suffix, see `Pairs`.
+
+    Args:
+        images: folder of images; what begins with a dot and deeper folders are passed over.
+        labels: folder of label files, see `load_ids`.
+        problems: is told of files that have no partner; they are left out.
+    Raises:
+        OSError: a folder that is not there or cannot be read.
+        ValueError: a folder without an image.
+    """
+
+    def __init__(
+        self, images: str | os.PathLike, labels: str | os.PathLike, problems: Problems
+    ) -> None:
+        own = _by_stem(images, problems)
+        others = _by_stem(labels, problems)
+        for stem in sorted(own.keys() - others.keys()):
+            problems.add("image without a label: left out", str(own[stem]))
+        for stem in sorted(others.keys() - own.keys()):
+            problems.add("label without an image: left out", str(others[stem]))
+        self.files = [(own[stem], others[stem]) for stem in sorted(own.keys() & others.keys())]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def name(self, number: int) -> str:
+        return str(self.files[number][0])
+
+    def image(self, number: int) -> np.ndarray:
+        return load_image(self.files[number][0])
+
+    def ids(self, number: int) -> np.ndarray:
+        return load_ids(self.files[number][1])
+
+
+def _by_stem(folder: str | os.PathLike, problems: Problems) -> dict[str, pathlib.Path]:
+    files: dict[str, pathlib.Path] = {}
+    for path in image_files([folder]):
+        if path.name.startswith("."):
+            continue
+        if files.setdefault(path.stem, path) != path:
+            problems.add("second file of a name: left out", str(path))
+    return files
+
+
+def find_folders(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """The folders of the images and of the labels of a split.
+
+    SPLIT and SPLIT_labels, as of CamVid, or images/SPLIT and labels/SPLIT, as of ADE20K;
+    "annotations" and "masks" will do for "labels".
+
+    Args:
+        folder: of the data set.
+        split: "train" may also be called "training", and "val" "validation" or "test".
+    Raises:
+        FileNotFoundError: there are no such two folders; says which there may be.
+    """
+    tried = []
+    for name in SPLITS.get(split, (split,)):
+        for labels in LABELS:
+            for pair in ((name, f"{name}_{labels}"), (f"images/{name}", f"{labels}/{name}")):
+                found = folder / pair[0], folder / pair[1]
+                if all(path.is_dir() for path in found):
+                    return found
+                tried.append(" with ".join(pair))
+    raise FileNotFoundError(
+        f"folder {os.fspath(folder)!r} has no images and labels of {split!r}; they may be in "
+        f"{', or '.join(tried)}."
+    )
+
+
+def read_classes(folder: pathlib.Path) -> list[str] | None:
+    """The names in classes.txt, one a line; None where there is no such file.
+
+    Raises:
+        ValueError: it has no names, or is no text.
+    """
+    path = folder / CLASSES
+    if not path.is_file():
+        return None
+    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    names = [name for name in names if name]
+    if not names:
+        raise ValueError(f"{path} must have the name of a class in each line; it has none.")
+    return names

@@ -1,0 +1,107 @@
+"""A data set of images and labels by the one name that a user gives."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_pvt.segmentation.data.checking import Finding, inspect, usable
+from keras_pvt.segmentation.data.folders import FolderPairs, find_folders, read_classes
+from keras_pvt.segmentation.data.samples import MOST_CLASSES, LabelRule, SegmentationSet
+from keras_pvt.segmentation.data.tfds import TfdsPairs
+from keras_pvt.training.data.opening import data_folder
+from keras_pvt.training.data.tfds import find_split
+from keras_pvt.utils.report import Problems
+
+
+def open_split(
+    data: str | os.PathLike,
+    split: str,
+    classes: Sequence[str] | int | None = None,
+    rule: LabelRule | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> SegmentationSet:
+    """One split of a data set, every file of it checked.
+
+    What is wrong is counted in `problems` of what comes back, see `usable`; files without a
+    partner are left out too.
+
+    Args:
+        data: a folder, see `find_folders` for its layout, or the name of a set of
+            tensorflow-datasets, see `TfdsPairs`.
+        split: such as "train" or "val", see `find_folders` and `find_split`.
+        classes: names in the order of the labels, or how many there are, to be called by their
+            numbers. By default those of classes.txt in the folder, one a line, or of the set; or
+            else as many as it takes for the largest id that is not ignored.
+        rule: how ids become labels; by default `LabelRule()`.
+        data_dir: where tensorflow-datasets keeps its sets.
+    Raises:
+        OSError: a folder that is not there or cannot be read.
+        ImportError: tensorflow-datasets is needed and not installed.
+        ValueError: nothing is left to use, not 1 to 255 classes, two of one name, or see
+            `FolderPairs` and `TfdsPairs`.
+    """
+    rule = LabelRule() if rule is None else rule
+    problems = Problems()
+    folder = data_folder(data)
+    pairs: FolderPairs | TfdsPairs
+    if folder is not None:
+        pairs = FolderPairs(*find_folders(folder, split), problems)
+        found = read_classes(folder)
+    else:
+        name = os.fspath(data)
+        pairs = TfdsPairs(name, find_split(name, split, data_dir), data_dir)
+        found = pairs.classes
+    classes = found if classes is None else classes
+    names = None if classes is None else _names(classes)  # an error before minutes of reading
+    findings = inspect(pairs, f"checking {split}")
+    if names is None:
+        names = _names(_count(findings, rule))
+    numbers = usable(pairs, findings, rule, len(names), problems)
+    if not numbers:
+        lines = [f"{os.fspath(data)!r} has no image and label to use in {split!r}"]
+        raise ValueError("; ".join(lines + problems.lines()))
+    return SegmentationSet(pairs, numbers, names, rule, problems)
+
+
+def open_train_and_val(
+    data: str | os.PathLike,
+    classes: Sequence[str] | int | None = None,
+    rule: LabelRule | None = None,
+    *,
+    train: str = "train",
+    val: str = "val",
+    data_dir: str | os.PathLike | None = None,
+) -> tuple[SegmentationSet, SegmentationSet]:
+    """The images to train and to validate on, of the same classes: those of the first.
+
+    Args:
+        data, classes, rule, data_dir: see `open_split`.
+        train: split to train on.
+        val: split to validate on.
+    Raises:
+        OSError, ImportError, ValueError: see `open_split`.
+    """
+    first = open_split(data, train, classes, rule, data_dir)
+    return first, open_split(data, val, first.classes, rule, data_dir)
+
+
+def _names(classes: Sequence[str] | int) -> tuple[str, ...]:
+    if isinstance(classes, str):
+        raise ValueError(f"`classes` must be names or a number; got the text {classes!r}.")
+    names = tuple(map(str, range(classes)) if isinstance(classes, int) else classes)
+    if not 0 < len(names) <= MOST_CLASSES:
+        raise ValueError(
+            f"there must be 1 to {MOST_CLASSES} classes; got {len(names)}. Ids in the files that "
+            "are no class can be ignored by the rule."
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each class needs a name of its own; twice there: {', '.join(twice)}.")
+    return names
+
+
+def _count(findings: list[Finding], rule: LabelRule) -> int:
+    """Classes it takes for the largest id; 1 at least, as all may be ignored."""
+    ids = np.concatenate([finding.ids for finding in findings] or [np.empty(0, int)])
+    return max(1, int(ids[rule.known(ids)].max(initial=0)) + 1 - rule.reduce_zero)

@@ -1,0 +1,99 @@
+"""Images whose every pixel has a class, whatever they were read from."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from keras_pvt.utils.report import Problems
+
+IGNORED = 255  # the label of pixels that are neither trained on nor measured
+MOST_CLASSES = IGNORED  # labels are uint8, and one of them is taken
+
+
+class Pairs(Protocol):
+    """Images and the ids that files give their pixels; read by several threads at once."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, number: int) -> str:
+        """What a message calls the image."""
+
+    def image(self, number: int) -> np.ndarray:
+        """The image, uint8 `(H, W, 3)`, RGB 0..255.
+
+        Raises:
+            OSError: it cannot be opened.
+            ImageError: it cannot be decoded.
+        """
+
+    def ids(self, number: int) -> np.ndarray:
+        """The ids as they are written, integers `(H, W)`.
+
+        Raises:
+            OSError: they cannot be opened.
+            ImageError: they cannot be decoded, or are no ids.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelRule:
+    """How the ids in files become labels.
+
+    Args:
+        ignore: ids, as in the files, of pixels without a class, such as "void".
+        reduce_zero: 0 has no class either, and the others move down by one, as in ADE20K.
+    """
+
+    ignore: tuple[int, ...] = (IGNORED,)
+    reduce_zero: bool = False
+
+    def known(self, ids: np.ndarray) -> np.ndarray:
+        """Which ids are not to be ignored, bool of the same shape."""
+        return ~np.isin(ids, [0, *self.ignore] if self.reduce_zero else self.ignore)
+
+    def labels(self, ids: np.ndarray, classes: int) -> np.ndarray:
+        """Labels of integer ids, uint8 of the same shape.
+
+        0 to `classes - 1`, and `IGNORED` for what is ignored or is no class.
+        """
+        if ids.dtype == np.uint8 and ids.ndim > 1:  # by a table, as it is faster
+            return self.labels(np.arange(256), classes)[ids]
+        labels = ids.astype("int64") - self.reduce_zero
+        keep = self.known(ids) & (labels >= 0) & (labels < classes)
+        return np.where(keep, labels, IGNORED).astype("uint8")
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationSet:
+    """Images with labels, the names of the classes, and what was left out.
+
+    Args:
+        pairs: the source.
+        numbers: of the pairs to use, in order.
+        classes: names, in the order of the labels; at most 255.
+        rule: how ids become labels.
+        problems: found by the check.
+    """
+
+    pairs: Pairs
+    numbers: Sequence[int]
+    classes: tuple[str, ...]
+    rule: LabelRule
+    problems: Problems
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def name(self, number: int) -> str:
+        """What a message calls a sample."""
+        return self.pairs.name(self.numbers[number])
+
+    def image(self, number: int) -> np.ndarray:
+        """uint8 `(H, W, 3)`, RGB 0..255; OSError or `ImageError` if it cannot be read."""
+        return self.pairs.image(self.numbers[number])
+
+    def labels(self, number: int) -> np.ndarray:
+        """uint8 `(H, W)`: a class or `IGNORED`; OSError or `ImageError` as for the image."""
+        return self.rule.labels(self.pairs.ids(self.numbers[number]), len(self.classes))

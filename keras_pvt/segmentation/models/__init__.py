@@ -1,0 +1,1 @@
+"""The segmenters of the paper."""

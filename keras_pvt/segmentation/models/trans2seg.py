@@ -1,0 +1,146 @@
+"""Trans2Seg: a transformer encoder, and a decoder in which classes ask the image."""
+
+import keras
+
+from keras_pvt import layers
+from keras_pvt.layers import base
+from keras_pvt.models.feature_pyramid import pyramid_maps
+from keras_pvt.segmentation.models.base import Segmenter
+from keras_pvt.segmentation.models.prototype_decoder import ClassPrototypes, PrototypeDecoderBlock
+from keras_pvt.segmentation.models.prototype_head import PrototypeHead
+
+EPSILON = 1e-5
+# Side of the position table, in cells, that upstream's weights have.
+TABLE_SIDE = 32
+
+
+@base.register
+class Trans2Seg(Segmenter):
+    """Trans2Seg on a backbone: a class for each pixel, images of one size.
+
+    A norm and a feed-forward run over the cells of the coarsest map, so that the size of the
+    images is part of the weights; larger images go through window by window.
+
+    Args:
+        backbone: `PVTBackbone`, or a functional model with `pyramid_outputs`, of a static size.
+        num_classes: K.
+        skip_level: finer map that the head adds before its last convolution, "P2" as released,
+            or "P3"; None leaves that convolution out, and predicts at the coarsest map.
+        embed_dim: channels of the transformer.
+        depth: blocks of its encoder, and of its decoder.
+        num_heads: divides `embed_dim`.
+        mlp_ratio: hidden over outer width of the feed-forwards.
+        head_width: channels of the head.
+        class_chunk: see `PrototypeHead`.
+        full_size: give logits for each pixel; otherwise of the map that the head ends in.
+        name: of the model.
+        dtype: policy of all but the backbone; by default the backbone's. The head's last
+            step and the logits are float32 at least.
+    Call arguments:
+        x: what the backbone takes, float images `(B, H, W, channels)`.
+    Returns:
+        Logits, no softmax: `(B, H, W, K)`, or less high and wide, see `full_size`.
+    Attributes:
+        num_classes: K.
+        skip_level, embed_dim, depth: as given.
+    Raises:
+        ValueError: a backbone without pyramid, of an open size, or without `skip_level`; numbers
+            out of range.
+    Source:
+        Trans2Seg, arXiv 2101.08461; xieenze/Trans2Seg, "medium"; PVT, arXiv 2102.12122,
+        section 5.5. Theirs on PVT was never released: this is the released head, whose
+        parameters are the paper's and whose GFLOPs are not, see docs/cost.md.
+    """
+
+    system = "trans2seg"
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        num_classes: int = 150,
+        skip_level: str | None = "P2",
+        embed_dim: int = 256,
+        depth: int = 4,
+        num_heads: int = 8,
+        mlp_ratio: int = 3,
+        head_width: int = 64,
+        class_chunk: int = 8,
+        full_size: bool = True,
+        name: str = "trans2seg",
+        dtype=None,
+    ):
+        base.check_positive("Trans2Seg", num_classes=num_classes, embed_dim=embed_dim, depth=depth)
+        policy = self.policy_for(backbone, dtype)
+        images = self.images_of(backbone)
+        (coarsest,) = pyramid_maps(backbone, levels=1)
+        if None in coarsest.shape[1:3]:
+            raise ValueError(
+                "Trans2Seg is made for one image size, which is part of its weights: give the "
+                "backbone an `input_shape` such as (512, 512, 3), and cut or resize images to "
+                f"it; got {tuple(images.shape[1:])}."
+            )
+        if skip_level is not None and skip_level not in backbone.pyramid_outputs:
+            raise ValueError(
+                f"`skip_level` must be one of {', '.join(backbone.pyramid_outputs)} or None; got "
+                f"{skip_level!r}."
+            )
+
+        def own(name):
+            return {"dtype": base.inner_policy(policy, name), "name": name}
+
+        x = base.dense(embed_dim, policy, name="transformer_embedding")(coarsest)
+        x = layers.PositionEmbedding(TABLE_SIDE, align_corners=True, **own("transformer_position"))(
+            x
+        )
+        x = layers.ClassToken(**own("transformer_class_token"))(x)
+        for n in range(depth):
+            x = layers.EncoderBlock(
+                embed_dim,
+                num_heads,
+                mlp_ratio,
+                epsilon=EPSILON,
+                qkv_bias=False,
+                **own(f"transformer_encoder{n}"),
+            )(x)
+        x = base.LastNorm(epsilon=EPSILON, **own("transformer_norm"))(x)[:, 1:]
+        height, width = coarsest.shape[1:3]
+        features = keras.layers.Reshape((height, width, embed_dim), **own("encoder"))(x)
+        prototypes = ClassPrototypes(num_classes, **own("prototypes"))(x)
+        query = prototypes
+        for n in range(depth):
+            block = PrototypeDecoderBlock(
+                embed_dim,
+                num_heads,
+                height * width,
+                mlp_ratio,
+                EPSILON,
+                last=n == depth - 1,
+                **own(f"decoder{n}"),
+            )
+            if block.last:
+                attention = block(query, x)
+            else:
+                query, x = block(query, x)
+                query = keras.layers.Add(**own(f"prototypes{n + 1}"))([query, prototypes])
+        skip = [] if skip_level is None else [backbone.pyramid_outputs[skip_level]]
+        head = PrototypeHead(head_width, class_chunk, **own("prototype_head"))
+        x = head(features, attention, *skip)
+        wide = self.wide(policy)
+        x = keras.layers.Activation("linear", dtype=wide, name="logits")(x)
+        if full_size:
+            x = layers.ResizeLike(align_corners=True, dtype=wide, name="full_size")(x, images)
+        super().__init__(images, x, name=name)
+        self.remember(
+            backbone,
+            policy,
+            num_classes=num_classes,
+            skip_level=skip_level,
+            embed_dim=embed_dim,
+            depth=depth,
+            num_heads=num_heads,
+            mlp_ratio=mlp_ratio,
+            head_width=head_width,
+            class_chunk=class_chunk,
+            full_size=full_size,
+        )
+        self.skip_level, self.embed_dim, self.depth = skip_level, embed_dim, depth

@@ -1,0 +1,86 @@
+"""Writing to disk: all of it under its name, or nothing."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A path to write to; what lies there in the end takes the place of `path`, or nothing does.
+
+    It has the name of `path`, in a folder of its own on the same disk. Files written beside it,
+    as OpenVINO's .bin is beside its .xml, go along. If anything fails, what was there stays.
+
+    Args:
+        path: of a file, or of a folder such as a SavedModel.
+    Raises:
+        FileNotFoundError: the folder of `path` does not exist, or nothing was written.
+        OSError: the disk is full, or the folder cannot be written to.
+    """
+    path = pathlib.Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {str(path.parent)!r}; create it.")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".keras_pvt-") as folder:
+        new, old = pathlib.Path(folder) / "new", pathlib.Path(folder) / "old"
+        new.mkdir()
+        old.mkdir()
+        yield new / path.name
+        if not (new / path.name).exists():
+            raise FileNotFoundError(f"{path}: nothing was written.")
+        for part in new.rglob("*"):
+            _sync(part)
+        _move_all(new, old, path)
+        _sync(path.parent)
+
+
+def put_in_place(part: pathlib.Path, path: pathlib.Path) -> None:
+    """Give a whole file its name, in one step; what has the name is replaced.
+
+    Args:
+        part: of the file, in the folder of `path`.
+        path: its name from now on.
+    """
+    _sync(part)
+    os.replace(part, path)
+    _sync(path.parent)
+
+
+def _move_all(new: pathlib.Path, old: pathlib.Path, path: pathlib.Path) -> None:
+    """Move every part to its place; if one cannot be, put back what the others replaced."""
+    # The file that a reader is given comes last, so that it never stands alone.
+    names = sorted(os.listdir(new), key=lambda name: name == path.name)
+    moved = []
+    try:
+        for name in names:
+            target = path.parent / name
+            if target.exists() and (len(names) > 1 or target.is_dir()):
+                os.rename(target, old / name)
+            moved.append(name)
+            os.replace(new / name, target)  # one file alone is never missing
+    except OSError:
+        for name in reversed(moved):
+            if (old / name).exists():
+                target = path.parent / name
+                if target.exists():
+                    os.rename(target, new / name)
+                os.rename(old / name, target)
+            elif len(names) > 1:
+                (path.parent / name).unlink(missing_ok=True)
+        raise
+
+
+def _sync(path: pathlib.Path) -> None:
+    """Have the disk hold what was written, so that a loss of power leaves no empty file."""
+    if not path.is_dir():
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+        return
+    with contextlib.suppress(OSError):  # Windows opens no folder, some disks sync none
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
