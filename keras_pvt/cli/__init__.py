@@ -1,11 +1,36 @@
-"""The command `keras-pvt`: a module for each sub-command."""
+"""The command `keras-pvt`: a module for each sub-command.
+
+A command is a line of `COMMANDS` and a module of its name here, which has
+
+    DESCRIPTION, EPILOG     what `keras-pvt NAME --help` says above and below the options
+    add_arguments(parser)   declares arguments and options
+    run(options)            does the work; gives the exit status
+
+`keras-pvt --help` imports none of these modules, and the rest only the chosen one. At their top
+they import the standard library and what needs no Keras itself, such as `keras_pvt.variants`, so
+that help and wrong usage show at once; what else they need they import in `run`.
+"""
 
 import argparse
+import importlib
 import os
+import sys
 
 import keras_pvt
-from keras_pvt.cli import attention, convert, detect, export, info, predict, segment, train
-from keras_pvt.cli.program import exit_status
+from keras_pvt.cli.program import add_traceback_option, exit_status, register_classes
+
+COMMANDS = {
+    "predict": "classify images",
+    "detect": "find objects in images",
+    "segment": "name each pixel of images",
+    "attention": "draw what the class token or a pixel attends to",
+    "info": "parameters, GFLOPs and shapes of a variant, or of a system on it",
+    "convert": "convert a checkpoint file",
+    "export": "export a model to SavedModel, TFLite, ONNX or OpenVINO",
+    "train": "train a classifier on images",
+}
+# Commands that work without Keras. All others find every class registered when they run.
+WITHOUT_KERAS = ("info",)
 
 EPILOG = """\
 examples:
@@ -18,8 +43,10 @@ examples:
   keras-pvt export pvt_tiny --format tflite
   keras-pvt train finetune --data flowers --out runs/flowers
 
-The environment variable KERAS_BACKEND (jax, tensorflow or torch) chooses the library that
-computes; it has to be installed, as by pip install 'keras-pvt[jax]'.
+environment variables:
+  KERAS_BACKEND            jax, tensorflow or torch: the library that computes. It has to be
+                           installed, as by pip install 'keras-pvt[jax]'.
+  KERAS_PVT_TRACEBACK=1    the same as --traceback
 """
 
 
@@ -32,12 +59,20 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status: 0, or 1 after an error, which is one line on stderr. Wrong usage exits
         with 2 by itself.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _parser(words).parse_args(words)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets on stderr
-    return exit_status(options.run, options)
+    return exit_status(_run, options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _run(options: argparse.Namespace) -> int:
+    if options.command not in WITHOUT_KERAS:
+        register_classes()
+    return options.run(options)
+
+
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    """The parser, with the options of the command that the words name."""
     parser = argparse.ArgumentParser(
         "keras-pvt",
         description="Pyramid Vision Transformer: classify images, find objects, name pixels, "
@@ -46,7 +81,20 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {keras_pvt.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (predict, detect, segment, attention, info, convert, export, train):
-        module.add_parser(commands)
+    add_traceback_option(parser)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True
+    )
+    # The options before a command take no values.
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, line in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == chosen:
+            module = importlib.import_module(f"keras_pvt.cli.{name}")
+            command.description, command.epilog = module.DESCRIPTION, module.EPILOG
+            module.add_arguments(command)
+            add_traceback_option(command)
+            command.set_defaults(run=module.run)
     return parser

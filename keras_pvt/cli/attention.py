@@ -5,6 +5,8 @@ import pathlib
 
 from keras_pvt.cli import arguments
 
+DESCRIPTION = "Draw what the class token, or a pixel, attends to, head by head."
+
 EPILOG = """\
 examples:
   keras-pvt attention photo.jpg
@@ -17,14 +19,7 @@ each stage. Weights are drawn on the grid of the keys, which spatial reduction m
 """
 
 
-def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "attention",
-        help="draw what the class token or a pixel attends to",
-        description="Draw what the class token, or a pixel, attends to, head by head.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=pathlib.Path, metavar="IMAGE", help="image file")
     parser.add_argument(
         "--pixel", type=arguments.pixel, metavar="X,Y", help="column and row in the crop, from 0"
@@ -37,7 +32,6 @@ def add_parser(subparsers) -> None:
         help="picture to write (default: %(default)s)",
     )
     arguments.add_model_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

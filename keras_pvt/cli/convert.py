@@ -16,7 +16,7 @@ mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names,
 facebookresearch/detr's; its content tells which. The suffix of DEST says what to write. DEST is
 read back and compared before it gets its name."""
 
-EXAMPLES = """\
+EPILOG = """\
 examples:
   keras-pvt convert pvt_tiny.pth pvt_tiny.weights.h5
   keras-pvt convert pvt_tiny.pth pvt_tiny.safetensors --dtype float16
@@ -25,15 +25,7 @@ examples:
   keras-pvt convert detr_pvt_s.pth detr.safetensors --layout facebook"""
 
 
-def add_parser(subparsers) -> None:
-    """Add the sub-command to the parsers of `keras-pvt`."""
-    parser = subparsers.add_parser(
-        "convert",
-        help="convert a checkpoint file",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", type=pathlib.Path, help="file to read")
     parser.add_argument(
         "dest",
@@ -64,7 +56,6 @@ def add_parser(subparsers) -> None:
         choices=["float32", "float16", "bfloat16"],
         help="numbers to write, unless DEST is Keras's (default: float32)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ import pathlib
 from keras_pvt.cli import arguments
 from keras_pvt.cli.results import choose_show, pictures_of, show_results
 
+DESCRIPTION = "Find objects in images by a trained detector, and draw their boxes."
+
 EPILOG = """\
 examples:
   keras-pvt detect photo.jpg --model runs/detector.keras
@@ -29,14 +31,7 @@ A file that cannot be read is reported and skipped, and the exit status is 1.
 """
 
 
-def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "detect",
-        help="find objects in images",
-        description="Find objects in images by a trained detector, and draw their boxes.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser, batch_size=8, json="write COCO's results")
     parser.add_argument(
         "--model", type=pathlib.Path, required=True, metavar="PATH", help="a detector.keras"
@@ -61,7 +56,6 @@ def add_parser(subparsers) -> None:
         metavar="JSON",
         help="of a COCO set, whose ids --json shall use",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

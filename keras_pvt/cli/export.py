@@ -7,9 +7,9 @@ from keras_pvt.cli import arguments
 from keras_pvt.exporting.formats import FORMATS, NEED_IMAGES, QUANTIZATIONS
 from keras_pvt.variants import VARIANTS
 
-DESCRIPTION = """\
+DESCRIPTION = f"""\
 Export a model to a format that runs without Keras, run it, and compare it with the model.
-MODEL is a variant with its weights ({variants}), a checkpoint that
+MODEL is a variant with its weights ({", ".join(VARIANTS)}), a checkpoint that
 `keras-pvt convert` reads (also of Semantic FPN and Trans2Seg), or a .keras file."""
 
 EPILOG = """\
@@ -27,14 +27,7 @@ is for what, and how to run each.
 """
 
 
-def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "export",
-        help="export a model to SavedModel, TFLite, ONNX or OpenVINO",
-        description=DESCRIPTION.format(variants=", ".join(VARIANTS)),
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="a variant, a checkpoint or a .keras file")
     add("--format", choices=FORMATS, required=True)
@@ -85,7 +78,6 @@ def add_parser(subparsers) -> None:
         default=True,
         help="run the artifact and compare it with the model (default: yes)",
     )
-    parser.set_defaults(run=run)
 
 
 def _size_or_any(text: str) -> tuple[int | None, int | None]:

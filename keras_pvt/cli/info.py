@@ -6,6 +6,8 @@ from keras_pvt import flops
 from keras_pvt.cli import arguments
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
+DESCRIPTION = "Parameters, GFLOPs and shapes of a variant, or of a system on it."
+
 EPILOG = """\
 examples:
   keras-pvt info pvt_small
@@ -31,14 +33,7 @@ SYSTEMS = {
 }
 
 
-def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "info",
-        help="parameters, GFLOPs and shapes of a variant, or of a system on it",
-        description="Parameters, GFLOPs and shapes of a variant, or of a system on it.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", choices=VARIANTS, metavar="VARIANT", help=", ".join(VARIANTS))
     parser.add_argument(
         "--size",
@@ -64,7 +59,6 @@ def add_parser(subparsers) -> None:
         metavar="N",
         help="width of the head (default: as in the paper, or as the variant was trained)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

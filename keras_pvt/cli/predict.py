@@ -6,6 +6,8 @@ import json
 from keras_pvt.cli import arguments
 from keras_pvt.cli.results import choose_show, show_results
 
+DESCRIPTION = "The most likely classes of images, with their probabilities."
+
 EPILOG = """\
 examples:
   keras-pvt predict photo.jpg
@@ -19,14 +21,7 @@ cannot be read is reported and skipped, and the exit status is 1.
 """
 
 
-def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "predict",
-        help="classify images",
-        description="The most likely classes of images, with their probabilities.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser, batch_size=32)
     parser.add_argument(
         "--top",
@@ -36,7 +31,6 @@ def add_parser(subparsers) -> None:
         help="classes for each image (default: %(default)s)",
     )
     arguments.add_model_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

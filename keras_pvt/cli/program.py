@@ -1,9 +1,26 @@
-"""How a program of this project ends."""
+"""What programs of this project have in common: how they start, and how they end."""
 
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
+
+
+def register_classes() -> None:
+    """Import every class that files of Keras can name, as `import keras_pvt` does."""
+    from keras_pvt import detection, exporting, layers, segmentation, training  # noqa: F401
+    from keras_pvt.models import backbone, classifier  # noqa: F401
+
+
+def add_traceback_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--traceback`, which `exit_status` reads."""
+    parser.add_argument(
+        "--traceback",
+        action="store_true",
+        default=argparse.SUPPRESS,  # a command's default would undo what stands before it
+        help="after an error, show where in the code it came from",
+    )
 
 
 def exit_status(run: Callable[[argparse.Namespace], int | None], options) -> int:
@@ -11,7 +28,8 @@ def exit_status(run: Callable[[argparse.Namespace], int | None], options) -> int
 
     Args:
         run: does the work; gives the exit status, None for 0.
-        options: that it takes.
+        options: that it takes. With `traceback`, or KERAS_PVT_TRACEBACK=1 in the environment,
+            an error shows its whole traceback.
     Returns:
         Exit status: 1 after an error, 130 after Ctrl-C.
     """
@@ -23,7 +41,25 @@ def exit_status(run: Callable[[argparse.Namespace], int | None], options) -> int
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ImportError) as error:
-        print("error:", *str(error).split(), file=sys.stderr)
+        show_error(error, options)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def show_error(error: Exception, options: argparse.Namespace) -> None:
+    """Write an error to stderr, as one line unless its traceback is asked for."""
+    wanted = os.environ.get("KERAS_PVT_TRACEBACK", "0") not in ("", "0")
+    if wanted or getattr(options, "traceback", False):
+        traceback.print_exception(error)
+        return
+    # Our own messages say what to do; those of other libraries can be hard to place.
+    foreign = not isinstance(error, OSError) and not _raised_here(error)
+    hint = ["(--traceback shows where)"] if foreign else []
+    print("error:", *str(error).split(), *hint, file=sys.stderr)
+
+
+def _raised_here(error: Exception) -> bool:
+    """Whether this package raised the error, and not a library that it calls."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__", "").startswith("keras_pvt.")

@@ -8,6 +8,8 @@ import pathlib
 from keras_pvt.cli import arguments
 from keras_pvt.cli.results import choose_show, pictures_of, show_results
 
+DESCRIPTION = "Find the class of each pixel by a trained segmenter, and draw them."
+
 EPILOG = """\
 examples:
   keras-pvt segment street.jpg --model runs/segmenter.keras
@@ -24,14 +26,7 @@ tiles. A file that cannot be read is reported and skipped, and the exit status i
 """
 
 
-def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "segment",
-        help="name each pixel of images",
-        description="Find the class of each pixel by a trained segmenter, and draw them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser)
     add = parser.add_argument
     add("--model", type=pathlib.Path, required=True, metavar="PATH", help="a segmenter.keras")
@@ -55,7 +50,6 @@ def add_parser(subparsers) -> None:
         help="also write FOLDER/labels/NAME.png, gray: numbers of the classes, from 0",
     )
     arguments.add_predictor_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ from keras_pvt.training.distribution.selection import NAMES
 from keras_pvt.training.flags import add_flags, overridden
 from keras_pvt.training.recipe import Recipe
 
-DESCRIPTION = """\
-Train a PVT classifier. RECIPE is one of {names},
+DESCRIPTION = f"""\
+Train a PVT classifier. RECIPE is one of {", ".join(recipes.names(Recipe))},
 or a .toml file of your own; every option of a recipe can be given here instead.
 
 DATA is a folder with train/CLASS/* and val/CLASS/*, or the name of a set of tensorflow-datasets.
@@ -30,14 +30,7 @@ docs/training.md has the recipes, TPU pods, and what to do on one small computer
 """
 
 
-def add_parser(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "train",
-        help="train a classifier on images",
-        description=DESCRIPTION.format(names=", ".join(recipes.names(Recipe))),
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="name, or a .toml file")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
     parser.add_argument(
@@ -53,7 +46,6 @@ def add_parser(subparsers) -> None:
         "--limit-steps", type=int, default=0, metavar="N", help="of an epoch, to try things out"
     )
     add_flags(parser, Recipe)
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

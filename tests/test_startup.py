@@ -1,0 +1,115 @@
+"""How the command `keras-pvt` starts: what it imports, and what it shows after an error."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from keras_pvt.cli import COMMANDS, main
+
+pytestmark = pytest.mark.one_backend
+
+COMMAND = shutil.which("keras-pvt", path=pathlib.Path(sys.executable).parent)
+# Each costs a tenth of a second or more; Keras and a backend cost seconds.
+HEAVY = {"keras", "jax", "tensorflow", "torch", "numpy", "scipy", "h5py", "PIL", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("words", "also"),
+    [
+        (["--help"], {"rich"}),
+        (["--version"], {"rich"}),
+        (["info", "pvt_small"], set()),
+        (["info", "--help"], {"rich"}),
+    ],
+)
+def test_what_needs_no_keras_does_not_import_it(words, also):
+    assert COMMAND is not None
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", COMMAND, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    loaded = {line.split("|")[-1].strip() for line in lines}
+    assert "keras_pvt.cli" in loaded
+    assert not {name.split(".")[0] for name in loaded} & (HEAVY | also)
+    others = {f"keras_pvt.cli.{name}" for name in COMMANDS} - {f"keras_pvt.cli.{words[0]}"}
+    assert not loaded & others
+
+
+def test_other_commands_know_all_classes():
+    """What `import keras_pvt` registers, so that any command reads files of any model."""
+    code = (
+        "import importlib, sys; sys.argv = ['/usr/bin/keras-pvt']; import keras_pvt\n"
+        "assert not {'keras', 'numpy'} & sys.modules.keys()\n"
+        "from keras_pvt.cli.program import register_classes; register_classes()\n"
+        "import keras; known = set(keras.saving.get_custom_objects())\n"
+        "del sys.argv; importlib.reload(keras_pvt); keras_pvt.PVTTiny\n"
+        "assert 'keras_pvt>SpatialReductionAttention' in known\n"
+        "assert set(keras.saving.get_custom_objects()) == known"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_commands_register_before_they_run(monkeypatch):
+    called = []
+    monkeypatch.setattr("keras_pvt.cli.register_classes", lambda: called.append("registered"))
+    monkeypatch.setattr("keras_pvt.cli.convert.run", lambda options: called.append("run"))
+    assert main(["convert", "a.pth", "b.npz"]) == 0
+    assert called == ["registered", "run"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_each_command(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    text = capsys.readouterr().out
+    assert f"keras-pvt {name}" in text.split("examples:")[1]
+    assert "--traceback" in text
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    # Words only, as lines are broken to the width of the terminal.
+    assert " ".join([name, *COMMANDS[name].split()]) in " ".join(capsys.readouterr().out.split())
+
+
+TOO_SMALL = ["info", "pvt_tiny", "--size", "31"]
+
+
+@pytest.mark.parametrize("words", [["--traceback", *TOO_SMALL], [*TOO_SMALL, "--traceback"]])
+def test_traceback_by_an_option(words, capsys):
+    assert main(words) == 1
+    _check_traceback(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
+def test_traceback_by_the_environment(value, shown, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_PVT_TRACEBACK", value)
+    assert main(TOO_SMALL) == 1
+    error = capsys.readouterr().err
+    if shown:
+        _check_traceback(error)
+    else:
+        assert len(error.splitlines()) == 1
+        assert error.startswith("error: ")
+        assert "--traceback" not in error  # our own message says all
+
+
+def _check_traceback(text):
+    first, *_, last = text.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert "flops/" in text
+    assert last.startswith("ValueError: ")
+    assert "31x31 pixels is too small" in last
+
+
+def test_an_error_of_another_library_mentions_the_traceback(monkeypatch, capsys):
+    monkeypatch.setattr("keras_pvt.cli.info.flops.classifier", lambda *_: int("three"))
+    assert main(["info", "pvt_tiny"]) == 1
+    assert capsys.readouterr().err == (
+        "error: invalid literal for int() with base 10: 'three' (--traceback shows where)\n"
+    )
