@@ -53,14 +53,34 @@ TINY = PVTConfig(
 SHALLOW = dataclasses.replace(TINY, depths=(1, 1, 1, 1))
 
 
-def pytest_collection_modifyitems(items):
-    """Tests of `one_backend` run on PyTorch, which has nothing to compile before."""
-    if keras.backend.backend() == "torch":
-        return
-    elsewhere = pytest.mark.skip(reason="slow, and alike on every backend: PyTorch runs it")
+TIERS = ("default", "full")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--tier",
+        choices=TIERS,
+        default="default",
+        help="default: without tests marked `full`, and those marked `one_backend` on PyTorch "
+        "only; full: every test on every backend. A test named by `::` runs in either.",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is of another tier; a mark without a reason is an error."""
+    elsewhere = ["full"] + ["one_backend"] * (keras.backend.backend() != "torch")
     for item in items:
-        if item.get_closest_marker("one_backend"):
-            item.add_marker(elsewhere)
+        for mark in (*item.iter_markers("full"), *item.iter_markers("one_backend")):
+            if not (len(mark.args) == 1 and isinstance(mark.args[0], str) and mark.args[0].strip()):
+                raise pytest.UsageError(
+                    f"{item.nodeid}: say why, as in @pytest.mark.{mark.name}('trains two models')"
+                )
+    if config.getoption("--tier") == "full" or any("::" in str(arg) for arg in config.args):
+        return
+    left_out = [item for item in items if any(map(item.get_closest_marker, elsewhere))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not any(map(item.get_closest_marker, elsewhere))]
 
 
 @pytest.fixture

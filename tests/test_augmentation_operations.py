@@ -8,6 +8,8 @@ from PIL import Image
 
 from keras_pvt.training.augmentation.operations import OPERATIONS
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 HEIGHT, WIDTH = 72, 104
 FILL = (124, 116, 104)
 STRENGTHS = [-1.0, -0.9, -0.35, 0.0, 0.5, 0.9, 1.0]

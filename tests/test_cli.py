@@ -17,6 +17,8 @@ from keras_pvt.classification.predictor import FileClassifier
 from keras_pvt.cli import main
 from keras_pvt.conversion import save_checkpoint, to_torch
 
+pytestmark = pytest.mark.one_backend("what a command prints and draws")
+
 # The words for random weights; the file's name takes the place of the last.
 NANO = ["--variant", "pvt_nano", "--weights", "WEIGHTS"]
 IMAGES = pathlib.Path(__file__).parents[1] / "examples" / "images"

@@ -11,6 +11,8 @@ from PIL import Image
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.data.tfds import as_coco
 
+pytestmark = pytest.mark.one_backend("reads files")
+
 
 @pytest.fixture
 def file(tmp_path, rng):

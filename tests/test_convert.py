@@ -20,6 +20,8 @@ from keras_pvt.conversion.recognise import likely_variant
 from keras_pvt.conversion.shapes import official_shapes
 from keras_pvt.variants import VARIANTS
 
+pytestmark = pytest.mark.one_backend("moves arrays of weights")
+
 
 @pytest.fixture(scope="module")
 def model():

@@ -16,6 +16,8 @@ from keras_pvt.conversion import (
 )
 from keras_pvt.variants import VARIANTS
 
+pytestmark = pytest.mark.one_backend("moves arrays of weights")
+
 # PVTNano is the smallest variant that the command can name.
 
 

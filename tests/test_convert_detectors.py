@@ -17,6 +17,8 @@ from keras_pvt.conversion import (
 )
 from keras_pvt.detection import DETR, RetinaNet
 
+pytestmark = pytest.mark.one_backend("moves arrays of weights")
+
 
 @pytest.fixture(scope="module")
 def detr():

@@ -17,6 +17,8 @@ from keras_pvt.detection import RetinaNet
 from keras_pvt.exporting.sources import load
 from keras_pvt.segmentation import SemanticFPN, Trans2Seg
 
+pytestmark = pytest.mark.one_backend("moves arrays of weights")
+
 # Widths that no published model has, and all of them unequal.
 MODELS = {
     "semantic_fpn": lambda: SemanticFPN(

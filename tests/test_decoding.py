@@ -6,6 +6,8 @@ from keras_pvt.classification import decoding
 from keras_pvt.classification.decoding import decode_predictions
 from keras_pvt.variants import WEIGHTS
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 
 def test_best_classes_first_with_id_name_and_value():
     preds = np.zeros((2, 1000), "float32")

@@ -13,6 +13,8 @@ from keras_pvt.conversion import save_checkpoint, to_torch
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.evaluation import average_precision
 
+pytestmark = pytest.mark.one_backend("a script around models that other tests compare")
+
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 IMAGES = sorted((EXAMPLES / "images").glob("*.jpg"))
 

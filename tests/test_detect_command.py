@@ -12,6 +12,8 @@ from PIL import Image
 from keras_pvt.cli import main
 from keras_pvt.detection.detector import Detector
 
+pytestmark = pytest.mark.one_backend("what a command prints and draws")
+
 
 @keras.saving.register_keras_serializable(package="tests")
 class RedFinder(keras.layers.Layer):

@@ -11,6 +11,8 @@ from keras_pvt.detection.data.batches import DetectionBatches, grouped
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.data.letterbox import PADDING, Placement
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 CANVAS = (64, 96)
 SOURCE = (90, 130)
 

@@ -9,6 +9,8 @@ import keras_pvt
 from keras_pvt import conversion
 from keras_pvt.detection import RetinaNet
 
+pytestmark = pytest.mark.one_backend("runs the examples of pages")
+
 # Small, and as good as Mask R-CNN for what is shown.
 SMALL = "RetinaNet(backbone, 80, 16, 1)"
 

@@ -21,6 +21,8 @@ from keras_pvt.download import DownloadError, fetch, transfer
 from keras_pvt.download.progress import ByteProgress
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
+pytestmark = pytest.mark.one_backend("downloads files")
+
 # ---- what goes well
 
 

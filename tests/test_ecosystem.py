@@ -12,6 +12,8 @@ import sys
 import keras
 import pytest
 
+pytestmark = pytest.mark.full("trains every task of two libraries")
+
 TOOLS = pathlib.Path(__file__).parents[1] / "tools"
 sys.path.insert(0, str(TOOLS))
 ecosystem = importlib.import_module("ecosystem")

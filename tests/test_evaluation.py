@@ -11,6 +11,8 @@ from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.evaluation import average_precision, metric_names
 from keras_pvt.utils.report import Problems
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 PATH = pathlib.Path("image.png")
 
 

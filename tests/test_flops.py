@@ -8,6 +8,8 @@ import keras_pvt
 from keras_pvt import flops
 from keras_pvt.variants import VARIANTS
 
+pytestmark = pytest.mark.one_backend("counts from configurations")
+
 PARAMETERS = {
     "pvt_tiny": 13_229_288,
     "pvt_small": 24_485_864,

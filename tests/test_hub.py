@@ -8,6 +8,8 @@ from contracts import run
 
 import keras_pvt
 
+pytestmark = pytest.mark.one_backend("KerasHub has tests of backends itself")
+
 keras_hub = pytest.importorskip("keras_hub")
 hub = pytest.importorskip("keras_pvt.hub")
 

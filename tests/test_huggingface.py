@@ -15,6 +15,8 @@ import keras_pvt
 from keras_pvt.conversion import load_checkpoint, read_checkpoint, save_checkpoint, to_torch
 from keras_pvt.variants import VARIANTS
 
+pytestmark = pytest.mark.one_backend("moves arrays of weights")
+
 
 @pytest.fixture(scope="module")
 def theirs():

@@ -12,6 +12,8 @@ from image_folders import Grays, corner, grays, write_classes
 from keras_pvt.training.data import FolderImages, ImageBatches
 from keras_pvt.training.data.positions import Positions
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 
 @pytest.mark.parametrize("last_batch", ["drop", "pad"])
 @pytest.mark.parametrize("processes", [1, 2, 3])

@@ -18,6 +18,8 @@ from keras_pvt.training.data import (
 )
 from keras_pvt.utils.images import ImageError, load_image
 
+pytestmark = pytest.mark.one_backend("reads files")
+
 COUNTS = {"wolf": 2, "ant": 3, "Bee": 4}
 
 

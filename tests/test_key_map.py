@@ -11,6 +11,8 @@ import keras_pvt
 from keras_pvt.conversion.key_map import LAYOUTS, key_map
 from keras_pvt.variants import VARIANTS
 
+pytestmark = pytest.mark.one_backend("maps names")
+
 PAPER = [name for name in VARIANTS if (recipe.GOLDEN / "state_dicts" / f"{name}.json").exists()]
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from keras_pvt.conversion import layouts
 
+pytestmark = pytest.mark.one_backend("arrays of NumPy")
+
 
 @pytest.mark.parametrize(
     ("layout", "torch_shapes", "keras_shapes"),

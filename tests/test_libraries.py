@@ -10,6 +10,8 @@ from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.libraries import LABEL_KEYS, fitted_share, retinanet
 from keras_pvt.utils.report import Problems
 
+pytestmark = pytest.mark.one_backend("libraries have tests of backends themselves")
+
 SIZE = (64, 96)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from keras_pvt.detection.ops.masks import paste_masks
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 HEIGHT, WIDTH = 23, 31
 BOXES = {
     "inside": (3.3, 4.8, 20.1, 15.2),

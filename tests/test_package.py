@@ -13,6 +13,8 @@ import pytest
 
 import keras_pvt
 
+pytestmark = pytest.mark.one_backend("reads the source, and starts processes of every backend")
+
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_pvt"
 

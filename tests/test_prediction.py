@@ -8,6 +8,8 @@ from keras_pvt.classification.predictor import FileClassifier
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import eval_transform
 
+pytestmark = pytest.mark.one_backend("reads files")
+
 
 class MeanColour:
     """Stands in for a model: the mean of each channel, and a record of the batches."""

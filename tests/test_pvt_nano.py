@@ -2,9 +2,12 @@
 
 import pathlib
 
+import pytest
 from cifar10_photographs import photographs
 
 import keras_pvt
+
+pytestmark = pytest.mark.one_backend("the numbers of a file")
 
 WEIGHTS = pathlib.Path(keras_pvt.__file__).parent / "data" / "pvt_nano_cifar10.safetensors"
 CORRECT = 342  # of 400; docs/pvt_nano.md has the whole validation set

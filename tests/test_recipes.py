@@ -11,6 +11,8 @@ from keras_pvt.training import recipes
 from keras_pvt.training.flags import add_flags, overridden
 from keras_pvt.training.recipe import Recipe
 
+pytestmark = pytest.mark.one_backend("reads files")
+
 KINDS = [
     (kind, name)
     for kind in (Recipe, SegmentationRecipe, DetectionRecipe)

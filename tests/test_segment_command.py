@@ -13,6 +13,8 @@ from keras_pvt.segmentation.inference import MODES
 from keras_pvt.segmentation.trained import TrainedSegmenter
 from keras_pvt.utils.pictures import GAP
 
+pytestmark = pytest.mark.one_backend("what a command prints and draws")
+
 CLASSES = ("red", "green", "blue")
 HEIGHT, WIDTH = 64, 96
 # Of each photo, how many columns are red, green and blue.

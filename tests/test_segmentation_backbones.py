@@ -8,6 +8,8 @@ import pytest
 
 from keras_pvt.segmentation import PixelCrossentropy, Predictor, SemanticFPN, TrainedSegmenter
 
+pytestmark = pytest.mark.one_backend("KerasHub has tests of backends itself")
+
 keras_hub = pytest.importorskip("keras_hub")
 
 CLASSES = ("sky", "tree", "road")

@@ -11,6 +11,8 @@ from keras_pvt.segmentation.data.augmentation import TrainTransform
 from keras_pvt.segmentation.data.batches import SegmentationBatches
 from keras_pvt.segmentation.data.samples import IGNORED
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 
 def corner(image, labels, rng):
     """Stands in for an augmentation: the gray of an image, and what was drawn for it."""

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scripts import ROOT
 
+pytestmark = pytest.mark.one_backend("runs the examples of pages")
+
 
 @pytest.mark.parametrize("page", ["docs/segmentation.md", "README.md"])
 def test_the_page_runs(page, rng):

@@ -7,6 +7,8 @@ from PIL import Image, ImageCms
 from keras_pvt.segmentation import drawing
 from keras_pvt.utils.pictures import GAP, WIDTH
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 CLASSES = ["sky", "road", "car"]
 
 

@@ -9,6 +9,8 @@ from detection_data import write_set
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.data.segmentations import area_of, checked, mask, run_lengths
 
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
+
 SIZE = (6, 8)  # height, width
 SQUARE = [2, 1, 5, 1, 5, 4, 2, 4]  # columns 2 to 4, rows 1 to 3
 RUNS = {"size": list(SIZE), "counts": [13, 3, 3, 3, 3, 3, 20]}

@@ -58,7 +58,8 @@ def words(data, out, *more):
 
 
 @pytest.mark.parametrize(
-    "system", ["semantic_fpn", pytest.param("trans2seg", marks=pytest.mark.one_backend)]
+    "system",
+    ["semantic_fpn", pytest.param("trans2seg", marks=pytest.mark.one_backend("as the other"))],
 )
 def test_it_learns(trainer, data, tmp_path, capsys, system):
     more = [f"--system={system}", "--steps=36", "--evaluate-every=18", "--learning-rate=0.01"]
@@ -96,7 +97,7 @@ def start(arguments):
     )  # fmt: skip
 
 
-@pytest.mark.one_backend  # test_train.py kills the trainer on each
+@pytest.mark.one_backend("test_train.py kills the trainer on each")
 def test_kill_9_changes_no_bit(trainer, data, tmp_path, capsys):
     more = ["--steps=12", "--evaluate-every=4"]
     assert trainer.main(words(data, tmp_path / "whole", *more)) == 0
@@ -131,7 +132,7 @@ def test_kill_9_changes_no_bit(trainer, data, tmp_path, capsys):
         pytest.param(
             ["--optimizer=adamw", "--learning-rate=1e30"],
             "the loss is nan",
-            marks=pytest.mark.one_backend,
+            marks=pytest.mark.one_backend("what the run says"),
         ),
     ],
 )
@@ -143,7 +144,7 @@ def test_bad_options(trainer, data, tmp_path, capsys, more, message):
     assert not (tmp_path / "out" / "segmenter.keras").exists()
 
 
-@pytest.mark.one_backend
+@pytest.mark.one_backend("what the run says")
 def test_what_is_wrong_with_the_data_is_said_first(trainer, data, tmp_path, capsys):
     assert trainer.main(words(data, tmp_path, "--classes=1", "--limit-steps=1")) == 0
     lines = capsys.readouterr().out.split("\n")
@@ -151,7 +152,7 @@ def test_what_is_wrong_with_the_data_is_said_first(trainer, data, tmp_path, caps
     assert re.match("val: 3 x .*0.png", lines[1])
 
 
-@pytest.mark.one_backend
+@pytest.mark.one_backend("the choice of rates")
 def test_the_head_has_a_rate_of_its_own(trainer, data, tmp_path):
     """In the first step of AdamW, each weight moves by its rate."""
     more = ["--optimizer=adamw", "--head-rate=10", "--steps=1", "--evaluate-every=1",

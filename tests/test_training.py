@@ -8,6 +8,8 @@ from PIL import Image
 from keras_pvt import training
 from keras_pvt.training.progress import Progress
 
+pytestmark = pytest.mark.one_backend("writes a log")
+
 
 @pytest.fixture
 def log(tmp_path):

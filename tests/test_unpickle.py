@@ -15,6 +15,8 @@ import torch
 from keras_pvt.conversion import CheckpointError, read_checkpoint
 from keras_pvt.conversion.unpickle import ALLOWED, MAX_INSTRUCTIONS, read_pickle
 
+pytestmark = pytest.mark.one_backend("reads files")
+
 
 class Runs:
     """An object whose pickle asks for a function to be called."""

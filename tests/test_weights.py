@@ -11,6 +11,8 @@ import keras_pvt
 from keras_pvt import variants, weights
 from keras_pvt.conversion import CheckpointError, save_checkpoint, to_torch
 
+pytestmark = pytest.mark.one_backend("reads files")
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
