@@ -1,4 +1,5 @@
-# `make demo` classifies photographs and finds cells; `make test` runs every test on every backend.
+# `make demo` classifies photographs and finds cells; `make test` tests every backend in minutes,
+# `make test-all` runs every test on each.
 # Python 3.11 or later is all that has to be there.
 
 PYTHON ?= python3
@@ -14,16 +15,22 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 export KERAS_BACKEND = $(BACKEND)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test check clean
+.PHONY: demo test test-all check clean
 
 demo: $(VENV)/.demo-$(BACKEND)  ## classify examples/images, find examples/cells, draw demo*.png
 	$(BIN)/python examples/classify_images.py --out demo.png
 	$(BIN)/python examples/detect_cells.py --out demo_detection.png
 
-test: $(VENV)/.test  ## every test on every backend
+# A test's tier is its mark, see pyproject.toml. A worker takes whole files, whose tests share
+# models.
+test test-all: TIER = $(if $(filter test-all,$@),full,default)
+test: $(VENV)/.test  ## what does not depend on the backend once, the heart of the rest on each
+test-all: $(VENV)/.test  ## every test on every backend
+test test-all:
 	@set -e; for backend in $(BACKENDS); do \
 	    echo "== tests on $$backend"; \
-	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS); \
+	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest --tier $(TIER) \
+	        -n $(WORKERS) --dist loadfile $(PYTEST_ARGS); \
 	done
 
 check: $(VENV)/.test  ## lint, format and types

@@ -10,8 +10,13 @@ import keras_pvt
 
 pytestmark = pytest.mark.one_backend("KerasHub has tests of backends itself")
 
-keras_hub = pytest.importorskip("keras_hub")
-hub = pytest.importorskip("keras_pvt.hub")
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries():
+    """Imported when a test runs: to collect tests takes no KerasHub, which needs seconds."""
+    global keras_hub, hub
+    keras_hub = pytest.importorskip("keras_hub")
+    hub = pytest.importorskip("keras_pvt.hub")
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,13 @@ from keras_pvt.segmentation import PixelCrossentropy, Predictor, SemanticFPN, Tr
 
 pytestmark = pytest.mark.one_backend("KerasHub has tests of backends itself")
 
-keras_hub = pytest.importorskip("keras_hub")
-
 CLASSES = ("sky", "tree", "road")
 
 
 @pytest.fixture(scope="module")
 def model():
     """On a ResNet of KerasHub, a block in each stage."""
+    keras_hub = pytest.importorskip("keras_hub")
     backbone = keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
