@@ -10,8 +10,13 @@ from conftest import assert_same, perturb
 
 import keras_pvt
 from keras_pvt.cli import convert as command
-from keras_pvt.conversion import CheckpointError, read_checkpoint, save_checkpoint, to_torch
-from keras_pvt.conversion.build import build_for
+from keras_pvt.conversion import (
+    CheckpointError,
+    model_from_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    to_torch,
+)
 from keras_pvt.conversion.recognise import recognised, system_of_state, trunk
 from keras_pvt.detection import RetinaNet
 from keras_pvt.exporting.sources import load
@@ -75,7 +80,7 @@ def test_the_model_is_told_from_its_weights(model, rng):
     state = to_torch(model)
     found = recognised(state)
     assert (found.system, found.variant) == (model.system, "pvt_nano")
-    again = build_for(found)
+    again, _ = model_from_checkpoint(found)
     assert own_config(again) == own_config(model)
     assert again.input_shape == model.input_shape
 
@@ -101,7 +106,7 @@ def test_published_widths():
     ):
         found = recognised(recipe.dense_state_dict(name))
         assert found.variant == "pvt_tiny"
-        again = build_for(found)
+        again, _ = model_from_checkpoint(found)
         assert own_config(again).items() >= options.items()
     assert again.input_shape == (None, 128, 128, 3)
 
@@ -111,10 +116,10 @@ def test_no_skip_and_a_rectangle():
     model = Trans2Seg(backbone, 3, skip_level=None, embed_dim=8, depth=1, num_heads=2)
     state = to_torch(model)
     with pytest.raises(CheckpointError, match=r"24 cells of 16 x 16 pixels, which is no square"):
-        build_for(recognised(state))
+        model_from_checkpoint(recognised(state))
     with pytest.raises(CheckpointError, match=r"a size of 64x128 has 4x8"):
-        build_for(recognised(state), size=(64, 128))
-    again = build_for(recognised(state), size=(64, 96))
+        model_from_checkpoint(recognised(state), size=(64, 128))
+    again, _ = model_from_checkpoint(recognised(state), size=(64, 96))
     assert own_config(again) == own_config(model)
     assert again.input_shape == (None, 64, 96, 3)
 

@@ -10,8 +10,7 @@ from keras import ops
 from scipy.optimize import linear_sum_assignment
 
 import keras_pvt
-from keras_pvt.conversion import CheckpointError, load_checkpoint, to_torch
-from keras_pvt.conversion.build import build_for
+from keras_pvt.conversion import CheckpointError, load_checkpoint, model_from_checkpoint, to_torch
 from keras_pvt.conversion.recognise import recognised
 from keras_pvt.detection import DETR
 from keras_pvt.detection.losses.hungarian import assign, by_paths, set_losses
@@ -276,10 +275,9 @@ def test_each_layout_goes_both_ways(nano, layout):
     state = to_torch(nano, layout)
     found = recognised({f"module.{key}": array for key, array in state.items()})
     assert (found.system, found.variant) == ("detr", "pvt_nano")
-    again = build_for(found)
+    again, _ = model_from_checkpoint(found)
     ours, theirs = (model.get_config() for model in (nano, again))
     assert {key: theirs[key] for key in OPTIONS} == {key: ours[key] for key in OPTIONS}
-    load_checkpoint(again, found.state)
     assert_same(to_torch(again, layout), state)
     assert_same(to_torch(again), to_torch(nano))
     backbone = keras_pvt.PVTBackbone("pvt_nano")
@@ -298,8 +296,7 @@ def test_keras_files_keep_model_and_detector(nano, tmp_path):
     nano.save(tmp_path / "model.keras")
     found = recognised(keras_pvt.conversion.read_checkpoint(tmp_path / "model.keras"))
     assert (found.system, found.variant) == ("detr", "pvt_nano")
-    built = build_for(found)
-    load_checkpoint(built, found.state)
+    built, _ = model_from_checkpoint(found)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == nano.get_config()
     for again in (built, loaded):

@@ -75,7 +75,6 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--layout and --dtype are for files of torch's names, not for Keras's.")
 
     from keras_pvt import conversion
-    from keras_pvt.conversion.build import build_for
     from keras_pvt.conversion.recognise import recognised
     from keras_pvt.utils.files import replacing
 
@@ -88,8 +87,7 @@ def run(options: argparse.Namespace) -> int:
             f"{options.source}: {what}no variant has these keys and widths; name one with "
             f"--variant to see how it differs: {', '.join(VARIANTS)}."
         )
-    model = build_for(found, size=options.size)
-    report = conversion.load_checkpoint(model, found.state)
+    model, report = conversion.model_from_checkpoint(found, options.size)
     with replacing(options.dest) as temporary:
         if not to_keras:
             arrays = conversion.to_torch(model, options.layout or "official")

@@ -113,7 +113,22 @@ _OLDER = (
 _RENAMED = ("bbox_head.transformer.", "model.")  # how all of them begin
 
 
-def detr_map(config: PVTConfig, model, layout: str = "official") -> list[Entry]:
+def official_map(config: PVTConfig, model) -> list[Entry]:
+    """`detr_map` in the words of mmdetection."""
+    return detr_map(config, model, "official")
+
+
+def facebook_map(config: PVTConfig, model) -> list[Entry]:
+    """`detr_map` in the words of facebookresearch/detr."""
+    return detr_map(config, model, "facebook")
+
+
+def huggingface_map(config: PVTConfig, model) -> list[Entry]:
+    """`detr_map` in the words of transformers."""
+    return detr_map(config, model, "huggingface")
+
+
+def detr_map(config: PVTConfig, model, layout: str) -> list[Entry]:
     """Every weight of a `DETR` on PVT, in the order of mmdetection 2.13's state dict.
 
     Args:

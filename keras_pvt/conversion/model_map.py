@@ -2,8 +2,8 @@
 
 import keras
 
+from keras_pvt import systems
 from keras_pvt.conversion.key_map import NAMES, Entry, as_stored, key_map
-from keras_pvt.conversion.systems import SYSTEMS
 from keras_pvt.models.pvt import config_of
 
 
@@ -15,7 +15,7 @@ def system_of(model: keras.Model) -> str | None:
 def layouts_of(model: keras.Model) -> tuple[str, ...]:
     """The layouts in which torch code has a model, the official one first."""
     system = system_of(model)
-    return tuple(NAMES) if system is None else ("official", *SYSTEMS[system].others)
+    return tuple(NAMES if system is None else systems.SYSTEMS[system].names)
 
 
 def model_map(model: keras.Model, layout: str) -> list[Entry]:
@@ -34,5 +34,5 @@ def model_map(model: keras.Model, layout: str) -> list[Entry]:
         raise ValueError(
             f"model {model.name!r} has no {layout} layout, only {', '.join(layouts_of(model))}."
         )
-    entries = SYSTEMS[system].in_layout(layout).key_map(config, model)
+    entries = systems.SYSTEMS[system].key_map(layout, config, model)
     return as_stored(entries) if layout == "keras" else entries

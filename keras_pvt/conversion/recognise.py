@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_pvt import systems
 from keras_pvt.conversion.detr_map import layout_of_detr, newer
 from keras_pvt.conversion.key_map import LAYOUTS, Entry, as_stored, key_map
-from keras_pvt.conversion.systems import SYSTEMS, Outline
 from keras_pvt.variants import VARIANTS, PVTConfig
 
 State = Mapping[str, np.ndarray]
@@ -40,11 +40,13 @@ def recognised(state: State) -> Found:
 
 
 def system_of_state(state: State) -> str | None:
-    """Name of the segmenter or detector, one of `SYSTEMS`, whose weights these are; else None."""
+    """Name of the segmenter or detector, whose weights these are; else None."""
     state = unwrapped(state)
     layout = layout_of(state)
-    for name, system in SYSTEMS.items():
-        entries = system.in_layout(layout).key_map(PVTConfig(depths=(1, 1, 1, 1)), Outline())
+    for name, system in systems.SYSTEMS.items():
+        if not system.names:
+            continue
+        entries = system.key_map(layout, PVTConfig(depths=(1, 1, 1, 1)))
         entries = as_stored(entries) if layout == "keras" else entries
         if keras_array(entries, state, system.mark) is not None:
             return name
@@ -63,7 +65,7 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     if system is not None and layout == "keras":
         names = {key: key for key in found if key.startswith("stage")}
     else:
-        prefix = "backbone." if system is None else SYSTEMS[system].in_layout(layout).prefix
+        prefix = "backbone." if system is None else systems.SYSTEMS[system].names_in(layout).prefix
         names = {key: key.removeprefix(prefix) for key in found if key.startswith(prefix)}
     if names:
         left = [key for key in found if key not in names]

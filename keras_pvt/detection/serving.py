@@ -74,7 +74,7 @@ class AnchoredBoxes(keras.layers.Layer):
         }
 
 
-def _without_padding(model: keras.Model) -> keras.Model:
+def without_padding(model: keras.Model) -> keras.Model:
     """A model that is not told where images end, which DETR is in training."""
     if not getattr(model, "padded", False):
         return model
@@ -95,7 +95,7 @@ def serving_model(detector: Detector) -> keras.Model:
         ours of any, without padding.
     """
     if detector.library == OWN:
-        return _without_padding(detector.model).detector()
+        return without_padding(detector.model).detector()
     heads = HEADS[detector.library]
     model = detector.model
     levels = model.anchor_generator(ops.zeros((*detector.size, 3)))

@@ -4,8 +4,7 @@ import pathlib
 
 import keras
 
-from keras_pvt.conversion import load_checkpoint, read_checkpoint
-from keras_pvt.conversion.build import build_for
+from keras_pvt.conversion import load_checkpoint, model_from_checkpoint, read_checkpoint
 from keras_pvt.conversion.recognise import recognised, trunk
 from keras_pvt.detection.detector import FACTS, Detector
 from keras_pvt.detection.serving import serving_model
@@ -73,12 +72,13 @@ def load(
 def _from_state(found, features, logits, size):
     if features:
         found = found._replace(state=trunk(found.state)[0], system=None)
-    activation = None if logits else "softmax"
-    size = None if size is None or None in size else size
-    model = build_for(found, any_size=True, size=size, classifier_activation=activation)
+    open_size = (None, None)
+    if found.system is not None and size is not None and None not in size:
+        open_size = size
+    model, _ = model_from_checkpoint(found, open_size, logits)
     if features and not isinstance(model, PVTBackbone):
         model = PVTBackbone(config_of(model), model.input_shape[1:], name=found.variant)
-    load_checkpoint(model, found.state)
+        load_checkpoint(model, found.state)
     if found.system is not None:
         return model, CROP if None in model.input_shape[1:3] else None
     side = config_of(model).image_size

@@ -14,7 +14,7 @@ from keras_pvt.flops.cost import (
     total,
     transposed_conv,
 )
-from keras_pvt.flops.detection import mask_rcnn, retinanet
+from keras_pvt.flops.detection import detr, mask_rcnn, retinanet
 from keras_pvt.flops.pvt import backbone, classifier
 from keras_pvt.flops.rivals import resnet50, vit_small
 from keras_pvt.flops.semantic_fpn import semantic_fpn
@@ -29,6 +29,7 @@ __all__ = [
     "classifier",
     "conv",
     "dense",
+    "detr",
     "mask_rcnn",
     "norm",
     "relu",

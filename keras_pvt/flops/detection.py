@@ -1,8 +1,8 @@
-"""RetinaNet and Mask R-CNN, as in mmdetection."""
+"""RetinaNet, Mask R-CNN and DETR, as in mmdetection."""
 
 import math
 
-from keras_pvt.flops.cost import Cost, Part, conv, dense, relu, transposed_conv
+from keras_pvt.flops.cost import Cost, Part, conv, dense, norm, relu, transposed_conv
 from keras_pvt.flops.feature_pyramid import WIDTH, feature_pyramid
 from keras_pvt.flops.pvt import backbone
 from keras_pvt.variants import PVTConfig
@@ -106,3 +106,47 @@ def _mask_head(cells: int, classes: int) -> Cost:
     tower = (conv(cells, WIDTH, WIDTH, 3) + relu(cells, WIDTH)) * 4
     doubled = transposed_conv(cells, WIDTH, WIDTH, 2) + relu(4 * cells, WIDTH)
     return tower + doubled + conv(4 * cells, WIDTH, classes, 1)
+
+
+def detr(config: PVTConfig, height: int, width: int, classes: int = 80) -> list[Part]:
+    """DETR on a PVT, for one image.
+
+    Args:
+        config: row of the variant table.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        classes: of a box; the paper's 91 are COCO's own ids.
+    Returns:
+        A part a stage, the encoder, (rows, columns, channels), the decoder, (queries,
+        channels), and two of the head, (queries, classes and none) and (queries, 4).
+    Raises:
+        ValueError: an image smaller than `config.min_size` a side.
+
+    Source: arXiv 2005.12872. The paper of PVT gives no GFLOPs of it. The heads are counted
+        once, for the last layer of the decoder, as they are in use; in training each layer has
+        its own predictions.
+    """
+    stages = backbone(config, height, width, class_row=True)
+    rows, columns, channels = stages[-1].output
+    cells = rows * columns
+    queries, inside, depth = 100, 2048, 6
+
+    def attention(asking: int, asked: int) -> Cost:
+        kernels = dense(asking, WIDTH, WIDTH) * 2 + dense(asked, WIDTH, WIDTH) * 2
+        return kernels + Cost(attention=2 * asking * asked * WIDTH) + norm(asking, WIDTH)
+
+    def feed_forward(vectors: int) -> Cost:
+        ends = dense(vectors, WIDTH, inside) + dense(vectors, inside, WIDTH)
+        return ends + relu(vectors, inside) + norm(vectors, WIDTH)
+
+    encoder = (attention(cells, cells) + feed_forward(cells)) * depth
+    layer = attention(queries, queries) + attention(queries, cells) + feed_forward(queries)
+    decoder = layer * depth + norm(queries, WIDTH) + Cost(parameters=queries * WIDTH)
+    hidden = dense(queries, WIDTH, WIDTH) + relu(queries, WIDTH)
+    return [
+        *stages,
+        Part("encoder", (rows, columns, WIDTH), conv(cells, channels, WIDTH, 1) + encoder),
+        Part("decoder", (queries, WIDTH), decoder),
+        Part("class head", (queries, classes + 1), dense(queries, WIDTH, classes + 1)),
+        Part("box head", (queries, 4), hidden * 2 + dense(queries, WIDTH, 4)),
+    ]

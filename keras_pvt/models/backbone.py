@@ -82,6 +82,34 @@ class PVTBackbone(keras.Model):
 
             load(self, variant, weights)
 
+    @classmethod
+    def from_arrays(cls, arrays, size=None, logits: bool = False) -> "PVTBackbone":
+        """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
+        return arrays.backbone()
+
+    @classmethod
+    def from_recipe(
+        cls, recipe, input_shape: tuple = (None, None, 3), name: str | None = None
+    ) -> "PVTBackbone":
+        """The backbone of a model to train, with its weights to start from; it takes RGB 0..255.
+
+        Args:
+            recipe: names the variant, the weights (empty or "none" for none) and the rate of
+                dropping, and may freeze the backbone.
+            input_shape: as of the constructor.
+            name: of the model; by default the variant's.
+        """
+        backbone = cls(
+            recipe.variant,
+            input_shape,
+            weights=None if recipe.weights in ("", "none") else recipe.weights,
+            drop_path_rate=recipe.drop_path,
+            include_preprocessing=True,
+            name=name,
+        )
+        backbone.trainable = not getattr(recipe, "freeze_backbone", False)
+        return backbone
+
     def get_config(self):
         return {
             "variant": dataclasses.asdict(self.config),

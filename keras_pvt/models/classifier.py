@@ -100,6 +100,43 @@ def classifier(
     return model
 
 
+def from_arrays(arrays, size=None, logits: bool = False) -> keras.Model:
+    """An untrained classifier of the widths of a checkpoint, see `System.from_arrays`.
+
+    Without a head in the checkpoint, it ends in the class token.
+
+    Args:
+        arrays: of the checkpoint.
+        size: (height, width) in pixels, None for what is open; by default the resolution of the
+            checkpoint with a head, and open without.
+        logits: leave softmax out.
+    """
+    config = arrays.config
+    top = arrays.get("head/kernel") is not None
+    sides = ((config.image_size,) * 2 if top else (None, None)) if size is None else size
+    return classifier(
+        config,
+        include_top=top,
+        pooling=None if top else "token",
+        input_shape=(*sides, arrays.channels),
+        classifier_activation=None if logits else "softmax",
+        name=arrays.name,
+    )
+
+
+def from_recipe(recipe, num_classes: int) -> tuple[keras.Model, keras.Model]:
+    """A classifier of logits to train, and itself, as its own backbone; see `System.build`."""
+    model = classifier(
+        recipe.variant,
+        weights=recipe.weights or None,
+        input_shape=(recipe.image_size, recipe.image_size, 3),
+        classes=num_classes,
+        classifier_activation=None,
+        drop_path_rate=recipe.drop_path,
+    )
+    return model, model
+
+
 def resolve(variant: str | PVTConfig) -> PVTConfig:
     """The row that a name stands for; a row stands for itself.
 

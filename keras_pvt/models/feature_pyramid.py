@@ -32,6 +32,11 @@ def exponent(level: str) -> int:
     return int(level.removeprefix("P"))
 
 
+def finest_stride(backbone: keras.Model, count: int) -> int:
+    """Side in pixels of a cell of the finest of the `count` coarsest maps."""
+    return 2 ** exponent(coarsest_levels(backbone, count)[0])
+
+
 def pyramid_maps(backbone: keras.Model, levels: int = 4) -> list:
     """The maps of `coarsest_levels`."""
     return [backbone.pyramid_outputs[name] for name in coarsest_levels(backbone, levels)]

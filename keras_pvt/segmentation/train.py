@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 
+from keras_pvt import systems
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.segmentation.data.augmentation import TrainTransform
 from keras_pvt.segmentation.data.batches import SegmentationBatches
@@ -15,8 +16,6 @@ from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.losses import PixelCrossentropy
 from keras_pvt.segmentation.metrics import METRICS, PixelAccuracy, metric_names
 from keras_pvt.segmentation.models.base import Segmenter
-from keras_pvt.segmentation.models.semantic_fpn import SemanticFPN
-from keras_pvt.segmentation.models.trans2seg import Trans2Seg
 from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.segmentation.trained import TrainedSegmenter
 from keras_pvt.training import WarmUpCosine, make_optimizer, precision, run_folder
@@ -80,28 +79,7 @@ def build(recipe: SegmentationRecipe, classes: int) -> tuple[Segmenter, PVTBackb
         recipe: what to build.
         classes: 1 or more.
     """
-    of_any_size = recipe.system == "semantic_fpn"
-    crop = (recipe.crop_height, recipe.crop_width)
-    backbone = PVTBackbone(
-        recipe.variant,
-        weights=recipe.weights or None,
-        input_shape=(*((None, None) if of_any_size else crop), 3),
-        drop_path_rate=recipe.drop_path,
-        include_preprocessing=True,
-    )
-    if of_any_size:
-        model = SemanticFPN(
-            backbone, classes, recipe.neck_width, recipe.head_width, recipe.head_drop
-        )
-    else:
-        model = Trans2Seg(
-            backbone,
-            classes,
-            recipe.skip_level or None,
-            recipe.neck_width,
-            head_width=recipe.head_width,
-        )
-    return model, backbone
+    return systems.named(recipe.system).load("build")(recipe, classes)
 
 
 def predictor(recipe: SegmentationRecipe, model: keras.Model, **options) -> Predictor:

@@ -3,7 +3,7 @@
 import keras
 
 from keras_pvt import training
-from keras_pvt.models.classifier import classifier
+from keras_pvt.models.classifier import from_recipe
 from keras_pvt.training import augmentation, distillation
 from keras_pvt.training.data import ImageBatches, Images
 from keras_pvt.training.distribution import Strategy
@@ -22,14 +22,7 @@ def compiled(
         steps: in an epoch.
         strategy: in whose scope this is called.
     """
-    model = classifier(
-        recipe.variant,
-        weights=recipe.weights or None,
-        input_shape=(recipe.image_size, recipe.image_size, 3),
-        classes=classes,
-        classifier_activation=None,
-        drop_path_rate=recipe.drop_path,
-    )
+    model, _ = from_recipe(recipe, classes)
     optimizer = training.make_optimizer(
         recipe.optimizer,
         model,

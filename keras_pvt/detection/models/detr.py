@@ -16,6 +16,7 @@ from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.detection.ops.nms import at_least_float32
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import FanInUniform
+from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.feature_pyramid import pyramid_maps
 from keras_pvt.ops import COMPILES_HOST_CALLS, argmax, take_rows
 
@@ -209,6 +210,32 @@ class DETR(OwnLosses):
         # Graphs only: XLA cannot compile what SciPy computes.
         self.supports_jit = COMPILES_HOST_CALLS
         self.track_losses()
+
+    @classmethod
+    def from_arrays(cls, arrays, size=None, logits: bool = False) -> "DETR":
+        """An untrained model of the widths of a checkpoint, see `System.from_arrays`.
+
+        The number of heads leaves no trace in weights: 32 channels each, as all published have.
+        """
+        queries, dim = arrays["queries/table"].shape
+        return cls(
+            arrays.backbone(),
+            num_classes=len(arrays["class_logits/bias"]) - 1,
+            num_queries=queries,
+            embed_dim=dim,
+            depth=arrays.count("decoder{n}/norm3/gamma"),
+            num_heads=max(1, dim // 32),
+            hidden_dim=len(arrays["encoder0/fc1/bias"]),
+        )
+
+    @classmethod
+    def from_recipe(cls, recipe, num_classes: int) -> tuple["DETR", PVTBackbone]:
+        """A model to train and the backbone in it, see `System.build`."""
+        backbone = PVTBackbone.from_recipe(recipe, name="images")  # as the model calls its input
+        model = cls(
+            backbone, num_classes, recipe.num_queries, recipe.neck_width, depth=recipe.depth
+        )
+        return model, backbone
 
     def detector(self, decoder: BestQueries | None = None) -> keras.Model:
         """A functional model of the same layers and input that ends in boxes.

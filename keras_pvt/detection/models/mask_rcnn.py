@@ -15,11 +15,13 @@ from keras_pvt.detection.ops.proposals import Proposals
 from keras_pvt.detection.ops.sampling import draw
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
+from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.convolution import conv_layer, through
 from keras_pvt.models.feature_pyramid import (
     coarsest_levels,
     exponent,
     feature_pyramid,
+    finest_stride,
     pyramid_maps,
 )
 
@@ -158,6 +160,34 @@ class MaskRCNN(OwnLosses):
             anchors, compared_anchors, proposals, dtype="float32", name="trained_proposals"
         )
         self.track_losses(self.loss_names if masks else self.loss_names[:-1])
+
+    @classmethod
+    def from_arrays(cls, arrays, size=None, logits: bool = False) -> "MaskRCNN":
+        """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
+        return cls(
+            arrays.backbone(),
+            num_classes=len(arrays["box_head/class_logits/bias"]) - 1,
+            neck_width=len(arrays["neck_lateral0/bias"]),
+            head_width=len(arrays["box_head/fc1/bias"]),
+            masks=arrays.get("mask_head/logits/bias") is not None,
+        )
+
+    @classmethod
+    def from_recipe(cls, recipe, num_classes: int) -> tuple["MaskRCNN", PVTBackbone]:
+        """A model to train and the backbone in it, see `System.build`."""
+        backbone = PVTBackbone.from_recipe(recipe)
+        model = cls(
+            backbone,
+            num_classes,
+            recipe.neck_width,
+            recipe.head_width,
+            masks=recipe.masks,
+            sampled_boxes=recipe.sampled_boxes,
+            compared_anchors=recipe.compared_anchors,
+            proposals=recipe.proposals,
+            anchor_side=recipe.anchor_size / finest_stride(backbone, LEVELS),
+        )
+        return model, backbone
 
     def detector(
         self,

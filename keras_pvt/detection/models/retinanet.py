@@ -13,11 +13,13 @@ from keras_pvt.detection.ops.matching import Matcher
 from keras_pvt.detection.ops.nms import NonMaxSuppression
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
+from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.convolution import conv_layer, through
 from keras_pvt.models.feature_pyramid import (
     coarsest_levels,
     exponent,
     feature_pyramid,
+    finest_stride,
     halved,
     pyramid_maps,
 )
@@ -124,6 +126,30 @@ class RetinaNet(OwnLosses):
         self.head_depth, self.anchors = head_depth, anchors
         self.multiple = 2 ** exponent(coarsest_levels(backbone, 1)[0])
         self.track_losses()
+
+    @classmethod
+    def from_arrays(cls, arrays, size=None, logits: bool = False) -> "RetinaNet":
+        """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
+        anchors = len(arrays["box_deltas/bias"]) // 4
+        return cls(
+            arrays.backbone(),
+            num_classes=len(arrays["class_logits/bias"]) // anchors,
+            neck_width=len(arrays["neck_lateral0/bias"]),
+            head_depth=arrays.count("class_conv{n}/kernel"),
+        )
+
+    @classmethod
+    def from_recipe(cls, recipe, num_classes: int) -> tuple["RetinaNet", PVTBackbone]:
+        """A model to train and the backbone in it, see `System.build`."""
+        backbone = PVTBackbone.from_recipe(recipe)
+        model = cls(
+            backbone,
+            num_classes,
+            recipe.neck_width,
+            recipe.head_depth,
+            anchor_side=recipe.anchor_size / finest_stride(backbone, FROM_BACKBONE),
+        )
+        return model, backbone
 
     def detector(
         self,

@@ -4,6 +4,7 @@ import keras
 
 from keras_pvt.layers import ResizeLike, Upsample, base
 from keras_pvt.layers.initial_values import Normal
+from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.convolution import conv, conv_norm_relu
 from keras_pvt.models.feature_pyramid import feature_pyramid, pyramid_maps
 from keras_pvt.segmentation.models.base import Segmenter
@@ -77,6 +78,23 @@ class SemanticFPN(Segmenter):
             drop_rate=drop_rate,
             full_size=full_size,
         )
+
+    @classmethod
+    def from_arrays(cls, arrays, size=None, logits: bool = False) -> "SemanticFPN":
+        """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
+        return cls(
+            arrays.backbone(),
+            num_classes=len(arrays["logits/bias"]),
+            neck_width=len(arrays["neck_lateral0/bias"]),
+            head_width=len(arrays["head0_conv0_norm/gamma"]),
+        )
+
+    @classmethod
+    def from_recipe(cls, recipe, num_classes: int) -> tuple["SemanticFPN", PVTBackbone]:
+        """A model to train and the backbone in it, see `System.build`."""
+        backbone = PVTBackbone.from_recipe(recipe)
+        model = cls(backbone, num_classes, recipe.neck_width, recipe.head_width, recipe.head_drop)
+        return model, backbone
 
 
 def _head(maps: list, width: int, dtype):

@@ -1,13 +1,17 @@
 """Trans2Seg: a transformer encoder, and a decoder in which classes ask the image."""
 
+import math
+
 import keras
 
 from keras_pvt import layers
 from keras_pvt.layers import base
+from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.feature_pyramid import pyramid_maps
 from keras_pvt.segmentation.models.base import Segmenter
 from keras_pvt.segmentation.models.prototype_decoder import ClassPrototypes, PrototypeDecoderBlock
 from keras_pvt.segmentation.models.prototype_head import PrototypeHead
+from keras_pvt.variants import PVTConfig
 
 EPSILON = 1e-5
 # Side of the position table, in cells, that upstream's weights have.
@@ -144,3 +148,76 @@ class Trans2Seg(Segmenter):
             full_size=full_size,
         )
         self.skip_level, self.embed_dim, self.depth = skip_level, embed_dim, depth
+
+    @classmethod
+    def from_arrays(
+        cls, arrays, size: tuple[int, int] | None = None, logits: bool = False
+    ) -> "Trans2Seg":
+        """An untrained model of the widths of a checkpoint, see `System.from_arrays`.
+
+        Args:
+            arrays: of the checkpoint.
+            size: (height, width) in pixels of the images, where they are no square.
+            logits: of no matter; there is no softmax.
+        Raises:
+            ValueError: a size that the weights are not for, or none where they tell none; weights
+                that are missing or of no possible shape.
+        """
+        _, classes, dim = arrays["prototypes/table"].shape
+        arrays = arrays.assuming(embed_dim=dim)
+        config = arrays.config
+        height, width = _sides(len(arrays["decoder0/norm4/gamma"]), config.strides[-1], size)
+        skip = arrays.get("prototype_head/skip/kernel")
+        return cls(
+            arrays.backbone(height, width),
+            num_classes=classes,
+            skip_level=None if skip is None else _level(config, skip.shape[2]),
+            embed_dim=dim,
+            depth=arrays.count("decoder{n}/norm4/gamma"),
+            num_heads=len(arrays["prototype_head/depthwise_maps_norm/gamma"]),
+            mlp_ratio=len(arrays["decoder0/query_mlp/fc1/bias"]) // dim,
+            head_width=len(arrays["prototype_head/norm2/gamma"]),
+        )
+
+    @classmethod
+    def from_recipe(cls, recipe, num_classes: int) -> tuple["Trans2Seg", PVTBackbone]:
+        """A model to train and the backbone in it, see `System.build`."""
+        crop = (recipe.crop_height, recipe.crop_width, 3)
+        backbone = PVTBackbone.from_recipe(recipe, input_shape=crop)
+        model = cls(
+            backbone,
+            num_classes,
+            recipe.skip_level or None,
+            recipe.neck_width,
+            head_width=recipe.head_width,
+        )
+        return model, backbone
+
+
+def _sides(cells: int, stride: int, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Of the images whose coarsest map has so many cells, in pixels."""
+    if size is not None and None not in size:
+        if (size[0] // stride) * (size[1] // stride) != cells:
+            raise ValueError(
+                f"these weights are for images of {cells} cells of {stride} x {stride} pixels; a "
+                f"size of {size[0]}x{size[1]} has {size[0] // stride}x{size[1] // stride}."
+            )
+        return size
+    side = math.isqrt(cells)
+    if side**2 != cells:
+        raise ValueError(
+            f"these weights are for images of {cells} cells of {stride} x {stride} pixels, which "
+            "is no square: pass their size (--size HEIGHTxWIDTH)."
+        )
+    return side * stride, side * stride
+
+
+def _level(config: PVTConfig, width: int) -> str:
+    """The pyramid level of a width."""
+    levels = dict(zip(config.embed_dims, config.levels, strict=True))
+    if width not in levels:
+        raise ValueError(
+            f"the head adds a map of {width} channels, and the backbone's have "
+            f"{', '.join(map(str, config.embed_dims))}."
+        )
+    return levels[width]

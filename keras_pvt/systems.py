@@ -1,0 +1,254 @@
+"""The systems: one record each, read by conversion, export, training, the commands and the docs.
+
+Standard library only, so that tools can read the records without Keras. A record names code as
+"package.module:name", which `System.load` imports when it is used. So a module that reads the
+records imports none of the systems, and imports go one way.
+
+A system of your own is a model, a key map and a record:
+
+    register(System("fcos", title="FCOS", task="detection", model="my_package.fcos:FCOS", ...))
+"""
+
+import dataclasses
+import pkgutil
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, Literal
+
+Task = Literal["classification", "features", "detection", "segmentation"]
+# An object, or where it is: "package.module:name".
+Reference = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyNames:
+    """The names that one library has for the weights of a system.
+
+    Args:
+        key_map: `(config, model) -> list[Entry]`, from the row of the backbone and the model, or
+            an outline of it (see `System.outline`), to every weight.
+        prefix: what stands before the keys of the backbone.
+    """
+
+    key_map: Reference
+    prefix: str = "backbone."
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """A kind of model, and who does what with it.
+
+    Fields that name code are an object, or "package.module:name", see `load`.
+
+    Args:
+        name: identifier, which recipes and commands take, and `model.system` is.
+        title: for people.
+        task: what the model answers.
+        model: the class, or the function that builds one.
+        from_arrays: `(arrays, size=None, logits=False) -> model`, untrained, with the widths of a
+            checkpoint, see `keras_pvt.conversion.arrays.SystemArrays`; `size` is (height, width)
+            in pixels, where the checkpoint does not tell it, and `logits` leaves softmax out.
+        cost: `(config, height, width, classes=...) -> list[Part]`, see `keras_pvt.flops`.
+        size: (height, width) in pixels of the images that the paper counts the cost for; None:
+            what the variant was trained on.
+        names: for each layout of names the keys of a checkpoint, "official" first; empty where
+            the family of the backbone knows all keys.
+        mark: path of a variable that this system has, and no other.
+        outline: attributes of the model that a key map asks for, as they are taken to be of a
+            checkpoint whose model is not known yet; of what is counted, more than there will be.
+        recipe: class of the recipes that train it; None: it is not trained by itself.
+        build: `(recipe, num_classes) -> (model, backbone)`, ready to be compiled and trained.
+        train: `(recipe, out, strategy, ...) -> results`, the trainer.
+        serve: `(model) -> model`, what is exported instead of a trained model; None: itself.
+    """
+
+    name: str
+    title: str
+    task: Task
+    model: Reference
+    from_arrays: Reference
+    cost: Reference
+    size: tuple[int, int] | None = None
+    names: Mapping[str, KeyNames] = dataclasses.field(default_factory=dict)
+    mark: str = ""
+    outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    recipe: Reference = None
+    build: Reference = None
+    train: Reference = None
+    serve: Reference = None
+
+    def load(self, field: str) -> Any:
+        """What a field refers to, imported now.
+
+        Args:
+            field: name of a field that names code.
+        """
+        return resolve(getattr(self, field))
+
+    def key_map(self, layout: str, config, model=None, **known) -> list:
+        """Every weight of a model, or of one that is not known yet, in the order of its library.
+
+        Args:
+            layout: of names; of one that the system does not have, the official.
+            config: row of the backbone.
+            model: None for one that is not known yet.
+            known: what is known of that, over `outline`.
+        """
+        names = self.names_in(layout)
+        if model is None:
+            model = SimpleNamespace(**{**self.outline, **known})
+        return resolve(names.key_map)(config, model)
+
+    def names_in(self, layout: str) -> KeyNames:
+        """The names of a layout; the official ones where there are no others."""
+        return self.names.get(layout, self.names["official"])
+
+
+def resolve(reference: Reference) -> Any:
+    """The object that a reference names; an object stands for itself."""
+    return pkgutil.resolve_name(reference) if isinstance(reference, str) else reference
+
+
+SYSTEMS: dict[str, System] = {}
+
+
+def register(system: System) -> System:
+    """Add a system to `SYSTEMS`.
+
+    Raises:
+        ValueError: there is one of this name.
+    """
+    if system.name in SYSTEMS:
+        raise ValueError(f"there is a system {system.name!r} already; give yours another name.")
+    SYSTEMS[system.name] = system
+    return system
+
+
+def named(name: str) -> System:
+    """The system of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in SYSTEMS:
+        raise ValueError(f"no system {name!r}; there are {', '.join(SYSTEMS)}.")
+    return SYSTEMS[name]
+
+
+def of_task(*tasks: Task) -> list[str]:
+    """Names of the systems of some tasks, in their order."""
+    return [name for name, system in SYSTEMS.items() if system.task in tasks]
+
+
+def _detection(name: str, title: str, module: str, cls: str, **facts) -> None:
+    model = f"keras_pvt.detection.models.{module}:{cls}"
+    register(
+        System(
+            name,
+            title,
+            "detection",
+            model,
+            f"{model}.from_arrays",
+            f"keras_pvt.flops:{name}",
+            size=(800, 1280),
+            recipe="keras_pvt.detection.recipe:DetectionRecipe",
+            build=f"{model}.from_recipe",
+            train="keras_pvt.detection.train:train",
+            serve="keras_pvt.detection.serving:without_padding",
+            **facts,
+        )
+    )
+
+
+def _segmentation(name: str, title: str, module: str, cls: str, **facts) -> None:
+    model = f"keras_pvt.segmentation.models.{module}:{cls}"
+    register(
+        System(
+            name,
+            title,
+            "segmentation",
+            model,
+            f"{model}.from_arrays",
+            f"keras_pvt.flops:{name}",
+            size=(512, 512),
+            recipe="keras_pvt.segmentation.recipe:SegmentationRecipe",
+            build=f"{model}.from_recipe",
+            train="keras_pvt.segmentation.train:train",
+            **facts,
+        )
+    )
+
+
+register(
+    System(
+        "classifier",
+        "classifier",
+        "classification",
+        "keras_pvt.models.classifier:classifier",
+        "keras_pvt.models.classifier:from_arrays",
+        "keras_pvt.flops:classifier",
+        recipe="keras_pvt.training.recipe:Recipe",
+        build="keras_pvt.models.classifier:from_recipe",
+        train="keras_pvt.training.classification:train",
+    )
+)
+register(
+    System(
+        "backbone",
+        "backbone",
+        "features",
+        "keras_pvt.models.backbone:PVTBackbone",
+        "keras_pvt.models.backbone:PVTBackbone.from_arrays",
+        "keras_pvt.flops:backbone",
+    )
+)
+_segmentation(
+    "semantic_fpn",
+    "Semantic FPN",
+    "semantic_fpn",
+    "SemanticFPN",
+    names={"official": KeyNames("keras_pvt.conversion.segmenter_map:semantic_fpn_map")},
+    mark="logits/kernel",
+)
+_segmentation(
+    "trans2seg",
+    "Trans2Seg",
+    "trans2seg",
+    "Trans2Seg",
+    names={"official": KeyNames("keras_pvt.conversion.segmenter_map:trans2seg_map", "encoder.")},
+    mark="prototypes/table",
+    outline={"depth": 32, "skip_level": "P2", "embed_dim": 0},  # 0: what is split there is whole
+)
+_detection(
+    "retinanet",
+    "RetinaNet",
+    "retinanet",
+    "RetinaNet",
+    names={"official": KeyNames("keras_pvt.conversion.detector_map:retinanet_map")},
+    mark="class_conv0/kernel",
+    outline={"head_depth": 32},
+)
+_detection(
+    "mask_rcnn",
+    "Mask R-CNN",
+    "mask_rcnn",
+    "MaskRCNN",
+    names={"official": KeyNames("keras_pvt.conversion.detector_map:mask_rcnn_map")},
+    mark="proposal_conv/kernel",
+    outline={"mask_depth": 32, "masks": True},
+)
+_detection(
+    "detr",
+    "DETR",
+    "detr",
+    "DETR",
+    names={
+        "official": KeyNames("keras_pvt.conversion.detr_map:official_map"),
+        "facebook": KeyNames("keras_pvt.conversion.detr_map:facebook_map", "backbone.0.body."),
+        "huggingface": KeyNames(
+            "keras_pvt.conversion.detr_map:huggingface_map", "model.backbone.model."
+        ),
+    },
+    mark="queries/table",
+    outline={"depth": 32},
+)
