@@ -51,6 +51,7 @@ class System:
         cost: `(config, height, width, classes=...) -> list[Part]`, see `keras_pvt.flops`.
         size: (height, width) in pixels of the images that the paper counts the cost for; None:
             what the variant was trained on.
+        counts: `(parts) -> str`, what other counters say of the cost; None: nothing.
         names: for each layout of names the keys of a checkpoint, "official" first; empty where
             the family of the backbone knows all keys.
         mark: path of a variable that this system has, and no other.
@@ -69,6 +70,7 @@ class System:
     from_arrays: Reference
     cost: Reference
     size: tuple[int, int] | None = None
+    counts: Reference = None
     names: Mapping[str, KeyNames] = dataclasses.field(default_factory=dict)
     mark: str = ""
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -217,6 +219,7 @@ _segmentation(
     "Trans2Seg",
     names={"official": KeyNames("keras_pvt.conversion.segmenter_map:trans2seg_map", "encoder.")},
     mark="prototypes/table",
+    counts="keras_pvt.flops.trans2seg:counts",
     outline={"depth": 32, "skip_level": "P2", "embed_dim": 0},  # 0: what is split there is whole
 )
 _detection(

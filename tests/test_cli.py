@@ -108,6 +108,7 @@ def test_info(capsys):
         ("semantic_fpn", ("512x512", "28,237,974", "44.502", "44.538", "128x128x150")),
         ("trans2seg", ("512x512", "32,859,673", "35.88", "39.77", "40.36", "128x128x150")),
         ("retinanet", ("800x1280", "34,221,300", "285.787", "7x10x256", "191970x80")),
+        ("detr", ("800x1280", "25x40x256", "100x81", "100x4")),
         ("mask_rcnn", ("800x1280", "44,138,736", "304.382", "1000x81", "100x28x28x80")),
     ],
 )
@@ -168,7 +169,7 @@ def test_errors_are_one_line(arguments, message, weights, capsys):
     [
         [],
         ["info", "pvt_huge"],
-        ["info", "pvt_tiny", "--system", "detr"],
+        ["info", "pvt_tiny", "--system", "fcos"],
         ["info", "pvt_tiny", "--system", "retinanet", "--backbone"],
         ["info", "pvt_tiny", "--size", "0x32"],
         ["info", "pvt_tiny", "--size", "1x2x3"],

@@ -9,7 +9,9 @@ import keras
 import pytest
 from conftest import TINY
 
+import keras_pvt
 from keras_pvt import flops
+from keras_pvt.systems import SYSTEMS
 from keras_pvt.variants import VARIANTS
 
 pytestmark = pytest.mark.one_backend("counts from configurations")
@@ -140,6 +142,36 @@ def test_wider_is_dearer_than_deeper():
     assert cost.parameters == 46_821_764
     assert cost.gflops == pytest.approx(7.30, abs=5e-3)
     assert flops.total(flops.classifier(VARIANTS["pvt_medium"], 224, 224)).gflops < cost.gflops
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_parameters_are_those_of_the_model(name):
+    """But for the class token's row, which what is built on `PVTBackbone` lacks."""
+    system, config = SYSTEMS[name], VARIANTS["pvt_nano"]
+    cost = flops.total(system.load("cost")(config, 64, 96))
+    if system.names:
+        model = system.load("model")(keras_pvt.PVTBackbone("pvt_nano", (64, 96, 3)))
+        unused = config.embed_dims[-1]
+    else:
+        model, unused = system.load("model")("pvt_nano"), 0
+    learnt = sum(
+        int(keras.ops.size(weight))
+        for weight in model.weights
+        if "moving_" not in weight.path and "seed_generator" not in weight.path
+    )
+    assert cost.parameters == learnt + unused
+
+
+def test_detr_at_800x1280():
+    """Outputs, and attention by hand."""
+    parts = flops.detr(SMALL, 800, 1280, classes=91)
+    by_name = {part.name: part for part in parts}
+    assert by_name["encoder"].output == (25, 40, 256)
+    assert by_name["class head"].output == (100, 92)
+    cells, queries = 1000, 100
+    products = cells * cells + queries * queries + queries * cells
+    ours = sum(part.cost.attention for part in parts[4:])
+    assert ours == 6 * 2 * 256 * products
 
 
 def test_outputs_where_halving_rounds():

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from keras_pvt import flops
-from keras_pvt.cli.info import SYSTEMS
+from keras_pvt.systems import SYSTEMS
 from keras_pvt.variants import VARIANTS
 
 PAPER = [name for name in VARIANTS if name != "pvt_nano"]
@@ -117,11 +117,11 @@ def input_scale(sides: Sequence[int] = SIDES) -> str:
 
 
 def _cost(system: str, variant: str, height: int, width: int) -> flops.Cost:
-    return flops.total(getattr(flops, system)(VARIANTS[variant], height, width))
+    return flops.total(SYSTEMS[system].load("cost")(VARIANTS[variant], height, width))
 
 
 def _size(system: str) -> tuple[int, int]:
-    return SYSTEMS[system] or (224, 224)
+    return SYSTEMS[system].size or (224, 224)
 
 
 def _markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

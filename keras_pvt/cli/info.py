@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_pvt import flops
+from keras_pvt import flops, systems
 from keras_pvt.cli import arguments
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
@@ -21,17 +21,6 @@ column), and an operation an element of ReLU and upsampling layers; no norm, sof
 docs/cost.md has all systems.
 """
 
-# What `keras_pvt.flops` has an account of, and the image in pixels that the paper counts it
-# for; None: what the variant was trained on.
-SYSTEMS = {
-    "classifier": None,
-    "backbone": None,
-    "semantic_fpn": (512, 512),
-    "trans2seg": (512, 512),
-    "retinanet": (800, 1280),
-    "mask_rcnn": (800, 1280),
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", choices=VARIANTS, metavar="VARIANT", help=", ".join(VARIANTS))
@@ -44,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     system = parser.add_mutually_exclusive_group()
     system.add_argument(
-        "--system", choices=SYSTEMS, default="classifier", help="(default: %(default)s)"
+        "--system", choices=systems.SYSTEMS, default="classifier", help="(default: %(default)s)"
     )
     system.add_argument(
         "--backbone",
@@ -65,21 +54,17 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     config = VARIANTS[options.variant]
-    system = options.system
-    height, width = options.size or SYSTEMS[system] or (config.image_size, config.image_size)
-    if options.classes and system == "backbone":
+    system = systems.SYSTEMS[options.system]
+    height, width = options.size or system.size or (config.image_size, config.image_size)
+    if options.classes and system.task == "features":
         raise ValueError("a backbone has no classes; leave out --classes.")
     classes = {"classes": options.classes} if options.classes else {}
-    parts = getattr(flops, system)(config, height, width, **classes)
+    parts = system.load("cost")(config, height, width, **classes)
     console = Console()
-    console.print(_table(f"{options.variant} {system}, image {height}x{width}", config, parts))
+    console.print(_table(f"{options.variant} {system.name}, image {height}x{width}", config, parts))
     print(f"GFLOPs with layer norms: {flops.total(parts).gflops_with_norms:.3f}")
-    if system == "trans2seg":
-        counts = flops.trans2seg_gflops(parts)
-        print(
-            f"GFLOPs as table 7 of the paper counts: {counts.table:.2f}; with the backbone's "
-            f"attention: {counts.with_reduction:.2f}; everything: {counts.everything:.2f}"
-        )
+    if system.counts is not None:
+        print(system.load("counts")(parts))
     for (variant, name), facts in WEIGHTS.items():
         if variant == options.variant:
             console.print(

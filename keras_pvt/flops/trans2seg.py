@@ -94,6 +94,15 @@ def trans2seg_gflops(parts: list[Part]) -> Trans2SegGflops:
     return Trans2SegGflops(table / 1e9, (table + reduction) / 1e9, everything / 1e9)
 
 
+def counts(parts: list[Part]) -> str:
+    """`trans2seg_gflops` as a line of text."""
+    gflops = trans2seg_gflops(parts)
+    return (
+        f"GFLOPs as table 7 of the paper counts: {gflops.table:.2f}; with the backbone's "
+        f"attention: {gflops.with_reduction:.2f}; everything: {gflops.everything:.2f}"
+    )
+
+
 def _encoder_block(tokens: int) -> Cost:
     attention = Cost(attention=2 * tokens**2 * WIDTH)
     projections = dense(tokens, WIDTH, 3 * WIDTH, bias=False) + dense(tokens, WIDTH, WIDTH)
