@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
     segmenter = TrainedSegmenter.load(options.model)
     rule = LabelRule(tuple(options.ignore), options.reduce_zero)
     data = open_split(options.data, options.split, segmenter.classes, rule)
-    for line in data.problems.lines():
+    for line in data.report.lines():
         print(line, file=sys.stderr)
     results = evaluate(Predictor(segmenter.model, **arguments.predictor_options(options)), data)
     if options.json:

@@ -6,7 +6,7 @@ import pytest
 from conftest import TINY, perturb
 
 import keras_pvt
-from keras_pvt.classification.attention_maps import Grid, attention_maps
+from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
 
 SHAPES = {
     "stage1_block0": (2, 1, 18 * 26, 4 * 6),
@@ -97,7 +97,7 @@ def test_model_around_a_pvt_is_refused(images):
 
 
 def test_grids_of_a_classifier():
-    grids = [Grid.of(TINY, stage, 72, 104, class_token=True) for stage in (1, 2, 3, 4)]
+    grids = [AttentionGrid.of(TINY, stage, 72, 104, class_token=True) for stage in (1, 2, 3, 4)]
     assert [grid.stride for grid in grids] == [4, 8, 16, 32]
     assert [grid.queries for grid in grids] == [(18, 26), (9, 13), (4, 6), (2, 3)]
     assert [grid.keys for grid in grids] == [(4, 6), (4, 6), (2, 3), (2, 3)]
@@ -115,11 +115,11 @@ def test_grids_of_a_classifier():
     ],
 )
 def test_query_of_a_pixel(stage, x, y, query):
-    assert Grid.of(TINY, stage, 72, 104, class_token=True).query(x, y) == query
+    assert AttentionGrid.of(TINY, stage, 72, 104, class_token=True).query(x, y) == query
 
 
 def test_weights_become_maps_row_by_row():
-    grid = Grid.of(TINY, 4, 72, 104, class_token=True)
+    grid = AttentionGrid.of(TINY, 4, 72, 104, class_token=True)
     weights = np.arange(2 * 7).reshape(2, 7)
     np.testing.assert_array_equal(
         grid.as_map(weights), [[[1, 2, 3], [4, 5, 6]], [[8, 9, 10], [11, 12, 13]]]

@@ -33,7 +33,7 @@ def change(file, function):
 def test_a_sound_set(file):
     data = load(file)
     assert data.classes == CLASSES  # by id, not as listed
-    assert data.problems.lines() == []
+    assert data.report.lines() == []
     assert data.max_boxes == 2
     content = json.loads(file.read_text())
     for number, sample in enumerate(data.samples):
@@ -49,7 +49,7 @@ def test_a_sound_set(file):
 def test_classes_of_the_training_set_decide_the_labels(file):
     data = load(file, classes=["bar", "circle"])
     assert [sample.labels.tolist() for sample in data.samples] == [[0], [0], [0]]
-    assert data.problems.counts == {"object of an unknown class": 3}
+    assert data.report.counts == {"object of an unknown class": 3}
 
 
 BAD_BOXES = {
@@ -67,9 +67,9 @@ def test_bad_boxes_are_left_out_and_named(file, kind):
 
     change(file, spoil)
     data = load(file)
-    assert data.problems.counts == {kind: len(BAD_BOXES[kind])}
-    assert "annotation 90 of" in data.problems.lines()[0]
-    assert "1.png" in data.problems.lines()[0]
+    assert data.report.counts == {kind: len(BAD_BOXES[kind])}
+    assert "annotation 90 of" in data.report.lines()[0]
+    assert "1.png" in data.report.lines()[0]
     assert [len(sample.boxes) for sample in data.samples] == [2, 2, 2]
 
 
@@ -82,7 +82,7 @@ def test_a_box_over_the_edge_is_clipped(file):
     assert sample.areas[2] == 16 * 15
     assert sample.crowd.tolist() == [False, False, True]
     assert data.max_boxes == 2  # crowds are not trained on
-    assert data.problems.counts == {"box over the edge of its image: clipped": 1}
+    assert data.report.counts == {"box over the edge of its image: clipped": 1}
 
 
 def test_bad_images_are_left_out_and_named(file):
@@ -99,7 +99,7 @@ def test_bad_images_are_left_out_and_named(file):
 
     change(file, spoil)
     data = load(file)
-    assert data.problems.counts == {
+    assert data.report.counts == {
         "image file missing": 1,
         "image file that is no readable image": 1,
         "image of another size than its entry says": 1,
@@ -107,7 +107,7 @@ def test_bad_images_are_left_out_and_named(file):
         "annotation of an image that is not listed": 1,
     }
     assert [len(sample.boxes) for sample in data.samples] == [2, 0]
-    assert any("0.png" in line for line in data.problems.lines())
+    assert any("0.png" in line for line in data.report.lines())
 
 
 def test_sizes_are_those_after_the_rotation_in_exif(file):

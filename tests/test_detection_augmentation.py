@@ -9,7 +9,7 @@ from detection_data import HEIGHT, WIDTH, write_set
 from keras_pvt.detection.data.augmentation import FixedCanvas, KeepRatio, visible
 from keras_pvt.detection.data.batches import DetectionBatches, grouped
 from keras_pvt.detection.data.coco import load_coco
-from keras_pvt.detection.data.letterbox import PADDING, Placement
+from keras_pvt.detection.data.letterbox import PADDING, Letterbox
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
@@ -38,13 +38,13 @@ def test_boxes_follow_pixels(flip_x, flip_y, rng):
     box = np.array([37, 20, 95, 66])
     seen = 0
     for _ in range(30):
-        placement = augmentation.draw(SOURCE, rng)
-        assert (placement.flip_x, placement.flip_y) == (flip_x, flip_y)
-        moved, keep = visible(placement.boxes(box[None]), CANVAS)
+        letterbox = augmentation.draw(SOURCE, rng)
+        assert (letterbox.flip_x, letterbox.flip_y) == (flip_x, flip_y)
+        moved, keep = visible(letterbox.boxes(box[None]), CANVAS)
         if keep[0]:
             seen += 1
-            pixels = placement.image(with_rectangle(box))
-            mask = placement.mask(with_rectangle(box)[..., 0] // 255)
+            pixels = letterbox.image(with_rectangle(box))
+            mask = letterbox.mask(with_rectangle(box)[..., 0] // 255)
             assert pixels.shape == (*CANVAS, 3)
             np.testing.assert_allclose(moved[0], extent(pixels), atol=0.8)
             np.testing.assert_allclose(moved[0], extent(mask[..., None] * 255), atol=1)
@@ -69,22 +69,22 @@ def test_scales_and_positions_vary(rng):
 
 @pytest.mark.parametrize(("canvas", "target"), [((64, 128), (64, 92)), ((96, 64), (44, 64))])
 def test_fit_shows_all_and_boxes_come_back(canvas, target):
-    placement = Placement.fit(SOURCE, canvas)
-    assert placement.target == target
-    pixels = placement.image(np.full((*SOURCE, 3), 255, "uint8"))
+    letterbox = Letterbox.fit(SOURCE, canvas)
+    assert letterbox.target == target
+    pixels = letterbox.image(np.full((*SOURCE, 3), 255, "uint8"))
     np.testing.assert_array_equal(extent(pixels), [0, 0, target[1], target[0]])
     np.testing.assert_array_equal(pixels[-1, -1], PADDING)
     box = np.array([[10.5, 3, 129, 88.25]], "float32")
-    np.testing.assert_allclose(placement.boxes_back(placement.boxes(box)), box, atol=1e-4)
+    np.testing.assert_allclose(letterbox.boxes_back(letterbox.boxes(box)), box, atol=1e-4)
     outside = np.array([[-9.0, -9, 500, 500]])
-    assert placement.boxes_back(outside).tolist() == [[0, 0, SOURCE[1], SOURCE[0]]]
+    assert letterbox.boxes_back(outside).tolist() == [[0, 0, SOURCE[1], SOURCE[0]]]
 
 
 def test_the_way_back_undoes_moves_and_flips(rng):
     for _ in range(10):
-        placement = FixedCanvas(CANVAS, flip_y=0.5, scales=(0.5, 1.5)).draw(SOURCE, rng)
+        letterbox = FixedCanvas(CANVAS, flip_y=0.5, scales=(0.5, 1.5)).draw(SOURCE, rng)
         box = np.array([[12.0, 7, 90, 60]])
-        np.testing.assert_allclose(placement.boxes_back(placement.boxes(box)), box, atol=1e-4)
+        np.testing.assert_allclose(letterbox.boxes_back(letterbox.boxes(box)), box, atol=1e-4)
 
 
 def test_boxes_that_can_hardly_be_seen_are_dropped():
@@ -158,9 +158,9 @@ def test_crowds_are_not_trained_on_and_a_broken_file_stops_nothing(data, caplog)
     ],
 )
 def test_published_sizes(source, target, canvas, rng):
-    placement = KeepRatio(flip_x=0).draw(source, rng)
-    assert (placement.target, placement.canvas) == (target, canvas)
-    assert (placement.left, placement.top, placement.visible_size) == (0, 0, target)
+    letterbox = KeepRatio(flip_x=0).draw(source, rng)
+    assert (letterbox.target, letterbox.canvas) == (target, canvas)
+    assert (letterbox.left, letterbox.top, letterbox.visible_size) == (0, 0, target)
 
 
 def test_short_sides_are_drawn_from_all_that_there_are(rng):
@@ -172,19 +172,19 @@ def test_short_sides_are_drawn_from_all_that_there_are(rng):
 
 
 def test_a_flipped_image_stays_in_the_corner():
-    placement = Placement.within(SOURCE, 40, 60, flip_x=True)
-    assert (placement.target, placement.canvas) == ((40, 58), (64, 64))
-    pixels = placement.image(np.full((*SOURCE, 3), 255, "uint8"))
+    letterbox = Letterbox.within(SOURCE, 40, 60, flip_x=True)
+    assert (letterbox.target, letterbox.canvas) == ((40, 58), (64, 64))
+    pixels = letterbox.image(np.full((*SOURCE, 3), 255, "uint8"))
     np.testing.assert_array_equal(extent(pixels), [0, 0, 58, 40])
     box = np.array([[0.0, 0, 13, 9]])
-    np.testing.assert_allclose(placement.boxes(box), [[52.2, 0, 58, 4]], atol=1e-4)
-    np.testing.assert_allclose(placement.boxes_back(placement.boxes(box)), box, atol=1e-4)
+    np.testing.assert_allclose(letterbox.boxes(box), [[52.2, 0, 58, 4]], atol=1e-4)
+    np.testing.assert_allclose(letterbox.boxes_back(letterbox.boxes(box)), box, atol=1e-4)
 
 
 def test_pixels_are_sampled_as_opencv_does_it():
     image = np.zeros((4, 4, 3), "uint8")
     image[:, 1] = 200
-    half = Placement((2, 2), (4, 4), (2, 2), antialias=False).image(image)
+    half = Letterbox((2, 2), (4, 4), (2, 2), antialias=False).image(image)
     # Centres of the new columns lie between the old ones 0 and 1, and 2 and 3.
     np.testing.assert_array_equal(half[..., 0], [[100, 0], [100, 0]])
 

@@ -13,8 +13,8 @@ import keras_pvt
 from keras_pvt.conversion import CheckpointError, load_checkpoint, model_from_checkpoint, to_torch
 from keras_pvt.conversion.recognise import recognised
 from keras_pvt.detection import DETR
-from keras_pvt.detection.losses.hungarian import assign, by_paths, set_losses
-from keras_pvt.detection.models.detr import BestQueries
+from keras_pvt.detection.losses.hungarian import assign, shortest_augmenting_paths, hungarian_losses
+from keras_pvt.detection.models.detr import DETRPostprocessor
 from keras_pvt.ops import CALLS_HOST
 
 # Two heads of 32 channels; all numbers unequal.
@@ -69,7 +69,7 @@ def test_the_surest_queries_are_detections(found):
     scores = np.exp(found["class_logits"][:, -1])
     scores = (scores / scores.sum(-1, keepdims=True))[..., :-1]
     threshold = float(np.sort(scores.max(-1).ravel())[4:6].mean())
-    decode = BestQueries(threshold, max_detections=9)
+    decode = DETRPostprocessor(threshold, max_detections=9)
     outputs = {key: ops.convert_to_tensor(found[key]) for key in ("class_logits", "boxes")}
     answer = decode(outputs, sizes=ops.convert_to_tensor(SIZES))
     answer = {key: ops.convert_to_numpy(value) for key, value in answer.items()}
@@ -88,7 +88,7 @@ def test_the_surest_queries_are_detections(found):
         assert not answer["boxes"][n, len(order) :].any()
 
 
-@pytest.mark.parametrize("solver", [assign, by_paths] if CALLS_HOST else [assign])
+@pytest.mark.parametrize("solver", [assign, shortest_augmenting_paths] if CALLS_HOST else [assign])
 @pytest.mark.parametrize("kind", ["random", "alike", "ties"])
 def test_assignment_costs_as_little_as_scipys(solver, kind, rng):
     for problems, rows, columns in ((5, 6, 9), (3, 9, 6)):
@@ -161,7 +161,7 @@ def test_losses_of_few_and_many_objects(counts, found, rng):
     for n, count in enumerate(counts):
         labels[n, count:] = -1
     boxes[labels < 0] = 0
-    losses = jitted(set_losses)(
+    losses = jitted(hungarian_losses)(
         *(ops.convert_to_tensor(x) for x in (found["class_logits"], found["boxes"], labels, boxes))
     )
     losses = [ops.convert_to_numpy(loss) for loss in losses]
@@ -177,7 +177,7 @@ def test_boxes_that_are_none_do_not_count(found):
     good, padding = [0.4, 0.5, 0.2, 0.3], [0.0] * 4
     bad = [[np.nan, 0.5, 0.2, 0.3], [0.4, 0.5, 0.0, 0.3], [0.4, np.inf, 0.2, 0.3]]
     few, many, none = (
-        jitted(set_losses)(
+        jitted(hungarian_losses)(
             logits, boxes, np.full((2, len(own)), 3), np.array([own, own], "float32")
         )
         for own in ([padding] * 3 + [good], [*bad, good], np.zeros((0, 4)))
@@ -349,4 +349,4 @@ def test_numbers_that_are_none():
     with pytest.raises(ValueError, match="`count` must be an integer >= 1; got 0"):
         DETR(backbone, num_queries=0, embed_dim=8, num_heads=1, depth=1)
     with pytest.raises(ValueError, match="must be from 0 to 1; got 2"):
-        BestQueries(confidence_threshold=2)
+        DETRPostprocessor(confidence_threshold=2)

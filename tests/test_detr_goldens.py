@@ -9,7 +9,7 @@ from detections import ranks
 import keras_pvt
 from keras_pvt import conversion
 from keras_pvt.detection import DETR
-from keras_pvt.detection.models.detr import BestQueries
+from keras_pvt.detection.models.detr import DETRPostprocessor
 
 # Of 96 x 128 pixels, 90 x 120 are the image.
 SIZES = np.array([[90, 120]])
@@ -68,7 +68,7 @@ def test_all_layers_give_the_official_classes_and_boxes(found, golden):
 
 def test_detections_are_the_official_ones(found, golden):
     original = keras.ops.convert_to_tensor(np.array([[45, 60]]))
-    answer = BestQueries()(tensors(found), sizes=original)
+    answer = DETRPostprocessor()(tensors(found), sizes=original)
     answer = {key: keras.ops.convert_to_numpy(value)[0] for key, value in answer.items()}
     expected = golden["detections"]
     scores, labels, boxes = (answer[name] for name in ("confidence", "labels", "boxes"))
@@ -82,7 +82,7 @@ def test_detections_are_the_official_ones(found, golden):
 
 def test_losses_are_the_official_ones(model, found, golden):
     labels = {"boxes": BOXES.astype("float32"), "classes": CLASSES}
-    losses = compiled(model.set_losses)({"sizes": SIZES}, labels, tensors(found))
+    losses = compiled(model.hungarian_losses)({"sizes": SIZES}, labels, tensors(found))
     total = 0
     for name, loss in zip(("cls", "bbox", "iou"), losses, strict=True):
         expected = [golden[f"loss/{layer}loss_{name}"] for layer in LAYERS]

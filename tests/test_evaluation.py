@@ -9,7 +9,7 @@ import pytest
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.evaluation import average_precision, metric_names
-from keras_pvt.utils.report import Problems
+from keras_pvt.utils.report import DataReport
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
@@ -36,7 +36,7 @@ def found(boxes, scores, labels, error=None):
 
 
 def evaluate(samples, detections):
-    data = DetectionSet(["a", "b"], samples, Problems())
+    data = DetectionSet(["a", "b"], samples, DataReport())
     return average_precision(data, detections)
 
 
@@ -98,7 +98,7 @@ def test_masks_are_compared_pixel_by_pixel(columns, precision):
     mask[:, :, :columns] = 1
     box = [100, 100, 240, 240]
     detections = dataclasses.replace(found([box], [0.9], [0]), masks=mask, size=(300, 400))
-    data = DetectionSet(["a", "b"], [masked([box])], Problems())
+    data = DetectionSet(["a", "b"], [masked([box])], DataReport())
     result = average_precision(data, [detections], masks=True)
     assert list(result) == metric_names(["a", "b"], masks=True)
     assert result["mask_AP"] == pytest.approx(precision, abs=0.11)

@@ -10,7 +10,7 @@ import pytest
 from image_folders import Grays, corner, grays, write_classes
 
 from keras_pvt.training.data import FolderImages, ImageBatches
-from keras_pvt.training.data.positions import Positions
+from keras_pvt.training.data.positions import BatchSampler
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 @pytest.mark.parametrize("last_batch", ["drop", "pad"])
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_processes_share_the_positions(processes, last_batch):
-    shards = [Positions(23, 4, (rank, processes), last_batch) for rank in range(processes)]
-    whole = Positions(23, 4 * processes, last_batch=last_batch)
+    shards = [BatchSampler(23, 4, (rank, processes), last_batch) for rank in range(processes)]
+    whole = BatchSampler(23, 4 * processes, last_batch=last_batch)
     assert {len(shard) for shard in shards} == {len(whole)}
     assert len(whole) == (23 if last_batch == "drop" else 23 + 4 * processes - 1) // (4 * processes)
     for index in range(len(whole)):
@@ -29,7 +29,7 @@ def test_processes_share_the_positions(processes, last_batch):
 
 
 def test_the_last_batch_may_be_smaller():
-    positions = Positions(10, 4, last_batch="keep")
+    positions = BatchSampler(10, 4, last_batch="keep")
     assert [list(positions[n]) for n in range(len(positions))] == [
         [0, 1, 2, 3],
         [4, 5, 6, 7],
@@ -211,7 +211,7 @@ def test_two_batches_are_made_ahead_and_no_more():
 
 @pytest.fixture
 def left_over():
-    """Counts the threads of `Ahead` that there are since the test began."""
+    """Counts the threads of `Prefetcher` that there are since the test began."""
     before = set(threading.enumerate())
 
     def count() -> int:

@@ -7,8 +7,8 @@ from conftest import TINY
 
 from keras_pvt import PVTBackbone
 from keras_pvt.detection.data.samples import DetectionSet, Sample
-from keras_pvt.detection.libraries import LABEL_KEYS, fitted_share, retinanet
-from keras_pvt.utils.report import Problems
+from keras_pvt.detection.libraries import LABEL_KEYS, best_possible_recall, retinanet
+from keras_pvt.utils.report import DataReport
 
 pytestmark = pytest.mark.one_backend("libraries have tests of backends themselves")
 
@@ -88,8 +88,8 @@ def test_losses_see_boxes_and_classes(built):
 def test_shares_of_boxes_that_fit(built):
     boxes = np.array([[4, 4, 36, 36], [30, 10, 34, 14], [40, 20, 70, 52]], "float32")
     sample = Sample("", *SIZE, boxes, np.array([0, 1, 1]), np.ones(3, "float32"), np.zeros(3, bool))
-    data = DetectionSet(["fits", "half", "none"], [sample], Problems())
-    shares = fitted_share(built[1], data, SIZE)
+    data = DetectionSet(["fits", "half", "none"], [sample], DataReport())
+    shares = best_possible_recall(built[1], data, SIZE)
     assert (shares["fits"], shares["half"]) == (1, 0.5)  # 4 x 4 pixels fit nothing
     assert np.isnan(shares["none"])
 

@@ -39,7 +39,7 @@ def test_softmax_is_taken_in_float32(dtype):
     [
         (ops.dense, keras.layers.Dense(7)),
         (ops.layer_norm, keras.layers.LayerNormalization(epsilon=1e-5)),
-        (ops.cell_conv, keras.layers.Conv2D(7, 4, strides=4, data_format="channels_last")),
+        (ops.patch_conv, keras.layers.Conv2D(7, 4, strides=4, data_format="channels_last")),
     ],
 )
 def test_shortcut_equals_the_layer(shortcut, layer, rng):
@@ -68,7 +68,7 @@ def test_lora_is_not_passed_over(rng):
     layer.build(x.shape)
     layer.enable_lora(2)
     perturb(layer)
-    y, expected = ops.cell_conv(layer, x), layer(x)
+    y, expected = ops.patch_conv(layer, x), layer(x)
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(y), keras.ops.convert_to_numpy(expected), atol=1e-5
     )

@@ -153,7 +153,7 @@ def test_layouts(tmp_path, images, labels, names):
     assert (len(train), len(val)) == (3, 2)
     assert train.classes == val.classes == ("0", "1", "2")
     for data, name in zip((train, val), names, strict=True):
-        assert data.problems.lines() == []
+        assert data.report.lines() == []
         for n in range(len(data)):
             assert data.name(n).endswith(f"{name}{n}.png")
             assert data.labels(n).dtype == "uint8"
@@ -229,7 +229,7 @@ def test_what_is_wrong_is_named_and_left_out(tmp_path):
     np.testing.assert_array_equal(data.labels(0), np.where(IDS == 0, IGNORED, IDS))
     np.testing.assert_array_equal(data.labels(1), IDS)
     np.testing.assert_array_equal(data.labels(2), np.where(IDS == 4, IGNORED, IDS))
-    lines = dict(line.split("; the first is ", 1) for line in data.problems.lines())
+    lines = dict(line.split("; the first is ", 1) for line in data.report.lines())
     expected = {
         "1 x image without a label: left out": "alone.png",
         "1 x label without an image: left out": "orphan.png",
@@ -266,7 +266,7 @@ def test_val_has_the_classes_of_train(tmp_path):
     train, val = open_train_and_val(tmp_path, rule=LabelRule((1, 255)))
     assert train.classes == val.classes == tuple("012")
     np.testing.assert_array_equal(val.labels(0), np.where(np.isin(IDS, (0, 2)), IDS, IGNORED))
-    assert list(val.problems.counts) == [
+    assert list(val.report.counts) == [
         "label with ids that are none of the 3 classes: those pixels are ignored"
     ]
 
@@ -328,7 +328,7 @@ def test_a_set_of_tensorflow_datasets(tfds_dir, name, classes):
     train, val = open_train_and_val(name, data_dir=tfds_dir)
     assert (len(train), len(val)) == (5, 2)
     assert train.classes == val.classes == classes
-    assert train.problems.lines() == val.problems.lines() == []
+    assert train.report.lines() == val.report.lines() == []
     seen = set()
     for n in range(5):
         number = train.image(n).shape[1] - 8
@@ -339,7 +339,7 @@ def test_a_set_of_tensorflow_datasets(tfds_dir, name, classes):
     assert val.name(0) == f"image 0 of {name}, test"
     reduced = open_split(name, "test", rule=LabelRule(reduce_zero=True), data_dir=tfds_dir)
     assert len(reduced) == 1
-    assert list(reduced.problems.counts) == ["label whose every pixel is ignored: left out"]
+    assert list(reduced.report.counts) == ["label whose every pixel is ignored: left out"]
 
 
 def test_sets_that_will_not_do(tfds_dir, monkeypatch):

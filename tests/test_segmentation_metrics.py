@@ -12,7 +12,7 @@ from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet
 from keras_pvt.segmentation.evaluation import Evaluation, evaluate
 from keras_pvt.segmentation.metrics import Confusion
 from keras_pvt.segmentation.trained import FACTS
-from keras_pvt.utils.report import Problems
+from keras_pvt.utils.report import DataReport
 
 pytestmark = pytest.mark.one_backend("counts pixels")
 
@@ -102,7 +102,7 @@ class Pairs:
 
 
 def data_set(classes=CLASSES[:3], **options):
-    return SegmentationSet(Pairs(**options), range(4), classes, LabelRule(), Problems())
+    return SegmentationSet(Pairs(**options), range(4), classes, LabelRule(), DataReport())
 
 
 def colour_model(swap=False):

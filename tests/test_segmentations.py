@@ -72,7 +72,7 @@ def test_objects_without_an_outline_are_left_out(tmp_path, rng):
     data = load_coco(file, tmp_path / "images", masks=True)
     assert [len(one.segmentations) for one in data.samples] == [1, 1, 2]
     assert [one.labels.tolist() for one in data.samples] == [[1], [0], [0, 1]]
-    assert data.problems.counts == {"object without an outline, polygons or run lengths": 2}
+    assert data.report.counts == {"object without an outline, polygons or run lengths": 2}
     for one in data.samples:
         for box, outline in zip(one.boxes.astype(int), one.segmentations, strict=True):
             found = mask(outline, (one.height, one.width))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_pvt.classification.attention_maps import Grid
+from keras_pvt.classification.attention_maps import AttentionGrid
 from keras_pvt.utils.files import replacing
 
 try:
@@ -32,7 +32,7 @@ class AttentionRow:
 
     title: str
     maps: np.ndarray
-    grid: Grid
+    grid: AttentionGrid
 
 
 def draw_attention(

@@ -27,7 +27,7 @@ def attention_maps(
     Returns:
         For each layer name float32 `(B, heads, queries, keys)`, which sum to 1 over the keys.
         Queries are the cells of the stage's map, row by row, keys those of its reduced map;
-        see `Grid`. In a classifier's stage 4 the class token comes before both.
+        see `AttentionGrid`. In a classifier's stage 4 the class token comes before both.
     Raises:
         ValueError: a name that no encoder block has.
     """
@@ -51,7 +51,7 @@ def _scores(block: EncoderBlock, x: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
+class AttentionGrid:
     """Where the queries and keys of a stage lie in an image.
 
     Args:
@@ -69,7 +69,7 @@ class Grid:
     @classmethod
     def of(
         cls, config: PVTConfig, stage: int, height: int, width: int, class_token: bool
-    ) -> "Grid":
+    ) -> "AttentionGrid":
         """The grid of a stage for images of a size.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_pvt.conversion import load_checkpoint
 from keras_pvt.models.classifier import classifier
-from keras_pvt.utils.image_files import in_batches
+from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import default_resize_size, eval_transform
 from keras_pvt.variants import VARIANTS, WEIGHTS
 from keras_pvt.weights import default_name, find
@@ -91,7 +91,7 @@ class FileClassifier:
             batch_size: images that the model gets at once. The last batch is filled up, so
                 that a compiled model sees one shape only.
         """
-        for files in in_batches(paths, self.crop, batch_size):
+        for files in read_in_batches(paths, self.crop, batch_size):
             yield from self._batch(files, batch_size)
 
     def _batch(self, files, batch_size):

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 def _rows(model, config, image, pixel):
     """The class token in the blocks of stage 4, or a pixel in the last block of each stage."""
     from keras_pvt.classification.attention_drawing import AttentionRow
-    from keras_pvt.classification.attention_maps import Grid, attention_maps
+    from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
     from keras_pvt.models.pvt import block_name
 
     if pixel is None:
@@ -68,7 +68,7 @@ def _rows(model, config, image, pixel):
     maps = attention_maps(model, image[None], [block_name(*block) for block in blocks])
     rows = []
     for (stage, block), weights in zip(blocks, maps.values(), strict=True):
-        grid = Grid.of(config, stage, height, width, class_token=True)
+        grid = AttentionGrid.of(config, stage, height, width, class_token=True)
         query = 0 if pixel is None else grid.query(*pixel)
         title = f"stage {stage}, block {block + 1} of {config.depths[stage - 1]}"
         rows.append(AttentionRow(title, grid.as_map(weights[0, :, query]), grid))

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.segmentation.drawing import draw_labels, shares
     from keras_pvt.segmentation.inference import Predictor
     from keras_pvt.segmentation.trained import TrainedSegmenter
-    from keras_pvt.utils.image_files import image_files, in_batches
+    from keras_pvt.utils.image_files import image_files, read_in_batches
     from keras_pvt.utils.images import load_image
     from keras_pvt.utils.pictures import write_png
 
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         }
         show(file.path, found)
 
-    results = itertools.chain.from_iterable(in_batches(files, load_image, 1))
+    results = itertools.chain.from_iterable(read_in_batches(files, load_image, 1))
     return show_results(results, len(files), draw_and_show)
 
 

@@ -48,7 +48,7 @@ def load_checkpoint(
         raise CheckpointError(f"{name} does not fit model {model.name!r}:\n{fit.problems}")
     for path, value in fit.values.items():
         variable = fit.variables[path]
-        ops.take_over(variable, _copied(value, assignable(variable)))
+        ops.assign_without_copy(variable, _copied(value, assignable(variable)))
     return fit.report
 
 

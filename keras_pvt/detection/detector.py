@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import keras
 import numpy as np
 
-from keras_pvt.detection.data.letterbox import PADDING, Placement
+from keras_pvt.detection.data.letterbox import PADDING, Letterbox
 from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.libraries import LABEL_KEYS, float32_outputs, without_input_warning
 from keras_pvt.detection.recipe import OWN
-from keras_pvt.utils.image_files import in_batches
+from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import load_image
 from keras_pvt.utils.trained_files import load_with_facts, save_with_facts
 
@@ -30,7 +30,7 @@ class Detector:
         library: that it is built of, "keras_pvt", "keras_cv" or "keras_hub".
         classes: names, in the order of the labels.
         size: of the images that the model sees, in pixels: of keras_pvt's what the shorter and
-            the longer side are scaled to, see `Placement.within`; of other libraries' (height,
+            the longer side are scaled to, see `Letterbox.within`; of other libraries' (height,
             width), no other.
     """
 
@@ -62,11 +62,11 @@ class Detector:
             float32_outputs(model)
         return cls(model, library, classes, tuple(size))
 
-    def place(self, source: tuple[int, int]) -> Placement:
+    def place(self, source: tuple[int, int]) -> Letterbox:
         """Where an image of (height, width) lies for the model to see."""
         if self.library == OWN:
-            return Placement.within(source, *self.size)
-        return Placement.fit(source, self.size)
+            return Letterbox.within(source, *self.size)
+        return Letterbox.fit(source, self.size)
 
     def detect(
         self,
@@ -88,25 +88,25 @@ class Detector:
         def read(path):
             """The image as the model sees it, where it lies there, and as it is if wanted."""
             image = load_image(path)
-            placement = self.place(image.shape[:2])
-            return placement.image(image), placement, image if keep_images else None
+            letterbox = self.place(image.shape[:2])
+            return letterbox.image(image), letterbox, image if keep_images else None
 
-        for files in in_batches(paths, read, batch_size):
+        for files in read_in_batches(paths, read, batch_size):
             seen = [file.image[:2] for file in files if file.error is None]
             found = iter(self._found(seen, batch_size))
             for path, what, error in files:
                 if error is None:
-                    _, placement, image = what
+                    _, letterbox, image = what
                     one = next(found)
-                    boxes = placement.boxes_back(one.pop("boxes"))
-                    yield Detections(path, boxes, **one, size=placement.source, image=image)
+                    boxes = letterbox.boxes_back(one.pop("boxes"))
+                    yield Detections(path, boxes, **one, size=letterbox.source, image=image)
                 else:
                     yield Detections(path, np.empty((0, 4)), np.empty(0), np.empty(0, int), error)
 
-    def _found(self, seen: Sequence[tuple[np.ndarray, Placement]], batch_size: int) -> list[dict]:
+    def _found(self, seen: Sequence[tuple[np.ndarray, Letterbox]], batch_size: int) -> list[dict]:
         """For each image what `Detections` is made of, boxes on its canvas."""
         results: list[dict] = [{}] * len(seen)
-        canvases = [placement.canvas for _, placement in seen]
+        canvases = [letterbox.canvas for _, letterbox in seen]
         for canvas in dict.fromkeys(canvases):
             rows = [row for row, own in enumerate(canvases) if own == canvas]
             batch = np.empty((batch_size, *canvas, 3), "float32")

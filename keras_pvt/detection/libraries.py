@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from keras_pvt.detection.data.letterbox import Placement
+from keras_pvt.detection.data.letterbox import Letterbox
 from keras_pvt.detection.data.samples import DetectionSet
 from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.detection.ops.nms import NonMaxSuppression
@@ -171,7 +171,7 @@ def _initialise(model):
 POSITIVE_IOU = 0.5  # from which on a RetinaNet's anchor learns a box
 
 
-def fitted_share(
+def best_possible_recall(
     model: keras.Model, data: DetectionSet, size: tuple[int, int], limit: int = 200
 ) -> dict[str, float]:
     """Share of the true boxes that an anchor fits; the others are never learnt.
@@ -187,7 +187,7 @@ def fitted_share(
     anchors = keras.ops.concatenate(list(levels.values()))
     fits: list[list[bool]] = [[] for _ in data.classes]
     for sample in data.samples[:limit]:
-        boxes = Placement.fit((sample.height, sample.width), size).boxes(sample.boxes)
+        boxes = Letterbox.fit((sample.height, sample.width), size).boxes(sample.boxes)
         overlap = keras.ops.convert_to_numpy(box_ops.iou(keras.ops.array(boxes), anchors))
         for label, best in zip(sample.labels, overlap.max(axis=1), strict=True):
             fits[label].append(best >= POSITIVE_IOU)

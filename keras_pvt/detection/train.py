@@ -11,7 +11,7 @@ from keras_pvt.detection.data.samples import DetectionSet
 from keras_pvt.detection.data.tfds import as_coco
 from keras_pvt.detection.drawing import draw_sheet
 from keras_pvt.detection.evaluation import MASK_METRICS, METRICS, Evaluation
-from keras_pvt.detection.libraries import fitted_share, without_input_warning
+from keras_pvt.detection.libraries import best_possible_recall, without_input_warning
 from keras_pvt.detection.recipe import DetectionRecipe
 from keras_pvt.detection.systems import build, label_key
 from keras_pvt.training import WarmUpCosine, WarmUpSteps, make_optimizer, precision, run_folder
@@ -105,7 +105,7 @@ def load_data(
             boxes = sum(len(one.boxes) for one in data.samples)
             print(f"{split}: {len(data.samples)} images with {boxes} boxes of "
                   f"{len(data.classes)} classes")  # fmt: skip
-            for line in data.problems.lines():
+            for line in data.report.lines():
                 print(f"  {line}")
     return sets[0], sets[1]
 
@@ -120,7 +120,7 @@ def _run(recipe, out, strategy, sets, batch_size, steps, tensorboard, keep):
     keras.utils.set_random_seed(recipe.seed)
     policy = precision.use(recipe.mixed_precision)
     detector, backbone, losses = build(recipe, data.classes)
-    _tell_poor_fit(recipe, strategy, detector, data)
+    _warn_of_low_recall(recipe, strategy, detector, data)
     whole = strategy.replicate(detector.model)
     whole.compile(optimizer=_optimizer(recipe, detector.model, backbone, steps[0]), **losses)
     run = Run(
@@ -162,10 +162,10 @@ def _run(recipe, out, strategy, sets, batch_size, steps, tensorboard, keep):
     return rows[-1]
 
 
-def _tell_poor_fit(recipe, strategy, detector, data) -> None:
+def _warn_of_low_recall(recipe, strategy, detector, data) -> None:
     if recipe.own or not strategy.chief:  # ours give every box its best anchor
         return
-    for name, share in fitted_share(detector.model, data, detector.size).items():
+    for name, share in best_possible_recall(detector.model, data, detector.size).items():
         if share < POOR_FIT:
             print(f"only {share:.0%} of the boxes of {name} fit an anchor: the others are not "
                   "learnt; try another --anchor-size or canvas")  # fmt: skip

@@ -40,7 +40,7 @@ def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
     if facts is None or facts.url is None:
         names = ", ".join(f"{v} ({w})" for (v, w), row in WEIGHTS.items() if row.url)
         raise ValueError(f"no weights file of {variant} ({weights}) is published; only {names}.")
-    entry = Entry(folder() / file_name(facts.url), facts.sha256, VARIANTS[variant])
+    entry = CachedFile(folder() / file_name(facts.url), facts.sha256, VARIANTS[variant])
     problem = entry.problem()
     if problem is None:
         return entry.path
@@ -63,7 +63,7 @@ def folder() -> pathlib.Path:
     return pathlib.Path(home).expanduser() / "models" / "keras_pvt"
 
 
-class Entry:
+class CachedFile:
     """One file of the cache.
 
     Args:

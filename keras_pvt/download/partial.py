@@ -10,7 +10,7 @@ import requests
 from keras_pvt.utils.files import replacing
 
 
-class Partial:
+class PartialDownload:
     """A part of the file at `url`, with a note beside it of which file it is a part of.
 
     Args:

@@ -9,7 +9,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from keras_pvt.download.partial import Partial, validator
+from keras_pvt.download.partial import PartialDownload, validator
 from keras_pvt.download.progress import ByteProgress
 
 logger = logging.getLogger("keras_pvt")
@@ -37,7 +37,7 @@ def download(url: str, path: pathlib.Path, limit: int) -> None:
         OSError: no connection, an HTTP error, or too many transfers broke off.
         ValueError: the file is larger than `limit`.
     """
-    partial = Partial(path, url)
+    partial = PartialDownload(path, url)
     with _session() as session, _quiet_retries(), ByteProgress(path.stem) as progress:
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -86,7 +86,7 @@ def _quiet_retries():
 
 
 def _transfer(
-    session: requests.Session, partial: Partial, limit: int, progress: ByteProgress
+    session: requests.Session, partial: PartialDownload, limit: int, progress: ByteProgress
 ) -> None:
     """One request: the rest of the file if there is a part, else all of it."""
     headers = {"Accept-Encoding": "identity", **partial.headers()}

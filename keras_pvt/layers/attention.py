@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_pvt.layers import base
-from keras_pvt.ops import attention, cell_conv, dense, from_rows, layer_norm, to_rows
+from keras_pvt.ops import attention, patch_conv, dense, from_rows, layer_norm, to_rows
 
 
 @base.register
@@ -70,7 +70,7 @@ class SpatialReductionAttention(base.Composite):
         self.key_value = base.dense(2 * dim, policy, name="key_value", use_bias=qkv_bias)
         self.proj = base.dense(dim, policy, name="proj")
         if sr_ratio > 1:
-            self.sr = base.cell_conv(dim, sr_ratio, policy, name="sr")
+            self.sr = base.patch_conv(dim, sr_ratio, policy, name="sr")
             self.norm = base.norm(epsilon, policy, name="norm")
         self.drop = base.dropout(drop_rate, policy, name="drop")
         self.attention_drop = base.dropout(attention_drop_rate, policy, name="attention_drop")
@@ -105,7 +105,7 @@ class SpatialReductionAttention(base.Composite):
         queries = x[:, :1] if first_only else x
         reduced = x
         if self.sr_ratio > 1:
-            reduced = layer_norm(self.norm, cell_conv(self.sr, x))
+            reduced = layer_norm(self.norm, patch_conv(self.sr, x))
         y, scores = attention(
             dense(self.query, to_rows(queries)),
             dense(self.key_value, to_rows(reduced)),

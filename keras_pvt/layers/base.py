@@ -71,7 +71,7 @@ def dense(width: int, dtype, name: str, use_bias: bool = True) -> keras.layers.D
     )
 
 
-def cell_conv(width: int, side: int, dtype, name: str) -> keras.layers.Conv2D:
+def patch_conv(width: int, side: int, dtype, name: str) -> keras.layers.Conv2D:
     """Convolution whose stride is its kernel: one output cell per `side` x `side` cells."""
     return keras.layers.Conv2D(
         width,

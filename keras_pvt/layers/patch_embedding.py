@@ -3,7 +3,7 @@
 import keras
 
 from keras_pvt.layers import base
-from keras_pvt.ops import cell_conv, layer_norm
+from keras_pvt.ops import patch_conv, layer_norm
 
 
 @base.register
@@ -34,7 +34,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.dim = dim
         self.patch_size = patch_size
         self.epsilon = epsilon
-        self.proj = base.cell_conv(dim, patch_size, self.dtype_policy, name="proj")
+        self.proj = base.patch_conv(dim, patch_size, self.dtype_policy, name="proj")
         self.norm = base.norm(epsilon, self.dtype_policy, name="norm")
 
     def build(self, input_shape):
@@ -45,7 +45,7 @@ class PatchEmbedding(keras.layers.Layer):
 
     def call(self, x):
         base.check_map(self.name, x.shape, self.patch_size)
-        return layer_norm(self.norm, cell_conv(self.proj, x))
+        return layer_norm(self.norm, patch_conv(self.proj, x))
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape

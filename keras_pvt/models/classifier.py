@@ -76,10 +76,10 @@ def classifier(
     else:
         x = pvt.pyramid(x, config, rates, policy)[-1]
     # Softmax and loss want float32 where the rest is half precision.
-    wide = "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+    head_policy = "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
     if include_top:
-        x = dense(classes, wide, name="head")(x)
-        x = keras.layers.Activation(classifier_activation, dtype=wide, name="predictions")(x)
+        x = dense(classes, head_policy, name="head")(x)
+        x = keras.layers.Activation(classifier_activation, dtype=head_policy, name="predictions")(x)
     elif pooling == "avg":
         x = keras.layers.GlobalAveragePooling2D(
             data_format="channels_last", dtype=policy, name="avg_pool"

@@ -53,7 +53,7 @@ def conv_layer(
     )
 
 
-def through(layers: list[keras.layers.Layer], x):
+def apply_layers(layers: list[keras.layers.Layer], x):
     """One layer after the other, such as a tower that all levels of a pyramid share."""
     for layer in layers:
         x = layer(x)

@@ -21,20 +21,20 @@ def coarsest_levels(backbone: keras.Model, count: int) -> list[str]:
             "`backbone` must be a keras.Model with `pyramid_outputs`, such as "
             f"keras_pvt.PVTBackbone; got {type(backbone).__name__} without."
         )
-    names = sorted(outputs, key=exponent)[-count:]
+    names = sorted(outputs, key=level_number)[-count:]
     if len(names) < count:
         raise ValueError(f"`backbone` must give {count} maps; it gives {', '.join(names)}.")
     return names
 
 
-def exponent(level: str) -> int:
+def level_number(level: str) -> int:
     """n of a level "Pn", whose cells have sides of 2**n pixels."""
     return int(level.removeprefix("P"))
 
 
 def finest_stride(backbone: keras.Model, count: int) -> int:
     """Side in pixels of a cell of the finest of the `count` coarsest maps."""
-    return 2 ** exponent(coarsest_levels(backbone, count)[0])
+    return 2 ** level_number(coarsest_levels(backbone, count)[0])
 
 
 def pyramid_maps(backbone: keras.Model, levels: int = 4) -> list:
@@ -70,7 +70,7 @@ def feature_pyramid(maps: list, width: int, dtype, initializer=None) -> list:
     ]
 
 
-def halved(x, width: int, dtype, name: str, initializer=None):
+def strided_conv(x, width: int, dtype, name: str, initializer=None):
     """A 3x3 convolution to every other cell of a map, a level coarser.
 
     Args:

@@ -7,7 +7,7 @@ import keras
 from keras_pvt.layers import base
 
 
-class OnBackbone(keras.Model):
+class DensePredictionModel(keras.Model):
     """A functional model from a backbone's input to what its heads say, saved with its backbone.
 
     The backbone's layers are layers of the model itself, under their own names, so that weights
@@ -15,7 +15,7 @@ class OnBackbone(keras.Model):
     """
 
     @staticmethod
-    def images_of(backbone: keras.Model):
+    def backbone_input(backbone: keras.Model):
         """The input of a backbone.
 
         Raises:
@@ -36,11 +36,11 @@ class OnBackbone(keras.Model):
         )
 
     @staticmethod
-    def wide(policy):
+    def logits_policy(policy):
         """Policy of the logits: softmax and loss want float32 where the rest is half precision."""
         return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
 
-    def remember(self, backbone: keras.Model, policy, **options) -> None:
+    def store_config(self, backbone: keras.Model, policy, **options) -> None:
         """What `get_config` gives, and attributes of the same names."""
         self.dtype_policy = policy
         # When it is asked for, as serializing imports TensorFlow, wherever that is installed.

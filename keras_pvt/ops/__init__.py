@@ -34,13 +34,13 @@ def dense(layer, x):
     return on_torch.dense(layer, x) if _is_bare(layer, x) else layer(x)
 
 
-def cell_conv(layer, x):
+def patch_conv(layer, x):
     """`layer(x)`, for a built Conv2D layer whose stride is its kernel, on a map."""
     if all(isinstance(side, int) for side in x.shape[1:3]):
         if _is_bare(layer, x):
-            return on_torch.cell_conv(layer, x)
+            return on_torch.patch_conv(layer, x)
         if BACKEND == "jax" and on_jax.is_bare(layer, x):
-            return on_jax.cell_conv(layer, x)
+            return on_jax.patch_conv(layer, x)
     return layer(x)
 
 
@@ -119,7 +119,7 @@ def gelu(x):
     return ops.gelu(x, approximate=False)
 
 
-def take_over(variable, array):
+def assign_without_copy(variable, array):
     """Set a variable to an array, which nobody may change or keep from then on.
 
     Args:
@@ -127,7 +127,7 @@ def take_over(variable, array):
         array: contiguous NumPy array of the variable's shape, float16, float32 or float64.
     """
     if BACKEND == "tensorflow":
-        on_tensorflow.take_over(variable, array)
+        on_tensorflow.assign_without_copy(variable, array)
     else:
         variable.assign(array)
 
@@ -299,7 +299,7 @@ def take_rows(x, index):
     return ops.take_along_axis(x, index, axis=1)
 
 
-def until_stable(step, x):
+def fixed_point(step, x):
     """Apply a function to a tensor, again and again, until that changes nothing.
 
     Args:
@@ -307,7 +307,7 @@ def until_stable(step, x):
         x: where to start.
     """
     if BACKEND == "torch" and on_torch.is_exporting():
-        return on_torch.until_stable(step, x)
+        return on_torch.fixed_point(step, x)
     return ops.while_loop(
         lambda x, before: ops.any(x != before), lambda x, _: (step(x), x), (step(x), x)
     )[0]

@@ -34,7 +34,7 @@ def is_bare(layer, x) -> bool:
     return same_dtype and is_plain(layer)
 
 
-def cell_conv(layer, x):
+def patch_conv(layer, x):
     """A bare Conv2D layer whose stride is its kernel, on a map of static sides.
 
     A matrix product: XLA's convolution is slower on a CPU.

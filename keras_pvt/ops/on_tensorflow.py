@@ -24,8 +24,8 @@ class _Own(np.ndarray):
         return self
 
 
-def take_over(variable, array):
-    """See `keras_pvt.ops.take_over`.
+def assign_without_copy(variable, array):
+    """See `keras_pvt.ops.assign_without_copy`.
 
     Keras's own way copies the array twice, and reads what it wrote: for the many small weights
     of a PVT that takes longer than reading their file.

@@ -39,7 +39,7 @@ def layer_norm(layer, x):
     return F.layer_norm(x, gamma.shape, gamma, beta, layer.epsilon)
 
 
-def cell_conv(layer, x):
+def patch_conv(layer, x):
     """A bare Conv2D layer whose stride is its kernel, on a map of static sides.
 
     A matrix product: torch's convolution would first copy the kernel to another layout.
@@ -103,8 +103,8 @@ def is_exporting() -> bool:
     return torch.compiler.is_exporting()
 
 
-def until_stable(step, x):
-    """See `keras_pvt.ops.until_stable`; for a graph that is being traced."""
+def fixed_point(step, x):
+    """See `keras_pvt.ops.fixed_point`; for a graph that is being traced."""
     from torch._higher_order_ops import while_loop
 
     return while_loop(

@@ -10,7 +10,7 @@ from keras_pvt.segmentation.data.samples import SegmentationSet
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.metrics import Confusion, metric_names
 from keras_pvt.training.measure import Measure
-from keras_pvt.utils.image_files import ahead, processors
+from keras_pvt.utils.image_files import prefetched, processors
 
 
 def evaluate(
@@ -45,7 +45,7 @@ def evaluate(
     console = Console(stderr=True)
     with ThreadPoolExecutor(processors()) as pool:
         samples = track(
-            ahead(pool, read, range(len(data)), 2 * processors()),
+            prefetched(pool, read, range(len(data)), 2 * processors()),
             "evaluating",
             len(data),
             console=console,

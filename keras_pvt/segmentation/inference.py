@@ -12,7 +12,7 @@ from keras_pvt.layers import ResizeLike
 from keras_pvt.models.inputs import takes_pixels
 from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.ops.interpolation import linear_weights
-from keras_pvt.training.augmentation.pictures import check_image, sides
+from keras_pvt.training.augmentation.pictures import check_image, height_and_width
 from keras_pvt.utils.resizing import fit_scale, resized_part, scaled
 from keras_pvt.variants import IMAGENET_MEAN
 
@@ -109,13 +109,13 @@ class Predictor:
         window = window or self._own
         if window is None:
             raise ValueError('the mode "slide" needs a `window` for a model of any size.')
-        self.window = sides(window)
+        self.window = height_and_width(window)
         if self._own not in (None, self.window):
             raise ValueError(f"the model takes windows of {self._own}; got {self.window}.")
         self.stride = (
             tuple(max(1, side * 2 // 3) for side in self.window)
             if stride is None
-            else sides(stride)
+            else height_and_width(stride)
         )
         if any(step > side for step, side in zip(self.stride, self.window, strict=True)):
             raise ValueError(

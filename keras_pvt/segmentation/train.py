@@ -67,7 +67,7 @@ def train(
     with run_folder.alone(out, strategy), strategy.scope():
         if strategy.chief:
             for name, data in zip(("train", "val"), sets, strict=True):
-                for line in data.problems.lines():
+                for line in data.report.lines():
                     print(f"{name}: {line}")
         return _run(recipe, out, strategy, sets, batch_size, tensorboard, keep, limit_steps)
 

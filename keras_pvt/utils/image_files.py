@@ -49,7 +49,7 @@ def image_files(sources: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
     return files
 
 
-def in_batches(
+def read_in_batches(
     paths: Iterable[str | os.PathLike], read: Callable[[pathlib.Path], Any], batch_size: int
 ) -> Iterator[list[FileImage]]:
     """Read image files by threads, at most two batches ahead.
@@ -65,7 +65,7 @@ def in_batches(
     batch: list[FileImage] = []
     images = 0
     with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
-        for item in ahead(
+        for item in prefetched(
             pool, lambda path: _read(path, read), map(pathlib.Path, paths), 2 * batch_size
         ):
             batch.append(item)
@@ -85,7 +85,7 @@ def _read(path, read):
         return FileImage(path, None, f"{path} cannot be opened: {error.strerror or error}")
 
 
-def ahead(
+def prefetched(
     pool: concurrent.futures.Executor, function: Callable, items: Iterable, count: int
 ) -> Iterator:
     """`map` in threads, with at most `count` results made ahead."""

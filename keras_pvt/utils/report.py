@@ -3,7 +3,7 @@
 import collections
 
 
-class Problems:
+class DataReport:
     """What was wrong with a data set: how often each kind, and where it was seen first."""
 
     def __init__(self) -> None:

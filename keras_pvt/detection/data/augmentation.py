@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_pvt.detection.data.letterbox import Placement
+from keras_pvt.detection.data.letterbox import Letterbox
 from keras_pvt.utils.resizing import fit_scale, scaled
 
 # A box of which less is left on the canvas is dropped: what it names can hardly be told.
@@ -15,8 +15,8 @@ MIN_VISIBLE = 0.3
 class Augmentation(Protocol):
     """Decides where an image lies for the model to see."""
 
-    def draw(self, source: tuple[int, int], rng: np.random.Generator) -> Placement:
-        """A random placement of an image of (height, width)."""
+    def draw(self, source: tuple[int, int], rng: np.random.Generator) -> Letterbox:
+        """A random place for an image of (height, width)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FixedCanvas:
             int(rng.integers(min(0, room), max(0, room) + 1))
             for room in (side - own for side, own in zip(self.canvas, target, strict=True))
         )
-        return Placement(self.canvas, source, target, left, top, *flips(self, rng))
+        return Letterbox(self.canvas, source, target, left, top, *flips(self, rng))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class KeepRatio:
         least, most = self.short_sides
         short_side = least + self.step * int(rng.integers((most - least) // self.step + 1))
         flip_x, flip_y = flips(self, rng)
-        return Placement.within(
+        return Letterbox.within(
             source, short_side, self.long_side, self.multiple, flip_x=flip_x, flip_y=flip_y
         )
 

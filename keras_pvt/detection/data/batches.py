@@ -6,13 +6,13 @@ from keras_pvt.detection.data.augmentation import Augmentation, visible
 from keras_pvt.detection.data.letterbox import PADDING
 from keras_pvt.detection.data.samples import DetectionSet
 from keras_pvt.detection.data.segmentations import mask
-from keras_pvt.training.data.positions import Positions
-from keras_pvt.training.data.sampled import SampledBatches
+from keras_pvt.training.data.positions import BatchSampler
+from keras_pvt.training.data.sampled import ThreadedBatches
 from keras_pvt.utils.images import load_image
 
 
-class DetectionBatches(SampledBatches):
-    """Shuffled, augmented batches, see `SampledBatches`; an epoch has each image once.
+class DetectionBatches(ThreadedBatches):
+    """Shuffled, augmented batches, see `ThreadedBatches`; an epoch has each image once.
 
     Images lie in the upper left corner of what all of a batch need. Boxes are dense: each image
     has as many as the fullest of the set, filled up with zeros of class -1.
@@ -39,7 +39,7 @@ class DetectionBatches(SampledBatches):
         `(B, N, 4)`, xyxy in pixels of the canvas, and classes `(B, N)`, both float32; "masks"
         `(B, N, H, W)` uint8, 0 or 1, and "sizes" `(B, 2)` int32 where they are wanted.
     Raises:
-        ValueError: fewer images than a batch. While reading: see `SampledBatches`.
+        ValueError: fewer images than a batch. While reading: see `ThreadedBatches`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class DetectionBatches(SampledBatches):
     ):
         self.data, self.augmentation, self.label_key = data, augmentation, label_key
         self.sizes, self.named, self.masks, self.grouped = sizes, named, masks, grouped
-        positions = Positions(len(data.samples), batch_size, shard)
+        positions = BatchSampler(len(data.samples), batch_size, shard)
         super().__init__(positions, seed, first_epoch, workers=workers)
 
     def _shuffle(self):
@@ -76,16 +76,16 @@ class DetectionBatches(SampledBatches):
 
     def _made(self, number, rng):
         sample = self.data.samples[number]
-        placement = self.augmentation.draw((sample.height, sample.width), rng)
-        image = placement.image(load_image(sample.path))
-        boxes, kept = visible(placement.boxes(sample.boxes), placement.canvas)
+        letterbox = self.augmentation.draw((sample.height, sample.width), rng)
+        image = letterbox.image(load_image(sample.path))
+        boxes, kept = visible(letterbox.boxes(sample.boxes), letterbox.canvas)
         kept &= ~sample.crowd
         masks = []
         if self.masks:
             for row in np.flatnonzero(kept):
                 pixels = mask(sample.segmentations[row], (sample.height, sample.width))
-                masks.append(placement.mask(pixels))
-        return image, boxes[kept], sample.labels[kept], masks, placement.visible_size
+                masks.append(letterbox.mask(pixels))
+        return image, boxes[kept], sample.labels[kept], masks, letterbox.visible_size
 
     def _batch(self, index, map_):
         made = [sample for sample, _, _ in map_(self._sample, self.positions[index])]

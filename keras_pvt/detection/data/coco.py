@@ -10,7 +10,7 @@ import numpy as np
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.data.segmentations import Segmentation, checked
 from keras_pvt.utils.images import ImageError, image_size
-from keras_pvt.utils.report import Problems
+from keras_pvt.utils.report import DataReport
 
 ROUNDING = 0.1  # pixels over the edge that are not worth a word
 
@@ -23,7 +23,7 @@ def load_coco(
 ) -> DetectionSet:
     """Read a data set in COCO's format.
 
-    What is wrong is counted in `problems` and left out, never raised: an image that is missing,
+    What is wrong is counted in `report` and left out, never raised: an image that is missing,
     is none, or has another size than its entry says; a box that is no four finite numbers, has
     no area or lies outside the image; an unknown category or image. A box that reaches over the
     edge is clipped. Images without boxes stay: they show background.
@@ -40,7 +40,7 @@ def load_coco(
     """
     path = pathlib.Path(annotations)
     content = _read(path)
-    problems = Problems()
+    report = DataReport()
     try:
         names = {category["id"]: str(category["name"]) for category in content["categories"]}
         entries = {entry["id"]: entry for entry in content["images"]}
@@ -49,19 +49,19 @@ def load_coco(
             if annotation["image_id"] in objects:
                 objects[annotation["image_id"]].append(annotation)
             else:
-                problems.add("annotation of an image that is not listed", _name(annotation))
+                report.add("annotation of an image that is not listed", _name(annotation))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not in COCO's format: {error!r} in an entry.") from error
     if classes is None:
         classes = [names[key] for key in sorted(names)]
     labels = {key: classes.index(name) for key, name in names.items() if name in classes}
     samples = [
-        _sample(file, size, objects[key], labels, masks, problems)
-        for key, file, size in _usable(entries, pathlib.Path(images), problems)
+        _sample(file, size, objects[key], labels, masks, report)
+        for key, file, size in _usable(entries, pathlib.Path(images), report)
     ]
     if not samples:
-        raise ValueError("; ".join([f"{path} has no image to use", *problems.lines()]))
-    return DetectionSet(classes, samples, problems)
+        raise ValueError("; ".join([f"{path} has no image to use", *report.lines()]))
+    return DetectionSet(classes, samples, report)
 
 
 def _read(path: pathlib.Path) -> dict:
@@ -75,7 +75,7 @@ def _read(path: pathlib.Path) -> dict:
     return content
 
 
-def _usable(entries: dict, folder: pathlib.Path, problems: Problems):
+def _usable(entries: dict, folder: pathlib.Path, report: DataReport):
     """Id, file and (height, width) of each image that can be used."""
 
     def measure(entry):
@@ -96,34 +96,34 @@ def _usable(entries: dict, folder: pathlib.Path, problems: Problems):
         if problem is None:
             yield key, file, size
         else:
-            problems.add(problem, str(file))
+            report.add(problem, str(file))
 
 
-def _sample(file, size, annotations, labels, masks, problems) -> Sample:
+def _sample(file, size, annotations, labels, masks, report) -> Sample:
     height, width = size
     boxes, kept, areas, crowd = [], [], [], []
     outlines: list[Segmentation] = []
     if not annotations:
-        problems.add("image without boxes: kept as background", str(file))
+        report.add("image without boxes: kept as background", str(file))
     for annotation in annotations:
         where = f"{_name(annotation)} of {file}"
         box = _corners(annotation.get("bbox"))
         outline = checked(annotation.get("segmentation"), size) if masks else None
         if annotation.get("category_id") not in labels:
-            problems.add("object of an unknown class", where)
+            report.add("object of an unknown class", where)
         elif box is None:
-            problems.add("box that is not four finite numbers", where)
+            report.add("box that is not four finite numbers", where)
         elif (box[2:] <= box[:2]).any():
-            problems.add("box without area", where)
+            report.add("box without area", where)
         elif masks and outline is None:
-            problems.add("object without an outline, polygons or run lengths", where)
+            report.add("object without an outline, polygons or run lengths", where)
         else:
             clipped = np.clip(box, 0, (width, height, width, height))
             if (clipped[2:] <= clipped[:2]).any():
-                problems.add("box outside its image", where)
+                report.add("box outside its image", where)
                 continue
             if (abs(clipped - box) > ROUNDING).any():
-                problems.add("box over the edge of its image: clipped", where)
+                report.add("box over the edge of its image: clipped", where)
             boxes.append(clipped)
             if outline is not None:
                 outlines.append(outline)

@@ -13,7 +13,7 @@ PADDING = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 
 
 @dataclasses.dataclass(frozen=True)
-class Placement:
+class Letterbox:
     """An image scaled, flipped and moved on a canvas; the same for pixels, boxes and masks.
 
     Args:
@@ -38,7 +38,7 @@ class Placement:
     antialias: bool = True
 
     @classmethod
-    def fit(cls, source: tuple[int, int], canvas: tuple[int, int]) -> "Placement":
+    def fit(cls, source: tuple[int, int], canvas: tuple[int, int]) -> "Letterbox":
         """The whole image, as large as it can be, in the upper left corner."""
         return cls(canvas, source, scaled(source, fit_scale(source, canvas)))
 
@@ -50,7 +50,7 @@ class Placement:
         long_side: int,
         multiple: int = 32,
         **flips: bool,
-    ) -> "Placement":
+    ) -> "Letterbox":
         """The whole image, as large as two limits let it be, in the upper left corner.
 
         Args:
@@ -78,7 +78,7 @@ class Placement:
         )
         return height, width
 
-    def on(self, canvas: tuple[int, int]) -> "Placement":
+    def on(self, canvas: tuple[int, int]) -> "Letterbox":
         """The same place on another canvas, (height, width)."""
         return dataclasses.replace(self, canvas=canvas)
 

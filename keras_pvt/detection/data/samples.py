@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from keras_pvt.detection.data.segmentations import Segmentation
-from keras_pvt.utils.report import Problems
+from keras_pvt.utils.report import DataReport
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +41,12 @@ class DetectionSet:
     Args:
         classes: names, in the order of the labels.
         samples: in the order of the file.
-        problems: found while reading.
+        report: found while reading.
     """
 
     classes: list[str]
     samples: list[Sample]
-    problems: Problems
+    report: DataReport
 
     @property
     def max_boxes(self) -> int:

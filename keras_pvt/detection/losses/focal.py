@@ -61,7 +61,7 @@ def targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> Targets:
         matcher: decides who gets what.
         usable: boolean tensor `(B, N)`: other anchors do not count; None for all.
     """
-    boxes, labels, exists = known_boxes(boxes, labels)
+    boxes, labels, exists = valid_boxes(boxes, labels)
     if usable is None:
         usable = ops.ones((ops.shape(boxes)[0], ops.shape(anchors)[0]), "bool")
     # An image at a time, as all overlaps of a batch would take gigabytes.
@@ -77,7 +77,7 @@ def targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> Targets:
     )
 
 
-def known_boxes(boxes, labels):
+def valid_boxes(boxes, labels):
     """True boxes of images, and which of them count.
 
     Args:

@@ -19,7 +19,7 @@ def assign(costs, exists):
     """Give each row a column of its own, so that the sum of costs is the least possible.
 
     With torch and TensorFlow SciPy does it, on the CPU; in a program of JAX, which cannot wait
-    for that, `by_paths`. Nothing is differentiated.
+    for that, `shortest_augmenting_paths`. Nothing is differentiated.
 
     Args:
         costs: float tensor `(B, N, M)`, N and M static; a NaN or an infinity counts as 1e4,
@@ -34,7 +34,7 @@ def assign(costs, exists):
     costs = ops.cast(ops.stop_gradient(costs), "float32")
     costs = ops.where(ops.isfinite(costs), costs, _DEAR)
     if not CALLS_HOST:
-        return by_paths(costs, exists)
+        return shortest_augmenting_paths(costs, exists)
     return on_host(_by_scipy, (costs.shape[0], costs.shape[2]), costs, exists)
 
 
@@ -54,7 +54,7 @@ def _by_scipy(costs: np.ndarray, exists: np.ndarray) -> np.ndarray:
     return owner
 
 
-def by_paths(costs, exists):
+def shortest_augmenting_paths(costs, exists):
     """See `assign`. Costs that differ by less than 1e-6 of their size are the same.
 
     Source:
@@ -172,7 +172,7 @@ BACKGROUND = 0.1
 FORMAT = "rel_center_xywh"
 
 
-class SetLosses(NamedTuple):
+class HungarianLosses(NamedTuple):
     """Of each layer `(L,)`, with their weights: to be summed."""
 
     of_class: object
@@ -180,7 +180,7 @@ class SetLosses(NamedTuple):
     of_giou: object
 
 
-def set_losses(logits, boxes, labels, targets) -> SetLosses:
+def hungarian_losses(logits, boxes, labels, targets) -> HungarianLosses:
     """How far the queries of all layers are from the objects of their images.
 
     Of each layer by itself, each object gets a query of its own, the cheapest in all; what has
@@ -217,7 +217,7 @@ def set_losses(logits, boxes, labels, targets) -> SetLosses:
     share = CLASS / ops.maximum(_of_layer(weights), 1.0)
     number = ops.maximum(_of_layer(found), 1.0)
     giou = box_ops.giou(_corners(boxes), _corners(own))
-    return SetLosses(
+    return HungarianLosses(
         _of_layer(of_class) * share,
         _of_layer(l1_loss(boxes, own) * found) * BOX / number,
         _of_layer((1 - giou) * found) * GIOU / number,
@@ -225,7 +225,7 @@ def set_losses(logits, boxes, labels, targets) -> SetLosses:
 
 
 def matching_costs(logits, boxes, labels, targets):
-    """What it costs to give an object a query: `(B, L, G, Q)`; see `set_losses`."""
+    """What it costs to give an object a query: `(B, L, G, Q)`; see `hungarian_losses`."""
     probability = ops.softmax(logits, axis=-1)
     one_hot = ops.one_hot(labels, logits.shape[-1], dtype=logits.dtype)  # (B, G, K + 1)
     of_class = ops.einsum("blqk,bgk->blgq", probability, one_hot)

@@ -38,7 +38,7 @@ def box_targets(drawn: Sample, candidates, matches, boxes, classes, num_classes:
         drawn: of the candidates.
         candidates: "xyxy", `(B, N, 4)`.
         matches: int32 `(B, N)`: of each candidate, the true box, or below 0.
-        boxes, classes: true ones, as `known_boxes` gives them.
+        boxes, classes: true ones, as `valid_boxes` gives them.
         num_classes: K.
     """
     own = take_rows(candidates, drawn.index)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_pvt.models.on_backbone import OnBackbone
+from keras_pvt.models.on_backbone import DensePredictionModel
 from keras_pvt.ops import replica_share
 
 
-class OwnLosses(OnBackbone):
+class DetectionModel(DensePredictionModel):
     """A model that is compiled without a loss, as it has its losses in itself.
 
     Under `tf.distribute` and torch's DDP, each device's losses are of its own images, as in

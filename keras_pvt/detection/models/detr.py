@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_pvt.detection.losses.hungarian import FORMAT, SetLosses, set_losses
-from keras_pvt.detection.models.base import OwnLosses
+from keras_pvt.detection.losses.hungarian import FORMAT, HungarianLosses, hungarian_losses
+from keras_pvt.detection.models.base import DetectionModel
 from keras_pvt.detection.models.sine_positions import SinePositions, VisibleCells
 from keras_pvt.detection.models.transformer import (
     EPSILON,
@@ -22,7 +22,7 @@ from keras_pvt.ops import COMPILES_HOST_CALLS, argmax, take_rows
 
 
 @base.register
-class BestQueries(keras.layers.Layer):
+class DETRPostprocessor(keras.layers.Layer):
     """Takes the queries that are surest of an object; there is no suppression.
 
     Args:
@@ -89,7 +89,7 @@ class BestQueries(keras.layers.Layer):
 
 
 @base.register
-class DETR(OwnLosses):
+class DETR(DetectionModel):
     """DETR on a backbone's coarsest map: a class and a box for each of a fixed set of queries.
 
     It has its losses in itself: `model.compile(optimizer)`, without any, then
@@ -125,7 +125,7 @@ class DETR(OwnLosses):
     Labels to train on:
         A dictionary: "boxes" `(B, G, 4)`, "xyxy" in pixels of the images; "classes" `(B, G)`,
         0 to K - 1, or -1 for padding. Logs have `class_loss`, `box_loss` and `giou_loss`, whose
-        sum is the loss; see `set_losses`. Needs SciPy.
+        sum is the loss; see `hungarian_losses`. Needs SciPy.
     Attributes:
         num_classes: K.
         depth, auxiliary, padded: as given.
@@ -156,7 +156,7 @@ class DETR(OwnLosses):
     ):
         base.check_positive("DETR", num_classes=num_classes, embed_dim=embed_dim, depth=depth)
         policy = self.policy_for(backbone, dtype)
-        images = self.images_of(backbone)
+        images = self.backbone_input(backbone)
         (coarsest,) = pyramid_maps(backbone, levels=1)
         sizes = keras.Input((2,), dtype="int32", name="sizes") if padded else None
 
@@ -186,14 +186,14 @@ class DETR(OwnLosses):
             found.append(x)
         x = ops.stack(found if auxiliary else found[-1:], axis=1)  # (B, L, Q, C)
         x = base.LastNorm(epsilon=EPSILON, **own("decoder_norm"))(x)
-        wide = self.wide(policy)
+        head_policy = self.logits_policy(policy)
         outputs = {
-            "class_logits": _dense(num_classes + 1, embed_dim, wide, "class_logits")(x),
-            "boxes": _boxes(x, embed_dim, wide),
+            "class_logits": _dense(num_classes + 1, embed_dim, head_policy, "class_logits")(x),
+            "boxes": _boxes(x, embed_dim, head_policy),
         }
         inputs = {"images": images, "sizes": sizes} if padded else images
         super().__init__(inputs, outputs, name=name)
-        self.remember(
+        self.store_config(
             backbone,
             policy,
             num_classes=num_classes,
@@ -237,21 +237,21 @@ class DETR(OwnLosses):
         )
         return model, backbone
 
-    def detector(self, decoder: BestQueries | None = None) -> keras.Model:
+    def detector(self, decoder: DETRPostprocessor | None = None) -> keras.Model:
         """A functional model of the same layers and input that ends in boxes.
 
         Args:
             decoder: by default 100 queries, however unsure they are.
         Returns:
-            A model that gives what `BestQueries` does, boxes in pixels of the images.
+            A model that gives what `DETRPostprocessor` does, boxes in pixels of the images.
         """
         if decoder is None:
-            decoder = BestQueries(dtype="float32", name="best_queries")
+            decoder = DETRPostprocessor(dtype="float32", name="best_queries")
         frame = {"sizes": self.input["sizes"]} if self.padded else {"images": self.input}
         return keras.Model(self.input, decoder(self.output, **frame), name=self.name)
 
-    def set_losses(self, x, y, y_pred) -> SetLosses:
-        """The losses of each layer of the decoder, see `set_losses`.
+    def hungarian_losses(self, x, y, y_pred) -> HungarianLosses:
+        """The losses of each layer of the decoder, see `hungarian_losses`.
 
         Args:
             x: what the model takes.
@@ -265,10 +265,10 @@ class DETR(OwnLosses):
             sides = ops.shape(x)[1:3]
         boxes = ops.cast(y["boxes"], "float32")
         boxes = box_ops.convert(boxes, "xyxy", FORMAT, sides)
-        return set_losses(y_pred["class_logits"], y_pred["boxes"], y["classes"], boxes)
+        return hungarian_losses(y_pred["class_logits"], y_pred["boxes"], y["classes"], boxes)
 
     def loss_parts(self, x, y, y_pred):
-        return [ops.sum(loss) for loss in self.set_losses(x, y, y_pred)]
+        return [ops.sum(loss) for loss in self.hungarian_losses(x, y, y_pred)]
 
 
 def _boxes(x, width: int, dtype):

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from keras_pvt.detection.losses.focal import known_boxes, targets
+from keras_pvt.detection.losses.focal import valid_boxes, targets
 from keras_pvt.detection.losses.roi import box_losses, box_targets, mask_loss, proposal_losses
-from keras_pvt.detection.models.base import OwnLosses
+from keras_pvt.detection.models.base import DetectionModel
 from keras_pvt.detection.models.roi_heads import BoxHead, ClassBoxes, MaskHead
 from keras_pvt.detection.ops.anchors import Anchors, per_anchor, within
 from keras_pvt.detection.ops.masks import MaskProbabilities
@@ -16,10 +16,10 @@ from keras_pvt.detection.ops.sampling import draw
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
 from keras_pvt.models.backbone import PVTBackbone
-from keras_pvt.models.convolution import conv_layer, through
+from keras_pvt.models.convolution import conv_layer, apply_layers
 from keras_pvt.models.feature_pyramid import (
     coarsest_levels,
-    exponent,
+    level_number,
     feature_pyramid,
     finest_stride,
     pyramid_maps,
@@ -29,7 +29,7 @@ LEVELS = 4
 
 
 @base.register
-class MaskRCNN(OwnLosses):
+class MaskRCNN(DetectionModel):
     """Mask R-CNN, or Faster R-CNN, on any backbone, images of any size.
 
     It has its losses in itself: `model.compile(optimizer)`, without any, then
@@ -115,7 +115,7 @@ class MaskRCNN(OwnLosses):
         coarser = keras.layers.MaxPooling2D(
             1, 2, data_format="channels_last", dtype=policy, name="neck_output4"
         )
-        all_levels = pyramid | {f"P{exponent(levels[-1]) + 1}": coarser(maps[-1])}
+        all_levels = pyramid | {f"P{level_number(levels[-1]) + 1}": coarser(maps[-1])}
         conv = conv_layer(
             neck_width, 3, policy, "proposal_conv", activation="relu", initializer=_small()
         )
@@ -124,12 +124,12 @@ class MaskRCNN(OwnLosses):
             layers = [
                 conv,
                 conv_layer(
-                    anchors.per_cell * width, 1, self.wide(policy), output, initializer=_small()
+                    anchors.per_cell * width, 1, self.logits_policy(policy), output, initializer=_small()
                 ),
             ]
-            outputs[output] = {level: through(layers, x) for level, x in all_levels.items()}
-        super().__init__(self.images_of(backbone), outputs, name=name)
-        self.remember(
+            outputs[output] = {level: apply_layers(layers, x) for level, x in all_levels.items()}
+        super().__init__(self.backbone_input(backbone), outputs, name=name)
+        self.store_config(
             backbone,
             policy,
             num_classes=num_classes,
@@ -143,9 +143,9 @@ class MaskRCNN(OwnLosses):
             proposals=proposals,
         )
         self.anchors, self.levels, self.masks = anchors, levels, masks
-        self.multiple = 2 ** exponent(levels[-1])
+        self.multiple = 2 ** level_number(levels[-1])
         self.sampled_anchors, self.sampled_boxes = sampled_anchors, sampled_boxes
-        finest = 2 ** exponent(levels[0])
+        finest = 2 ** level_number(levels[0])
         shapes = [(None, None, None, neck_width)] * LEVELS
         self.box_head = BoxHead(num_classes, head_width, finest, dtype=policy, name="box_head")
         self.box_head.build(shapes)
@@ -237,7 +237,7 @@ class MaskRCNN(OwnLosses):
         return keras.Model(inputs, found, name=self.name)
 
     def loss_parts(self, x, y, y_pred):
-        boxes, classes, exists = known_boxes(y["boxes"], y["classes"])
+        boxes, classes, exists = valid_boxes(y["boxes"], y["classes"])
         if self.mask_head is not None and "masks" not in y:
             raise ValueError(
                 'MaskRCNN: labels need "masks", (B, G, H, W); `masks=False` makes a model of boxes.'

@@ -6,21 +6,21 @@ import keras
 from keras import ops
 
 from keras_pvt.detection.losses.focal import anchor_losses, targets
-from keras_pvt.detection.models.base import OwnLosses
+from keras_pvt.detection.models.base import DetectionModel
 from keras_pvt.detection.ops.anchors import Anchors, per_anchor, within
-from keras_pvt.detection.ops.candidates import PyramidCandidates
+from keras_pvt.detection.ops.candidates import PyramidDecoder
 from keras_pvt.detection.ops.matching import Matcher
 from keras_pvt.detection.ops.nms import NonMaxSuppression
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
 from keras_pvt.models.backbone import PVTBackbone
-from keras_pvt.models.convolution import conv_layer, through
+from keras_pvt.models.convolution import conv_layer, apply_layers
 from keras_pvt.models.feature_pyramid import (
     coarsest_levels,
-    exponent,
+    level_number,
     feature_pyramid,
     finest_stride,
-    halved,
+    strided_conv,
     pyramid_maps,
 )
 
@@ -33,7 +33,7 @@ DEVIATION = 0.01
 
 
 @base.register
-class RetinaNet(OwnLosses):
+class RetinaNet(DetectionModel):
     """RetinaNet on any backbone, images of any size.
 
     It has its losses in itself: `model.compile(optimizer)`, without any, then
@@ -107,15 +107,15 @@ class RetinaNet(OwnLosses):
                 conv_layer(
                     anchors.per_cell * width,
                     3,
-                    self.wide(policy),
+                    self.logits_policy(policy),
                     output,
                     initializer=Normal(stddev=DEVIATION),
                     bias_initializer=keras.initializers.Constant(bias),
                 )
             )
-            outputs[output] = {level: through(layers, x) for level, x in pyramid.items()}
-        super().__init__(self.images_of(backbone), outputs, name=name)
-        self.remember(
+            outputs[output] = {level: apply_layers(layers, x) for level, x in pyramid.items()}
+        super().__init__(self.backbone_input(backbone), outputs, name=name)
+        self.store_config(
             backbone,
             policy,
             num_classes=num_classes,
@@ -124,7 +124,7 @@ class RetinaNet(OwnLosses):
             anchor_side=anchor_side,
         )
         self.head_depth, self.anchors = head_depth, anchors
-        self.multiple = 2 ** exponent(coarsest_levels(backbone, 1)[0])
+        self.multiple = 2 ** level_number(coarsest_levels(backbone, 1)[0])
         self.track_losses()
 
     @classmethod
@@ -172,7 +172,7 @@ class RetinaNet(OwnLosses):
             mmdetection 2.13. Differs only where fewer than 100 of the best
             `suppression.max_candidates` pairs of box and class stay: upstream compares all.
         """
-        candidates = PyramidCandidates(
+        candidates = PyramidDecoder(
             self.num_classes, self.anchors, per_level, dtype="float32", name="candidates"
         )
         if suppression is None:
@@ -220,8 +220,8 @@ def _neck(backbone, width, policy) -> dict:
     pyramid = feature_pyramid(maps, width, policy, initializer)
     x = maps[-1]
     for n in range(FROM_BACKBONE, FROM_BACKBONE + ADDED):
-        x = halved(x, width, policy, f"neck_output{n}", initializer)
-        levels.append(f"P{exponent(levels[-1]) + 1}")
+        x = strided_conv(x, width, policy, f"neck_output{n}", initializer)
+        levels.append(f"P{level_number(levels[-1]) + 1}")
         pyramid.append(x)
     return dict(zip(levels, pyramid, strict=True))
 

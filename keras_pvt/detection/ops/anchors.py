@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from keras import ops
 
-from keras_pvt.models.feature_pyramid import exponent
+from keras_pvt.models.feature_pyramid import level_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Anchors:
         anchors = {}
         for level, x in maps.items():
             rows, columns = ops.shape(x)[1:3]
-            anchors[level] = self.of_level(rows, columns, 2 ** exponent(level))
+            anchors[level] = self.of_level(rows, columns, 2 ** level_number(level))
         return anchors
 
 

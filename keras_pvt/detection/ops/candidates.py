@@ -15,7 +15,7 @@ from keras_pvt.ops import take_rows
 
 
 @base.register
-class PyramidCandidates(keras.layers.Layer):
+class PyramidDecoder(keras.layers.Layer):
     """Boxes with scores, of the anchors whose best class scores highest, from every level.
 
     Args:
@@ -38,7 +38,7 @@ class PyramidCandidates(keras.layers.Layer):
     def __init__(self, num_classes: int, anchors: Anchors | dict, per_level: int = 1000, **kwargs):
         # No autocast: boxes in half precision would be off by pixels.
         super().__init__(autocast=False, **kwargs)
-        base.check_positive("PyramidCandidates", num_classes=num_classes, per_level=per_level)
+        base.check_positive("PyramidDecoder", num_classes=num_classes, per_level=per_level)
         self.num_classes = num_classes
         self.anchors = Anchors(**anchors) if isinstance(anchors, dict) else anchors
         self.per_level = per_level

@@ -8,7 +8,7 @@ from keras import ops
 from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.detection.ops.boxes import iou
 from keras_pvt.layers import base
-from keras_pvt.ops import take_rows, until_stable
+from keras_pvt.ops import take_rows, fixed_point
 
 _NEVER = -math.inf  # score of what is not a detection
 
@@ -39,7 +39,7 @@ def suppress(boxes, groups, valid, iou_threshold: float):
         beaten = ops.any(ops.logical_and(beats, ops.expand_dims(keep, 2)), axis=1)
         return ops.logical_and(valid, ops.logical_not(beaten))
 
-    return until_stable(beaten_by, valid)
+    return fixed_point(beaten_by, valid)
 
 
 def non_max_suppression(

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_pvt.segmentation.data.samples import SegmentationSet
-from keras_pvt.training.data.positions import Positions
-from keras_pvt.training.data.sampled import SampledBatches, stacked
+from keras_pvt.training.data.positions import BatchSampler
+from keras_pvt.training.data.sampled import ThreadedBatches, stacked
 
 
-class SegmentationBatches(SampledBatches):
-    """Batches of images and labels, see `SampledBatches`.
+class SegmentationBatches(ThreadedBatches):
+    """Batches of images and labels, see `ThreadedBatches`.
 
     Args:
         data: the samples.
@@ -27,7 +27,7 @@ class SegmentationBatches(SampledBatches):
         For an index images `(B, H, W, 3)` float32 and labels `(B, H, W)` int32.
     Raises:
         ValueError: arguments out of range, or, without `steps`, fewer images than a batch. While
-            reading: see `SampledBatches`.
+            reading: see `ThreadedBatches`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SegmentationBatches(SampledBatches):
             raise ValueError(f"`steps` must be 1 or more; got {steps}.")
         self.data, self.transform, self.steps = data, transform, steps
         count = len(data) if steps is None else steps * batch_size * shard[1]
-        super().__init__(Positions(count, batch_size, shard), seed, first_epoch, workers=workers)
+        super().__init__(BatchSampler(count, batch_size, shard), seed, first_epoch, workers=workers)
 
     def _shuffle(self):
         if self.steps is None:

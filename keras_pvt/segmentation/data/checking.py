@@ -8,7 +8,7 @@ from keras_pvt.segmentation.data.label_files import NoIdsError
 from keras_pvt.segmentation.data.samples import LabelRule, Pairs
 from keras_pvt.training.data.bar import each
 from keras_pvt.utils.images import ImageError
-from keras_pvt.utils.report import Problems
+from keras_pvt.utils.report import DataReport
 
 SHOWN = 5  # ids in a message
 
@@ -37,7 +37,7 @@ def inspect(pairs: Pairs, description: str) -> list[Finding]:
 
 
 def usable(
-    pairs: Pairs, findings: list[Finding], rule: LabelRule, classes: int, problems: Problems
+    pairs: Pairs, findings: list[Finding], rule: LabelRule, classes: int, report: DataReport
 ) -> list[int]:
     """Numbers of the pairs to train on or to measure.
 
@@ -49,25 +49,25 @@ def usable(
         findings: of `inspect`.
         rule: how ids become labels.
         classes: there are.
-        problems: is told.
+        report: is told.
     """
     numbers = []
     for number, finding in enumerate(findings):
         if finding.problem is not None:
-            problems.add(*finding.problem)
+            report.add(*finding.problem)
             continue
         known = finding.ids[rule.known(finding.ids)]
         good = rule.labels(known, classes) < classes
         if not good.all():
             more = " ..." if (~good).sum() > SHOWN else ""
-            problems.add(
+            report.add(
                 f"label with ids that are none of the {classes} classes: those pixels are ignored",
                 f"{pairs.name(number)}, with {', '.join(map(str, known[~good][:SHOWN]))}{more}",
             )
         if good.any():
             numbers.append(number)
         else:
-            problems.add("label whose every pixel is ignored: left out", pairs.name(number))
+            report.add("label whose every pixel is ignored: left out", pairs.name(number))
     return numbers
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras_pvt.segmentation.data.label_files import load_ids
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import load_image
-from keras_pvt.utils.report import Problems
+from keras_pvt.utils.report import DataReport
 
 # What the folders of a split are called; the first that is there is taken.
 SPLITS = {"train": ("train", "training"), "val": ("val", "validation", "test")}
@@ -22,21 +22,21 @@ class FolderPairs:
     Args:
         images: folder of images; what begins with a dot and deeper folders are passed over.
         labels: folder of label files, see `load_ids`.
-        problems: is told of files that have no partner; they are left out.
+        report: is told of files that have no partner; they are left out.
     Raises:
         OSError: a folder that is not there or cannot be read.
         ValueError: a folder without an image.
     """
 
     def __init__(
-        self, images: str | os.PathLike, labels: str | os.PathLike, problems: Problems
+        self, images: str | os.PathLike, labels: str | os.PathLike, report: DataReport
     ) -> None:
-        own = _by_stem(images, problems)
-        others = _by_stem(labels, problems)
+        own = _by_stem(images, report)
+        others = _by_stem(labels, report)
         for stem in sorted(own.keys() - others.keys()):
-            problems.add("image without a label: left out", str(own[stem]))
+            report.add("image without a label: left out", str(own[stem]))
         for stem in sorted(others.keys() - own.keys()):
-            problems.add("label without an image: left out", str(others[stem]))
+            report.add("label without an image: left out", str(others[stem]))
         self.files = [(own[stem], others[stem]) for stem in sorted(own.keys() & others.keys())]
 
     def __len__(self) -> int:
@@ -52,13 +52,13 @@ class FolderPairs:
         return load_ids(self.files[number][1])
 
 
-def _by_stem(folder: str | os.PathLike, problems: Problems) -> dict[str, pathlib.Path]:
+def _by_stem(folder: str | os.PathLike, report: DataReport) -> dict[str, pathlib.Path]:
     files: dict[str, pathlib.Path] = {}
     for path in image_files([folder]):
         if path.name.startswith("."):
             continue
         if files.setdefault(path.stem, path) != path:
-            problems.add("second file of a name: left out", str(path))
+            report.add("second file of a name: left out", str(path))
     return files
 
 

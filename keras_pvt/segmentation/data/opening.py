@@ -11,7 +11,7 @@ from keras_pvt.segmentation.data.samples import MOST_CLASSES, LabelRule, Segment
 from keras_pvt.segmentation.data.tfds import TfdsPairs
 from keras_pvt.training.data.opening import data_folder
 from keras_pvt.training.data.tfds import find_split
-from keras_pvt.utils.report import Problems
+from keras_pvt.utils.report import DataReport
 
 
 def open_split(
@@ -23,7 +23,7 @@ def open_split(
 ) -> SegmentationSet:
     """One split of a data set, every file of it checked.
 
-    What is wrong is counted in `problems` of what comes back, see `usable`; files without a
+    What is wrong is counted in `report` of what comes back, see `usable`; files without a
     partner are left out too.
 
     Args:
@@ -42,11 +42,11 @@ def open_split(
             `FolderPairs` and `TfdsPairs`.
     """
     rule = LabelRule() if rule is None else rule
-    problems = Problems()
+    report = DataReport()
     folder = data_folder(data)
     pairs: FolderPairs | TfdsPairs
     if folder is not None:
-        pairs = FolderPairs(*find_folders(folder, split), problems)
+        pairs = FolderPairs(*find_folders(folder, split), report)
         found = read_classes(folder)
     else:
         name = os.fspath(data)
@@ -57,11 +57,11 @@ def open_split(
     findings = inspect(pairs, f"checking {split}")
     if names is None:
         names = _names(_count(findings, rule))
-    numbers = usable(pairs, findings, rule, len(names), problems)
+    numbers = usable(pairs, findings, rule, len(names), report)
     if not numbers:
         lines = [f"{os.fspath(data)!r} has no image and label to use in {split!r}"]
-        raise ValueError("; ".join(lines + problems.lines()))
-    return SegmentationSet(pairs, numbers, names, rule, problems)
+        raise ValueError("; ".join(lines + report.lines()))
+    return SegmentationSet(pairs, numbers, names, rule, report)
 
 
 def open_train_and_val(

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_pvt.utils.report import Problems
+from keras_pvt.utils.report import DataReport
 
 IGNORED = 255  # the label of pixels that are neither trained on nor measured
 MOST_CLASSES = IGNORED  # labels are uint8, and one of them is taken
@@ -74,14 +74,14 @@ class SegmentationSet:
         numbers: of the pairs to use, in order.
         classes: names, in the order of the labels; at most 255.
         rule: how ids become labels.
-        problems: found by the check.
+        report: found by the check.
     """
 
     pairs: Pairs
     numbers: Sequence[int]
     classes: tuple[str, ...]
     rule: LabelRule
-    problems: Problems
+    report: DataReport
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -57,19 +57,19 @@ class SemanticFPN(Segmenter):
         )
         base.check_rate("SemanticFPN", drop_rate=drop_rate)
         policy = self.policy_for(backbone, dtype)
-        images = self.images_of(backbone)
+        images = self.backbone_input(backbone)
         maps = feature_pyramid(pyramid_maps(backbone), neck_width, policy)
         x = _head(maps, head_width, policy)
         if drop_rate:
             x = keras.layers.SpatialDropout2D(
                 drop_rate, data_format="channels_last", dtype=policy, name="head_drop"
             )(x)
-        wide = self.wide(policy)
-        x = conv(x, num_classes, 1, wide, "logits", initializer=Normal(stddev=0.01))
+        head_policy = self.logits_policy(policy)
+        x = conv(x, num_classes, 1, head_policy, "logits", initializer=Normal(stddev=0.01))
         if full_size:
-            x = ResizeLike(dtype=wide, name="full_size")(x, images)
+            x = ResizeLike(dtype=head_policy, name="full_size")(x, images)
         super().__init__(images, x, name=name)
-        self.remember(
+        self.store_config(
             backbone,
             policy,
             num_classes=num_classes,

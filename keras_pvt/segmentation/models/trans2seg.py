@@ -75,7 +75,7 @@ class Trans2Seg(Segmenter):
     ):
         base.check_positive("Trans2Seg", num_classes=num_classes, embed_dim=embed_dim, depth=depth)
         policy = self.policy_for(backbone, dtype)
-        images = self.images_of(backbone)
+        images = self.backbone_input(backbone)
         (coarsest,) = pyramid_maps(backbone, levels=1)
         if None in coarsest.shape[1:3]:
             raise ValueError(
@@ -129,12 +129,12 @@ class Trans2Seg(Segmenter):
         skip = [] if skip_level is None else [backbone.pyramid_outputs[skip_level]]
         head = PrototypeHead(head_width, class_chunk, **own("prototype_head"))
         x = head(features, attention, *skip)
-        wide = self.wide(policy)
-        x = keras.layers.Activation("linear", dtype=wide, name="logits")(x)
+        head_policy = self.logits_policy(policy)
+        x = keras.layers.Activation("linear", dtype=head_policy, name="logits")(x)
         if full_size:
-            x = layers.ResizeLike(align_corners=True, dtype=wide, name="full_size")(x, images)
+            x = layers.ResizeLike(align_corners=True, dtype=head_policy, name="full_size")(x, images)
         super().__init__(images, x, name=name)
-        self.remember(
+        self.store_config(
             backbone,
             policy,
             num_classes=num_classes,

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import ImageEnhance
 
-from keras_pvt.training.augmentation.pictures import to_picture
+from keras_pvt.training.augmentation.pictures import to_pil
 
 ENHANCEMENTS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
@@ -34,7 +34,7 @@ class ColorJitter:
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A changed image, a new uint8 array, of RGB `(H, W, 3)`, uint8, by draws from `rng`."""
-        picture = to_picture(image)
+        picture = to_pil(image)
         for index in rng.permutation(len(ENHANCEMENTS)):
             factor = rng.uniform(max(0.0, 1 - self.strength), 1 + self.strength)
             picture = ENHANCEMENTS[index](picture).enhance(factor)

@@ -7,7 +7,7 @@ from PIL import Image
 Size = int | tuple[int, int]
 
 
-def sides(size: Size) -> tuple[int, int]:
+def height_and_width(size: Size) -> tuple[int, int]:
     """(height, width) in pixels.
 
     Raises:
@@ -31,7 +31,7 @@ def check_image(image: np.ndarray) -> None:
         )
 
 
-def to_picture(image: np.ndarray) -> Image.Image:
+def to_pil(image: np.ndarray) -> Image.Image:
     """A Pillow picture of an array that `check_image` accepts; otherwise its error."""
     check_image(image)
     return Image.fromarray(image)
@@ -46,5 +46,5 @@ def resize(image: np.ndarray, size: Size) -> np.ndarray:
     Returns:
         uint8 `(height, width, 3)`, a new array.
     """
-    height, width = sides(size)
-    return np.array(to_picture(image).resize((width, height), Image.Resampling.BICUBIC))
+    height, width = height_and_width(size)
+    return np.array(to_pil(image).resize((width, height), Image.Resampling.BICUBIC))

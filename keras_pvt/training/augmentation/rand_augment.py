@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from keras_pvt.training.augmentation.operations import OPERATIONS, Color
-from keras_pvt.training.augmentation.pictures import to_picture
+from keras_pvt.training.augmentation.pictures import to_pil
 from keras_pvt.variants import IMAGENET_MEAN
 
 MAX_LEVEL = 10.0
@@ -84,7 +84,7 @@ class RandAugment:
         Raises:
             ValueError: an image of other shape or dtype.
         """
-        picture = to_picture(image)
+        picture = to_pil(image)
         names = list(OPERATIONS)
         for index in rng.integers(len(names), size=self.count):
             if rng.random() >= self.probability:

@@ -9,7 +9,7 @@ from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.training.augmentation.color_jitter import ColorJitter
 from keras_pvt.training.augmentation.crops import random_flip, random_resized_crop, random_shift
 from keras_pvt.training.augmentation.erasing import RandomErasing
-from keras_pvt.training.augmentation.pictures import Size, resize, sides
+from keras_pvt.training.augmentation.pictures import Size, resize, height_and_width
 from keras_pvt.training.augmentation.rand_augment import RandAugment
 from keras_pvt.utils.images import eval_transform
 
@@ -57,7 +57,7 @@ class TrainTransform:
     _erase: RandomErasing = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        sides(self.size)
+        height_and_width(self.size)
         if self.crop not in CROPS:
             raise ValueError(f"`crop` must be one of {', '.join(CROPS)}; got {self.crop!r}.")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:

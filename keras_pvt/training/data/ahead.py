@@ -9,7 +9,7 @@ AHEAD = 2  # batches; few, as they are large
 _starting = threading.Lock()  # one for all, as a lock cannot be pickled
 
 
-class Ahead:
+class Prefetcher:
     """Threads for the images of a batch, and one for each batch that is put together.
 
     They start when they are needed first, and again after `close`. A copy made by pickling has
@@ -62,4 +62,4 @@ class Ahead:
         return self._pools
 
     def __getstate__(self):
-        return vars(Ahead(self.threads))
+        return vars(Prefetcher(self.threads))

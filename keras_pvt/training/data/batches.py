@@ -6,13 +6,13 @@ import numpy as np
 
 from keras_pvt.training.augmentation.labels import smooth_labels
 from keras_pvt.training.data.images import Images
-from keras_pvt.training.data.positions import Positions
-from keras_pvt.training.data.sampled import MIXING, SampledBatches, stacked
+from keras_pvt.training.data.positions import BatchSampler
+from keras_pvt.training.data.sampled import MIXING, ThreadedBatches, stacked
 from keras_pvt.utils.images import ImageError
 
 
-class ImageBatches(SampledBatches):
-    """Batches of images and labels, see `SampledBatches`.
+class ImageBatches(ThreadedBatches):
+    """Batches of images and labels, see `ThreadedBatches`.
 
     What `mix` draws depends on the process as well.
 
@@ -32,14 +32,14 @@ class ImageBatches(SampledBatches):
         mix: of images, labels `(B, classes)` and a random generator, makes both anew.
         smoothing: part of a label that is spread over all classes.
         workers: threads that decode and augment; by default one for each processor.
-        last_batch: "drop", "keep" or "pad", see `Positions`. "pad" is for validation, with the
+        last_batch: "drop", "keep" or "pad", see `BatchSampler`. "pad" is for validation, with the
             metrics as `weighted_metrics`.
     Returns:
         For an index images `(B, ...)` and labels `(B, classes)`, float32. With "pad" also weights
         `(B,)`: 0 for what fills up the last batch or stands in for another image, otherwise 1.
     Raises:
         ValueError: arguments out of range, or fewer images than a batch. While reading: see
-            `SampledBatches`.
+            `ThreadedBatches`.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ImageBatches(SampledBatches):
             )
         if mix is not None and last_batch == "pad":
             raise ValueError('`mix` would mix in what "pad" fills up with; use "drop".')
-        positions = Positions(len(images), batch_size, shard, last_batch)
+        positions = BatchSampler(len(images), batch_size, shard, last_batch)
         super().__init__(positions, seed, first_epoch, repeats, workers)
 
     def _shuffle(self):

@@ -5,8 +5,8 @@ import logging
 import numpy as np
 
 from keras_pvt.training.batches import ShuffledBatches
-from keras_pvt.training.data.ahead import Ahead
-from keras_pvt.training.data.positions import Positions
+from keras_pvt.training.data.ahead import Prefetcher
+from keras_pvt.training.data.positions import BatchSampler
 from keras_pvt.utils.image_files import processors
 from keras_pvt.utils.images import ImageError
 
@@ -18,10 +18,10 @@ TRIES = 16  # images in a row that must be unreadable, at least, to be an error
 AUGMENTING, MIXING = 1, 2
 
 
-class SampledBatches(ShuffledBatches):
+class ThreadedBatches(ShuffledBatches):
     """Batches whose content the seed and the epoch decide, and nothing else.
 
-    An epoch is a sequence of positions that the processes share, see `Positions`. What is drawn
+    An epoch is a sequence of positions that the processes share, see `BatchSampler`. What is drawn
     for an image depends on its position, not on threads or processes.
 
     An image that cannot be read is logged once, entered in `skipped`, and the next one of the
@@ -44,14 +44,14 @@ class SampledBatches(ShuffledBatches):
 
     def __init__(
         self,
-        positions: Positions,
+        positions: BatchSampler,
         seed: int,
         first_epoch: int,
         repeats: int = 1,
         workers: int | None = None,
     ):
         self.positions, self.repeats = positions, repeats
-        self.ahead = Ahead(processors() if workers is None else workers)
+        self.ahead = Prefetcher(processors() if workers is None else workers)
         self.skipped: dict[str, str] = {}  # name to reason
         if self.ahead.threads < 1:
             raise ValueError(f"`workers` must be 1 or more; got {self.ahead.threads}.")

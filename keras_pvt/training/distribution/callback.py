@@ -10,7 +10,7 @@ if typing.TYPE_CHECKING:
     from keras_pvt.training.distribution.strategy import Strategy
 
 
-class Shared(keras.callbacks.Callback):
+class StrategyCallback(keras.callbacks.Callback):
     """Makes `fit` of several devices and processes what it is on one; see `Strategy.callback`.
 
     The logs that later callbacks see are those of all processes together.

@@ -4,7 +4,7 @@ import contextlib
 
 import keras
 
-from keras_pvt.training.distribution.callback import Shared
+from keras_pvt.training.distribution.callback import StrategyCallback
 
 
 class Strategy:
@@ -46,7 +46,7 @@ class Strategy:
             weight: samples that this process trains on in an epoch.
             val_weight: samples that this process validates on.
         """
-        return Shared(self, weight, val_weight)
+        return StrategyCallback(self, weight, val_weight)
 
     def check_batch(self, size: int) -> int:
         """The part of a batch that this process has to hand to `fit`.
