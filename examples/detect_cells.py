@@ -13,8 +13,8 @@ import keras_pvt
 from keras_pvt.detection import RetinaNet
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.drawing import draw_detections
+from keras_pvt.utils.drawing import sheet, write_png
 from keras_pvt.utils.image_files import image_files
-from keras_pvt.utils.pictures import sheet, write_png
 
 CELLS = pathlib.Path(__file__).parent / "cells"
 WEIGHTS = CELLS / "retinanet_pvt_nano.safetensors"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_pvt.detection.losses.focal import anchor_losses, focal_loss, targets
+from keras_pvt.detection.losses.focal import anchor_losses, assign_targets, focal_loss
 from keras_pvt.detection.ops.anchors import Anchors
 from keras_pvt.detection.ops.box_deltas import decode, encode
 from keras_pvt.detection.ops.matching import Matcher
@@ -120,10 +120,12 @@ def test_losses_without_objects_and_with_useless_boxes():
     logits, deltas = ops.full((2, number, 3), -2.0), ops.ones((2, number, 4))
     results = []
     for boxes, classes in ((useless, labels), (np.zeros((2, 0, 4)), np.zeros((2, 0)))):
-        aims = targets(anchors, ops.array(boxes, "float32"), ops.array(classes), Matcher())
-        assert not numpy(aims.found).any()
-        assert numpy(aims.counts).all()
-        results.append([numpy(loss) for loss in anchor_losses(logits, deltas, aims)])
+        targets = assign_targets(
+            anchors, ops.array(boxes, "float32"), ops.array(classes), Matcher()
+        )
+        assert not numpy(targets.positive).any()
+        assert numpy(targets.valid).all()
+        results.append([numpy(loss) for loss in anchor_losses(logits, deltas, targets)])
     np.testing.assert_array_equal(results[0], results[1])
     of_class, of_box = results[0]
     p = 1 / (1 + np.exp(2))
@@ -139,14 +141,14 @@ def test_the_sum_is_divided_by_the_boxes_of_the_batch():
     classes = ops.array([[1, 0, -1], [-1, -1, -1]])
     usable = np.ones((2, anchors.shape[0]), bool)
     usable[:, 50:] = False
-    aims = targets(anchors, ops.array(boxes), classes, Matcher(), ops.array(usable))
-    found = numpy(aims.found)
+    targets = assign_targets(anchors, ops.array(boxes), classes, Matcher(), ops.array(usable))
+    found = numpy(targets.positive)
     assert found[0, [4, 22]].all()
     assert not found[1].any()
-    assert numpy(aims.labels)[0, [4, 22]].tolist() == [1, 0]
+    assert numpy(targets.labels)[0, [4, 22]].tolist() == [1, 0]
     # logits of 0 cost log 2 times 0.25 x 0.25, or 0.75 x 0.25 where the class is not there.
     number = anchors.shape[0]
-    losses = anchor_losses(ops.zeros((2, number, 3)), ops.zeros((2, number, 4)), aims)
+    losses = anchor_losses(ops.zeros((2, number, 3)), ops.zeros((2, number, 4)), targets)
     of_class, of_box = (numpy(loss) for loss in losses)
     share = 1 / (found[0].sum() + 1)
     np.testing.assert_allclose(of_class[0, 4], 0.4375 * np.log(2) * share, rtol=1e-5)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from keras_pvt.training.augmentation import ColorJitter, RandAugment, color_jitter
+from keras_pvt.training.augmentation import ColorJitter, RandAugment
+from keras_pvt.training.augmentation import transforms as color_jitter
 from keras_pvt.training.augmentation.operations import OPERATIONS
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")

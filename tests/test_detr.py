@@ -13,7 +13,7 @@ import keras_pvt
 from keras_pvt.conversion import CheckpointError, load_checkpoint, model_from_checkpoint, to_torch
 from keras_pvt.conversion.recognise import recognised
 from keras_pvt.detection import DETR
-from keras_pvt.detection.losses.hungarian import assign, shortest_augmenting_paths, hungarian_losses
+from keras_pvt.detection.losses.hungarian import assign, hungarian_losses, shortest_augmenting_paths
 from keras_pvt.detection.models.detr import DETRPostprocessor
 from keras_pvt.ops import CALLS_HOST
 

@@ -64,7 +64,7 @@ def test_a_batch_is_a_number_of_samples(size):
 
 
 def test_seeds_are_varied_the_same_again():
-    from keras_pvt.training.distribution.seeds import varied
+    from keras_pvt.training.distribution.strategy import varied
 
     assert varied([7, 3], 0).tolist() == [7, 3]
     others = {tuple(varied([7, 3], number)) for number in range(1, 100)}

@@ -18,7 +18,7 @@ from keras_pvt import weights
 from keras_pvt.conversion import read_checkpoint, save_checkpoint
 from keras_pvt.conversion.shapes import official_shapes
 from keras_pvt.download import DownloadError, fetch, transfer
-from keras_pvt.download.progress import ByteProgress
+from keras_pvt.download.transfer import ByteProgress
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
 pytestmark = pytest.mark.one_backend("downloads files")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from keras_pvt.detection.data.samples import DetectionSet, Sample
-from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.evaluation import average_precision, metric_names
-from keras_pvt.utils.report import DataReport
+from keras_pvt.detection.results import Detections
+from keras_pvt.utils.data_report import DataReport
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 

@@ -10,7 +10,7 @@ import pytest
 from image_folders import Grays, corner, grays, write_classes
 
 from keras_pvt.training.data import FolderImages, ImageBatches
-from keras_pvt.training.data.positions import BatchSampler
+from keras_pvt.training.data.batch_sampler import BatchSampler
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 

@@ -8,7 +8,7 @@ from conftest import TINY
 from keras_pvt import PVTBackbone
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.libraries import LABEL_KEYS, best_possible_recall, retinanet
-from keras_pvt.utils.report import DataReport
+from keras_pvt.utils.data_report import DataReport
 
 pytestmark = pytest.mark.one_backend("libraries have tests of backends themselves")
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_pvt.detection.ops.anchors import Anchors
 from keras_pvt.detection.ops.proposals import Proposals
-from keras_pvt.detection.ops.sampling import draw
+from keras_pvt.detection.ops.sampling import sample_boxes
 
 HEIGHT, WIDTH = 48, 80
 SHAPES = {"P3": (6, 10), "P4": (3, 5)}
@@ -104,7 +104,7 @@ def test_unknown_sizes_give_as_many_places():
 @jitted
 def drawn_of(kinds):
     """16 of boxes `(B, 100)`, at most 4 of them of kind 0, and else of kind 1."""
-    return tuple(draw(kinds == 0, kinds == 1, 16, 4, seed=7))
+    return tuple(sample_boxes(kinds == 0, kinds == 1, 16, 4, seed=7))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_seed_generator_draws_anew():
     again = keras.random.SeedGenerator(3)
     all_of = ops.ones((1, 100), "bool")
     first, second, third = (
-        ops.convert_to_numpy(draw(all_of, ops.logical_not(all_of), 16, 4, one).index)[0, :4]
+        ops.convert_to_numpy(sample_boxes(all_of, ops.logical_not(all_of), 16, 4, one).index)[0, :4]
         for one in (seed, seed, again)
     )
     assert set(first) != set(second)

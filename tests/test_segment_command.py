@@ -11,7 +11,7 @@ from keras_pvt.cli import main
 from keras_pvt.segmentation.drawing import palette
 from keras_pvt.segmentation.inference import MODES
 from keras_pvt.segmentation.trained import TrainedSegmenter
-from keras_pvt.utils.pictures import GAP
+from keras_pvt.utils.drawing import GAP
 
 pytestmark = pytest.mark.one_backend("what a command prints and draws")
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from keras_pvt.segmentation import drawing
-from keras_pvt.utils.pictures import GAP, WIDTH
+from keras_pvt.utils.drawing import GAP, WIDTH
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 

@@ -12,7 +12,7 @@ from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet
 from keras_pvt.segmentation.evaluation import Evaluation, evaluate
 from keras_pvt.segmentation.metrics import Confusion
 from keras_pvt.segmentation.trained import FACTS
-from keras_pvt.utils.report import DataReport
+from keras_pvt.utils.data_report import DataReport
 
 pytestmark = pytest.mark.one_backend("counts pixels")
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_pvt import training
-from keras_pvt.training.progress import Progress
+from keras_pvt.training.callbacks import Progress
 
 pytestmark = pytest.mark.one_backend("writes a log")
 

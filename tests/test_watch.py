@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from keras_pvt.training.watch import Diverged, StopWhenDiverged
+from keras_pvt.training.callbacks import Diverged, StopWhenDiverged
 
 pytestmark = pytest.mark.one_backend("a function of a log")
 

@@ -62,8 +62,8 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.detection.detector import Detector
     from keras_pvt.detection.drawing import draw_detections
     from keras_pvt.detection.results import CocoResults
+    from keras_pvt.utils.drawing import write_png
     from keras_pvt.utils.image_files import image_files
-    from keras_pvt.utils.pictures import write_png
 
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)

@@ -58,9 +58,9 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.segmentation.drawing import draw_labels, shares
     from keras_pvt.segmentation.inference import Predictor
     from keras_pvt.segmentation.trained import TrainedSegmenter
+    from keras_pvt.utils.drawing import write_png
     from keras_pvt.utils.image_files import image_files, read_in_batches
     from keras_pvt.utils.images import load_image
-    from keras_pvt.utils.pictures import write_png
 
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_pvt.ops.interpolation import linear_weights
+from keras_pvt.ops import linear_weights
 
 
 def resize_positions(table: np.ndarray, height: int, width: int) -> np.ndarray:

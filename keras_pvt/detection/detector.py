@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from keras_pvt.detection.data.letterbox import PADDING, Letterbox
-from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.libraries import LABEL_KEYS, float32_outputs, without_input_warning
 from keras_pvt.detection.recipe import OWN
+from keras_pvt.detection.results import Detections
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import load_image
 from keras_pvt.utils.trained_files import load_with_facts, save_with_facts

@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_pvt.detection.data.samples import Sample
 from keras_pvt.detection.data.segmentations import mask
-from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.detector import Detector
-from keras_pvt.utils.pictures import sheet, write_png
+from keras_pvt.detection.results import Detections
+from keras_pvt.utils.drawing import sheet, write_png
 
 # Colours that are told apart on photographs, taken in turn by the classes.
 COLOURS = ("#e6194b", "#1f77ff", "#2ca02c", "#ff7f0e", "#b400ff", "#00b3b3", "#a0522d", "#e377c2")

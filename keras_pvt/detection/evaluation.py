@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.data.segmentations import area_of, run_lengths
-from keras_pvt.detection.detections import Detections
 from keras_pvt.detection.detector import Detector
-from keras_pvt.training.measure import Measure
+from keras_pvt.detection.results import Detections
+from keras_pvt.training.callbacks import MetricCallback
 
 # What pycocotools' summary of 12 numbers begins with.
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
@@ -104,7 +104,7 @@ def _entry(image, box, label, area) -> dict:
     }
 
 
-class Evaluation(Measure):
+class Evaluation(MetricCallback):
     """After an epoch, COCO's average precision in the log; and the seconds that it took.
 
     Args:

@@ -1,12 +1,64 @@
-"""Detections as COCO's results, which pycocotools and others compare with annotations."""
+"""What a detector finds in an image, and the same in COCO's format of results."""
 
+import dataclasses
 import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from keras_pvt.detection.data.segmentations import run_lengths
-from keras_pvt.detection.detections import Detections
+
+
+@dataclasses.dataclass(frozen=True)
+class Detections:
+    """What a detector finds in an image file.
+
+    Args:
+        path: of the file.
+        boxes: `(N, 4)` float32, xyxy in pixels of the image, clipped to it.
+        scores: `(N,)` float32, 0 to 1, falling.
+        labels: `(N,)` int, index of the class.
+        error: what was wrong with the file, which then has no boxes; or None.
+        size: (height, width) of the image in pixels; None where it could not be read.
+        image: uint8 `(H, W, 3)`, where it was asked for; else None.
+        masks: `(N, m, m)` float32, 0 to 1, how likely a part of the box is of the object; None
+            of a model that finds boxes only.
+    """
+
+    path: pathlib.Path
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    error: str | None = None
+    size: tuple[int, int] | None = None
+    image: np.ndarray | None = None
+    masks: np.ndarray | None = None
+
+    def above(self, threshold: float) -> "Detections":
+        """Those with a score of at least `threshold`."""
+        count = int((self.scores >= threshold).sum())  # scores fall
+        return dataclasses.replace(
+            self,
+            boxes=self.boxes[:count],
+            scores=self.scores[:count],
+            labels=self.labels[:count],
+            masks=None if self.masks is None else self.masks[:count],
+        )
+
+    def mask(self, number: int) -> np.ndarray:
+        """The pixels of an object, bool `(H, W)` of the image's size.
+
+        Raises:
+            ValueError: there are no masks.
+        """
+        from keras_pvt.detection.ops.masks import paste_masks
+
+        if self.masks is None or self.size is None:
+            raise ValueError("there are boxes only, no masks.")
+        row = slice(number, number + 1)
+        return paste_masks(self.masks[row], self.boxes[row], *self.size)[0]
 
 
 class CocoResults:

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_pvt.layers import base
-from keras_pvt.ops import attention, patch_conv, dense, from_rows, layer_norm, to_rows
+from keras_pvt.ops import attention, dense, from_rows, layer_norm, patch_conv, to_rows
 
 
 @base.register

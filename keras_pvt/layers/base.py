@@ -1,5 +1,7 @@
 """What the layers share: registration, sub-layers, and checks."""
 
+import functools
+
 import keras
 
 from keras_pvt.layers.initial_values import FanInUniform, Normal
@@ -8,9 +10,19 @@ from keras_pvt.ops import layer_norm
 PACKAGE = "keras_pvt"
 
 
-def register(cls):
-    """Register a layer for `.keras` files, under this package's name."""
-    return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+def register(cls, name: str | None = None):
+    """Register a layer for `.keras` files, under this package's name.
+
+    Args:
+        cls: the class.
+        name: what files call it, where the class is called otherwise by now.
+    """
+    return keras.saving.register_keras_serializable(PACKAGE, name)(cls)
+
+
+def register_as(name: str):
+    """`register`, as a decorator, under the name that a class had in files of version 0.1.0."""
+    return functools.partial(register, name=name)
 
 
 class Composite(keras.layers.Layer):

@@ -4,7 +4,7 @@ from keras_pvt.layers import base
 from keras_pvt.layers.attention import SpatialReductionAttention
 from keras_pvt.layers.drop_path import DropPath
 from keras_pvt.layers.feed_forward import FeedForward
-from keras_pvt.ops import layer_norm, run
+from keras_pvt.ops import call_layer, layer_norm
 
 
 @base.register
@@ -106,7 +106,7 @@ class EncoderBlock(base.Composite):
         self.built = True
 
     def call(self, x, training=False, return_attention_scores=False):
-        y = run(
+        y = call_layer(
             self.attention,
             layer_norm(self.norm1, x),
             first_only=self.first_only,
@@ -119,7 +119,7 @@ class EncoderBlock(base.Composite):
         if self.drop_path_rate > 0:
             y = self.drop_path1(y, training=training)
         x = x + y
-        y = run(self.feed_forward, layer_norm(self.norm2, x), training=training)
+        y = call_layer(self.feed_forward, layer_norm(self.norm2, x), training=training)
         if self.drop_path_rate > 0:
             y = self.drop_path2(y, training=training)
         x = x + y

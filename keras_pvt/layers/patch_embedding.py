@@ -3,7 +3,7 @@
 import keras
 
 from keras_pvt.layers import base
-from keras_pvt.ops import patch_conv, layer_norm
+from keras_pvt.ops import layer_norm, patch_conv
 
 
 @base.register

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_pvt.utils.pictures import GAP, sheet, write_png
+from keras_pvt.utils.drawing import GAP, sheet, write_png
 
 # Lightness of a colour, 0 to 100: outside, it is taken for shadow, or hides what it covers; and
 # chroma: below, it is a gray, as much of a photograph is.

@@ -9,7 +9,7 @@ from rich.progress import track
 from keras_pvt.segmentation.data.samples import SegmentationSet
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.metrics import Confusion, metric_names
-from keras_pvt.training.measure import Measure
+from keras_pvt.training.callbacks import MetricCallback
 from keras_pvt.utils.image_files import prefetched, processors
 
 
@@ -64,7 +64,7 @@ def evaluate(
     return confusion.results()
 
 
-class Evaluation(Measure):
+class Evaluation(MetricCallback):
     """After an epoch, what `evaluate` finds in the log; and the seconds that it took.
 
     Args:

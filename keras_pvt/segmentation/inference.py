@@ -11,7 +11,7 @@ import numpy as np
 from keras_pvt.layers import ResizeLike
 from keras_pvt.models.inputs import takes_pixels
 from keras_pvt.models.preprocessing import preprocess_input
-from keras_pvt.ops.interpolation import linear_weights
+from keras_pvt.ops import linear_weights
 from keras_pvt.training.augmentation.pictures import check_image, height_and_width
 from keras_pvt.utils.resizing import fit_scale, resized_part, scaled
 from keras_pvt.variants import IMAGENET_MEAN

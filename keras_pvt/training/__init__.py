@@ -1,12 +1,12 @@
 """Parts of training, each for use in anyone's `model.fit`."""
 
 from keras_pvt.training.batches import ShuffledBatches
+from keras_pvt.training.callbacks import StopWhenDiverged
 from keras_pvt.training.checkpoints import Checkpoints, cut_log
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.options import check_positive
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine, WarmUpSteps
-from keras_pvt.training.watch import StopWhenDiverged
 
 __all__ = [
     "Checkpoints",

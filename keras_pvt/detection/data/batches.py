@@ -6,8 +6,8 @@ from keras_pvt.detection.data.augmentation import Augmentation, visible
 from keras_pvt.detection.data.letterbox import PADDING
 from keras_pvt.detection.data.samples import DetectionSet
 from keras_pvt.detection.data.segmentations import mask
-from keras_pvt.training.data.positions import BatchSampler
-from keras_pvt.training.data.sampled import ThreadedBatches
+from keras_pvt.training.data.batch_sampler import BatchSampler
+from keras_pvt.training.data.threaded import ThreadedBatches
 from keras_pvt.utils.images import load_image
 
 

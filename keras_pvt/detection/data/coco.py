@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.data.segmentations import Segmentation, checked
+from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError, image_size
-from keras_pvt.utils.report import DataReport
 
 ROUNDING = 0.1  # pixels over the edge that are not worth a word
 

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from keras_pvt.detection.data.segmentations import Segmentation
-from keras_pvt.utils.report import DataReport
+from keras_pvt.utils.data_report import DataReport
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,23 +34,23 @@ def l1_loss(values, targets):
     return ops.sum(ops.abs(values - targets), axis=-1)
 
 
-class Targets(NamedTuple):
+class AnchorTargets(NamedTuple):
     """What anchors have to say.
 
     Args:
         labels: int32 `(B, N)`, the class, or -1 where there is no box.
         deltas: float32 `(B, N, 4)`, see `encode`; zeros where there is no box.
-        found: bool `(B, N)`: whether there is a box.
-        counts: bool `(B, N)`: False where whatever is said does not count.
+        positive: bool `(B, N)`: whether there is a box.
+        valid: bool `(B, N)`: False where whatever is said does not count.
     """
 
     labels: object
     deltas: object
-    found: object
-    counts: object
+    positive: object
+    valid: object
 
 
-def targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> Targets:
+def assign_targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> AnchorTargets:
     """Give the boxes of images to anchors.
 
     Args:
@@ -69,7 +69,7 @@ def targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> Targets:
     found = matches >= 0
     index = ops.maximum(matches, 0)
     own = ops.where(ops.expand_dims(found, -1), take_rows(boxes, index), anchors)
-    return Targets(
+    return AnchorTargets(
         ops.where(found, take_rows(labels, index), -1),
         encode(own, anchors),
         found,
@@ -97,13 +97,13 @@ def valid_boxes(boxes, labels):
     return boxes, labels, ops.logical_and(labels >= 0, ops.all(sides, axis=-1))
 
 
-def anchor_losses(logits, deltas, targets: Targets) -> tuple:
+def anchor_losses(logits, deltas, targets: AnchorTargets) -> tuple:
     """Focal loss of the classes and L1 loss of the deltas.
 
     Args:
         logits: float tensor `(B, N, K)`.
         deltas: float tensor `(B, N, 4)`.
-        targets: see `targets`.
+        targets: what they should be, from `assign_targets`.
     Returns:
         Both, of each anchor, `(B, N)`: divided by the number of anchors that have a box, at
         least 1 of each image, so that they are to be summed.
@@ -111,8 +111,8 @@ def anchor_losses(logits, deltas, targets: Targets) -> tuple:
         mmdetection 2.13 mmdet/models/dense_heads/anchor_head.py, with the losses of
         configs/_base_/models/retinanet_r50_fpn.py.
     """
-    number = ops.sum(ops.cast(targets.found, "float32"), axis=1)
+    number = ops.sum(ops.cast(targets.positive, "float32"), axis=1)
     share = 1 / ops.sum(ops.maximum(number, 1.0))
-    of_class = focal_loss(logits, targets.labels) * ops.cast(targets.counts, logits.dtype)
-    of_box = l1_loss(deltas, targets.deltas) * ops.cast(targets.found, deltas.dtype)
+    of_class = focal_loss(logits, targets.labels) * ops.cast(targets.valid, logits.dtype)
+    of_box = l1_loss(deltas, targets.deltas) * ops.cast(targets.positive, deltas.dtype)
     return of_class * ops.cast(share, logits.dtype), of_box * ops.cast(share, deltas.dtype)

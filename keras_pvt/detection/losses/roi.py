@@ -9,7 +9,7 @@ from keras_pvt.detection.models.roi_heads import DEVIATIONS, MASK_PARTS
 from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.detection.ops.box_deltas import encode
 from keras_pvt.detection.ops.masks import crop_masks
-from keras_pvt.detection.ops.sampling import Sample
+from keras_pvt.detection.ops.sampling import SampledBoxes
 from keras_pvt.ops import take_rows
 
 
@@ -21,17 +21,19 @@ class BoxTargets(typing.NamedTuple):
         matches: int32 `(B, N)`, the true box of each that has one; else 0.
         labels: int32 `(B, N)`, the class; K, the background's, where there is none.
         deltas: `(B, N, 4)`, to the true box, see `encode`; zeros where there is none.
-        drawn: see `Sample`.
+        drawn: see `SampledBoxes`.
     """
 
     boxes: typing.Any
     matches: typing.Any
     labels: typing.Any
     deltas: typing.Any
-    drawn: Sample
+    drawn: SampledBoxes
 
 
-def box_targets(drawn: Sample, candidates, matches, boxes, classes, num_classes: int) -> BoxTargets:
+def box_targets(
+    drawn: SampledBoxes, candidates, matches, boxes, classes, num_classes: int
+) -> BoxTargets:
     """What drawn candidates have to say.
 
     Args:
@@ -52,13 +54,13 @@ def box_targets(drawn: Sample, candidates, matches, boxes, classes, num_classes:
     return BoxTargets(own, matches, labels, deltas / deviations, drawn)
 
 
-def proposal_losses(logits, deltas, aims, drawn: Sample) -> list:
+def proposal_losses(logits, deltas, targets, drawn: SampledBoxes) -> list:
     """Whether there is an object at an anchor, and where; of what was drawn.
 
     Args:
         logits: float tensor `(B, N, 1)`.
         deltas: float tensor `(B, N, 4)`.
-        aims: `(B, N, 4)`, what deltas should be.
+        targets: `(B, N, 4)`, what deltas should be.
         drawn: anchors to learn from.
     Returns:
         Two scalars, both divided by the number of drawn anchors, with an object and without at
@@ -72,45 +74,45 @@ def proposal_losses(logits, deltas, aims, drawn: Sample) -> list:
     share = 1 / ops.sum(ops.maximum(ops.stack(numbers), 1.0))
     # Of a positive -log(p), else -log(1 - p).
     of_class = ops.softplus(ops.where(drawn.positive, -logits, logits))
-    deltas, aims = (take_rows(ops.cast(x, "float32"), drawn.index) for x in (deltas, aims))
+    deltas, targets = (take_rows(ops.cast(x, "float32"), drawn.index) for x in (deltas, targets))
     return [
         _sum(of_class, drawn.drawn) * share,
-        _sum(l1_loss(deltas, aims), drawn.positive) * share,
+        _sum(l1_loss(deltas, targets), drawn.positive) * share,
     ]
 
 
-def box_losses(logits, deltas, aims: BoxTargets) -> list:
+def box_losses(logits, deltas, targets: BoxTargets) -> list:
     """The class of a box, and where it ends.
 
     Args:
         logits: float tensor `(B, N, K + 1)`.
         deltas: float tensor `(B, N, K, 4)`.
-        aims: what they should be.
+        targets: what they should be.
     Returns:
         Two scalars, both divided by the number of drawn boxes.
     Source:
         mmdetection 2.13 mmdet/models/roi_heads/bbox_heads/bbox_head.py.
     """
-    share = 1 / ops.maximum(_count(aims.drawn.drawn), 1.0)
+    share = 1 / ops.maximum(_count(targets.drawn.drawn), 1.0)
     own = ops.take_along_axis(
-        ops.log_softmax(logits, axis=-1), ops.expand_dims(aims.labels, -1), axis=-1
+        ops.log_softmax(logits, axis=-1), ops.expand_dims(targets.labels, -1), axis=-1
     )
-    classes = ops.minimum(aims.labels, deltas.shape[2] - 1)[..., None, None]
+    classes = ops.minimum(targets.labels, deltas.shape[2] - 1)[..., None, None]
     deltas = ops.take_along_axis(deltas, classes, axis=2)[..., 0, :]
-    of_box = l1_loss(deltas, ops.cast(aims.deltas, deltas.dtype))
+    of_box = l1_loss(deltas, ops.cast(targets.deltas, deltas.dtype))
     return [
-        -_sum(own[..., 0], aims.drawn.drawn) * share,
-        _sum(of_box, aims.drawn.positive) * share,
+        -_sum(own[..., 0], targets.drawn.drawn) * share,
+        _sum(of_box, targets.drawn.positive) * share,
     ]
 
 
-def mask_loss(head, maps, aims: BoxTargets, masks, most: int):
+def mask_loss(head, maps, targets: BoxTargets, masks, most: int):
     """The mean over the parts of boxes with an object of how wrong the mask head is.
 
     Args:
         head: a `MaskHead`.
         maps: what it takes.
-        aims: whose first `most` boxes have all that have an object.
+        targets: whose first `most` boxes have all that have an object.
         masks: true ones, `(B, G, H, W)`, 0 or 1.
         most: boxes of an image.
     Returns:
@@ -118,9 +120,9 @@ def mask_loss(head, maps, aims: BoxTargets, masks, most: int):
     Source:
         mmdetection 2.13 mmdet/models/roi_heads/mask_heads/fcn_mask_head.py.
     """
-    positive, labels = aims.drawn.positive[:, :most], aims.labels[:, :most]
-    boxes = box_ops.clip(aims.boxes[:, :most], tuple(ops.shape(masks)[2:]))
-    truth = crop_masks(masks, boxes, aims.matches[:, :most], 2 * MASK_PARTS)
+    positive, labels = targets.drawn.positive[:, :most], targets.labels[:, :most]
+    boxes = box_ops.clip(targets.boxes[:, :most], tuple(ops.shape(masks)[2:]))
+    truth = crop_masks(masks, boxes, targets.matches[:, :most], 2 * MASK_PARTS)
     logits = head(maps, boxes, ops.where(positive, labels, 0))
     wrong = ops.mean(ops.softplus(ops.where(truth, -logits, logits)), axis=(-2, -1))
     return _sum(wrong, positive) / ops.maximum(_count(positive), 1.0)

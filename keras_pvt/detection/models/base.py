@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_pvt.models.on_backbone import DensePredictionModel
+from keras_pvt.models.dense_prediction import DensePredictionModel
 from keras_pvt.ops import replica_share
 
 

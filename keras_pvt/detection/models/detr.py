@@ -21,7 +21,7 @@ from keras_pvt.models.feature_pyramid import pyramid_maps
 from keras_pvt.ops import COMPILES_HOST_CALLS, argmax, take_rows
 
 
-@base.register
+@base.register_as("BestQueries")
 class DETRPostprocessor(keras.layers.Layer):
     """Takes the queries that are surest of an object; there is no suppression.
 

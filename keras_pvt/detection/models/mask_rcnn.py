@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_pvt.detection.losses.focal import valid_boxes, targets
+from keras_pvt.detection.losses.focal import assign_targets, valid_boxes
 from keras_pvt.detection.losses.roi import box_losses, box_targets, mask_loss, proposal_losses
 from keras_pvt.detection.models.base import DetectionModel
 from keras_pvt.detection.models.roi_heads import BoxHead, ClassBoxes, MaskHead
@@ -12,16 +12,16 @@ from keras_pvt.detection.ops.masks import MaskProbabilities
 from keras_pvt.detection.ops.matching import BACKGROUND, IGNORED, Matcher
 from keras_pvt.detection.ops.nms import NonMaxSuppression
 from keras_pvt.detection.ops.proposals import Proposals
-from keras_pvt.detection.ops.sampling import draw
+from keras_pvt.detection.ops.sampling import sample_boxes
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
 from keras_pvt.models.backbone import PVTBackbone
-from keras_pvt.models.convolution import conv_layer, apply_layers
+from keras_pvt.models.convolution import apply_layers, conv_layer
 from keras_pvt.models.feature_pyramid import (
     coarsest_levels,
-    level_number,
     feature_pyramid,
     finest_stride,
+    level_number,
     pyramid_maps,
 )
 
@@ -124,7 +124,11 @@ class MaskRCNN(DetectionModel):
             layers = [
                 conv,
                 conv_layer(
-                    anchors.per_cell * width, 1, self.logits_policy(policy), output, initializer=_small()
+                    anchors.per_cell * width,
+                    1,
+                    self.logits_policy(policy),
+                    output,
+                    initializer=_small(),
                 ),
             ]
             outputs[output] = {level: apply_layers(layers, x) for level, x in all_levels.items()}
@@ -256,7 +260,7 @@ class MaskRCNN(DetectionModel):
         own = ops.where(exists, ops.arange(0, boxes.shape[1], dtype="int32"), IGNORED)
         candidates = ops.concatenate([boxes, proposals], axis=1)
         matches = ops.concatenate([own, matches], axis=1)
-        drawn = draw(
+        drawn = sample_boxes(
             matches >= 0,
             matches == BACKGROUND,
             self.sampled_boxes,
@@ -264,22 +268,22 @@ class MaskRCNN(DetectionModel):
             self.random,
         )
         maps = [y_pred["pyramid"][level] for level in self.levels]
-        aims = box_targets(drawn, candidates, matches, boxes, classes, self.num_classes)
-        logits, deltas = self.box_head(maps, aims.boxes)
-        parts += box_losses(logits, deltas, aims)
+        targets = box_targets(drawn, candidates, matches, boxes, classes, self.num_classes)
+        logits, deltas = self.box_head(maps, targets.boxes)
+        parts += box_losses(logits, deltas, targets)
         if self.mask_head is not None:
             most = self.sampled_boxes // 4
-            parts.append(mask_loss(self.mask_head, maps, aims, y["masks"], most))
+            parts.append(mask_loss(self.mask_head, maps, targets, y["masks"], most))
         return parts
 
     def _proposal_losses(self, boxes, classes, sizes, y_pred):
         levels = self.anchors.of_maps(y_pred["proposal_logits"])
         anchors = ops.concatenate(list(levels.values()))
         usable = None if sizes is None else within(anchors, sizes, self.multiple)
-        aims = targets(anchors, boxes, classes, self.proposal_matcher, usable)
-        drawn = draw(
-            aims.found,
-            ops.logical_and(aims.counts, ops.logical_not(aims.found)),
+        targets = assign_targets(anchors, boxes, classes, self.proposal_matcher, usable)
+        drawn = sample_boxes(
+            targets.positive,
+            ops.logical_and(targets.valid, ops.logical_not(targets.positive)),
             self.sampled_anchors,
             self.sampled_anchors // 2,
             self.random,
@@ -288,7 +292,7 @@ class MaskRCNN(DetectionModel):
             ops.concatenate([per_anchor(x, width) for x in y_pred[output].values()], axis=1)
             for output, width in (("proposal_logits", 1), ("proposal_deltas", 4))
         )
-        return proposal_losses(logits, deltas, aims.deltas, drawn)
+        return proposal_losses(logits, deltas, targets.deltas, drawn)
 
 
 def _small():

@@ -5,23 +5,23 @@ import math
 import keras
 from keras import ops
 
-from keras_pvt.detection.losses.focal import anchor_losses, targets
+from keras_pvt.detection.losses.focal import anchor_losses, assign_targets
 from keras_pvt.detection.models.base import DetectionModel
 from keras_pvt.detection.ops.anchors import Anchors, per_anchor, within
-from keras_pvt.detection.ops.candidates import PyramidDecoder
 from keras_pvt.detection.ops.matching import Matcher
 from keras_pvt.detection.ops.nms import NonMaxSuppression
+from keras_pvt.detection.ops.pyramid_decoder import PyramidDecoder
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
 from keras_pvt.models.backbone import PVTBackbone
-from keras_pvt.models.convolution import conv_layer, apply_layers
+from keras_pvt.models.convolution import apply_layers, conv_layer
 from keras_pvt.models.feature_pyramid import (
     coarsest_levels,
-    level_number,
     feature_pyramid,
     finest_stride,
-    strided_conv,
+    level_number,
     pyramid_maps,
+    strided_conv,
 )
 
 # Levels of the backbone that are used, and coarser ones that are added.
@@ -195,7 +195,7 @@ class RetinaNet(DetectionModel):
         """
         levels = self.anchors.of_maps(y_pred["class_logits"])
         anchors = ops.concatenate(list(levels.values()))
-        aims = targets(
+        targets = assign_targets(
             anchors,
             ops.convert_to_tensor(y["boxes"]),
             ops.convert_to_tensor(y["classes"]),
@@ -206,7 +206,7 @@ class RetinaNet(DetectionModel):
             ops.concatenate([per_anchor(x, width) for x in y_pred[output].values()], axis=1)
             for output, width in (("class_logits", self.num_classes), ("box_deltas", 4))
         )
-        return anchor_losses(logits, deltas, aims)
+        return anchor_losses(logits, deltas, targets)
 
     def loss_parts(self, x, y, y_pred):
         return [ops.sum(loss) for loss in self.anchor_losses(y, y_pred)]

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
-from keras_pvt.ops import attention, dense, from_rows, layer_norm, run, to_rows
+from keras_pvt.ops import attention, call_layer, dense, from_rows, layer_norm, to_rows
 
 EPSILON = 1e-5
 
@@ -208,8 +208,10 @@ class DETREncoderLayer(_TransformerLayer):
     attentions = ("self_attention",)
 
     def call(self, x, positions, visible=None, training=False):
-        asked = x + positions
-        y = run(self.self_attention, asked, key=asked, value=x, visible=visible, training=training)
+        query = x + positions
+        y = call_layer(
+            self.self_attention, query, key=query, value=x, visible=visible, training=training
+        )
         x = self._after(self.norm1, x, y, training)
         return self._after(self.norm2, x, self._feed_forward(x, training), training)
 
@@ -224,7 +226,7 @@ class DETRDecoderLayer(_TransformerLayer):
     Args: see `_TransformerLayer`.
     Call arguments:
         x: what is known of the objects, `(B, Q, C)`.
-        queries: what is added where they ask, and are asked by each other, `(B, Q, C)`.
+        queries: what is added where they ask, and where they are asked by each other, `(B, Q, C)`.
         cells: of the image, `(B, N, C)`.
         positions: of the cells, `(B, N, C)`.
         visible: boolean `(B, N)`, the cells that are attended to; None for all.
@@ -240,10 +242,10 @@ class DETRDecoderLayer(_TransformerLayer):
     attentions = ("self_attention", "cross_attention")
 
     def call(self, x, queries, cells, positions, visible=None, training=False):
-        asked = x + queries
-        y = run(self.self_attention, asked, key=asked, value=x, training=training)
+        query = x + queries
+        y = call_layer(self.self_attention, query, key=query, value=x, training=training)
         x = self._after(self.norm1, x, y, training)
-        y = run(
+        y = call_layer(
             self.cross_attention,
             x + queries,
             key=cells + positions,

@@ -8,7 +8,7 @@ from keras import ops
 from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.detection.ops.boxes import iou
 from keras_pvt.layers import base
-from keras_pvt.ops import take_rows, fixed_point
+from keras_pvt.ops import fixed_point, take_rows
 
 _NEVER = -math.inf  # score of what is not a detection
 

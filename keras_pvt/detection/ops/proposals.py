@@ -65,7 +65,7 @@ class Proposals(keras.layers.Layer):
             for level in logits
         ]
         boxes, scores = (ops.concatenate(parts, axis=1) for parts in zip(*levels, strict=True))
-        scores, index = best(scores, self.count, -math.inf)
+        scores, index = top_k(scores, self.count, -math.inf)
         found = scores > -math.inf
         boxes = ops.where(ops.expand_dims(found, -1), take_rows(boxes, index), 0.0)
         scores = ops.where(found, ops.sigmoid(scores), -1.0)
@@ -73,7 +73,7 @@ class Proposals(keras.layers.Layer):
 
     def _of_level(self, scores, deltas, anchors, size):
         """Boxes, and their logits, minus infinity of those that do not stay."""
-        scores, index = best(scores, self.per_level, -math.inf)
+        scores, index = top_k(scores, self.per_level, -math.inf)
         boxes = decode(take_rows(deltas, index), ops.take(anchors, index, axis=0))
         boxes = box_ops.clip(boxes, size)
         valid = ops.logical_and(
@@ -105,7 +105,7 @@ class Proposals(keras.layers.Layer):
         }
 
 
-def best(scores, count: int, lowest: float):
+def top_k(scores, count: int, lowest: float):
     """The best of scores and their places, falling.
 
     Args:

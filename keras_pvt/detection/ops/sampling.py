@@ -5,11 +5,11 @@ import typing
 import keras
 from keras import ops
 
-from keras_pvt.detection.ops.proposals import best
+from keras_pvt.detection.ops.proposals import top_k
 from keras_pvt.ops import take_rows
 
 
-class Sample(typing.NamedTuple):
+class SampledBoxes(typing.NamedTuple):
     """What was drawn, positives first.
 
     Args:
@@ -23,7 +23,7 @@ class Sample(typing.NamedTuple):
     drawn: typing.Any
 
 
-def draw(positive, negative, count: int, most_positive: int, seed) -> Sample:
+def sample_boxes(positive, negative, count: int, most_positive: int, seed) -> SampledBoxes:
     """Draw positives, as many as there may be, and fill up with negatives.
 
     Args:
@@ -38,7 +38,7 @@ def draw(positive, negative, count: int, most_positive: int, seed) -> Sample:
 
     def shuffled(which, most):
         order = keras.random.uniform(ops.shape(which), dtype="float32", seed=seed)
-        order, index = best(ops.where(which, order, -1.0), most, -1.0)
+        order, index = top_k(ops.where(which, order, -1.0), most, -1.0)
         return order >= 0, index
 
     good, good_index = shuffled(positive, most_positive)
@@ -48,4 +48,4 @@ def draw(positive, negative, count: int, most_positive: int, seed) -> Sample:
     index = ops.concatenate([good_index, bad_index], axis=1)
     kind = ops.concatenate([2 * ops.cast(good, "float32"), ops.cast(bad, "float32")], axis=1)
     kind, order = ops.top_k(kind, min(count, kind.shape[1]))
-    return Sample(take_rows(index, order), kind > 1, kind > 0)
+    return SampledBoxes(take_rows(index, order), kind > 1, kind > 0)

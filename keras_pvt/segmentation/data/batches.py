@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_pvt.segmentation.data.samples import SegmentationSet
-from keras_pvt.training.data.positions import BatchSampler
-from keras_pvt.training.data.sampled import ThreadedBatches, stacked
+from keras_pvt.training.data.batch_sampler import BatchSampler
+from keras_pvt.training.data.threaded import ThreadedBatches, stacked
 
 
 class SegmentationBatches(ThreadedBatches):

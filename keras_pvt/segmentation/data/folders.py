@@ -6,9 +6,9 @@ import pathlib
 import numpy as np
 
 from keras_pvt.segmentation.data.label_files import load_ids
+from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import load_image
-from keras_pvt.utils.report import DataReport
 
 # What the folders of a split are called; the first that is there is taken.
 SPLITS = {"train": ("train", "training"), "val": ("val", "validation", "test")}

@@ -11,7 +11,7 @@ from keras_pvt.segmentation.data.samples import MOST_CLASSES, LabelRule, Segment
 from keras_pvt.segmentation.data.tfds import TfdsPairs
 from keras_pvt.training.data.opening import data_folder
 from keras_pvt.training.data.tfds import find_split
-from keras_pvt.utils.report import DataReport
+from keras_pvt.utils.data_report import DataReport
 
 
 def open_split(

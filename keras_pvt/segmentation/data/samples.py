@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from keras_pvt.utils.report import DataReport
+from keras_pvt.utils.data_report import DataReport
 
 IGNORED = 255  # the label of pixels that are neither trained on nor measured
 MOST_CLASSES = IGNORED  # labels are uint8, and one of them is taken

@@ -1,6 +1,6 @@
 """What the segmentation models share."""
 
-from keras_pvt.models.on_backbone import DensePredictionModel
+from keras_pvt.models.dense_prediction import DensePredictionModel
 
 
 class Segmenter(DensePredictionModel):

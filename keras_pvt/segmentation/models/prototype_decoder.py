@@ -6,7 +6,7 @@ from keras import ops
 from keras_pvt.layers import base
 from keras_pvt.layers.feed_forward import FeedForward
 from keras_pvt.layers.initial_values import Normal
-from keras_pvt.ops import dense, layer_norm, run, softmax
+from keras_pvt.ops import call_layer, dense, layer_norm, softmax
 
 
 @base.register
@@ -137,12 +137,12 @@ class PrototypeDecoderBlock(base.Composite):
         scores, value = self._attention(query, features)  # (B, heads, K, N), (B, heads, N, width)
         if self.last:
             maps = 2.0 * ops.transpose(scores, (0, 2, 1, 3))
-            return maps + run(self.attention_mlp, layer_norm(self.norm4, maps))
+            return maps + call_layer(self.attention_mlp, layer_norm(self.norm4, maps))
         found = ops.matmul(softmax(scores), value)  # (B, heads, K, width)
         query = 2.0 * dense(self.proj, ops.reshape(found, (-1, prototypes, self.dim)))
-        query = query + run(self.query_mlp, layer_norm(self.norm2, query))
+        query = query + call_layer(self.query_mlp, layer_norm(self.norm2, query))
         features = 2.0 * features
-        features = features + run(self.feature_mlp, layer_norm(self.norm3, features))
+        features = features + call_layer(self.feature_mlp, layer_norm(self.norm3, features))
         return query, features
 
     def _attention(self, query, features):

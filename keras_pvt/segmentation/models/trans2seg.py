@@ -132,7 +132,9 @@ class Trans2Seg(Segmenter):
         head_policy = self.logits_policy(policy)
         x = keras.layers.Activation("linear", dtype=head_policy, name="logits")(x)
         if full_size:
-            x = layers.ResizeLike(align_corners=True, dtype=head_policy, name="full_size")(x, images)
+            x = layers.ResizeLike(align_corners=True, dtype=head_policy, name="full_size")(
+                x, images
+            )
         super().__init__(images, x, name=name)
         self.store_config(
             backbone,

@@ -4,13 +4,11 @@ Every part draws from the generator it is given and from nothing else, so that t
 processes with a generator each repeat exactly.
 """
 
-from keras_pvt.training.augmentation.color_jitter import ColorJitter
 from keras_pvt.training.augmentation.crops import random_flip, random_resized_crop, random_shift
 from keras_pvt.training.augmentation.erasing import RandomErasing
-from keras_pvt.training.augmentation.labels import smooth_labels
-from keras_pvt.training.augmentation.mixing import MixUpCutMix
+from keras_pvt.training.augmentation.mixing import MixUpCutMix, smooth_labels
 from keras_pvt.training.augmentation.rand_augment import RandAugment
-from keras_pvt.training.augmentation.transforms import EvalTransform, TrainTransform
+from keras_pvt.training.augmentation.transforms import ColorJitter, EvalTransform, TrainTransform
 
 __all__ = [
     "ColorJitter",

@@ -1,9 +1,34 @@
 """Which part of an image is seen, and from which side."""
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 
-from keras_pvt.training.augmentation.boxes import draw_sides
 from keras_pvt.training.augmentation.pictures import Size, check_image, resize
+
+TRIES = 10
+
+
+def draw_sides(
+    shape: tuple[int, int],
+    area: tuple[float, float],
+    ratio: tuple[float, float],
+    rng: np.random.Generator,
+) -> Iterator[tuple[int, int]]:
+    """Ten draws of a box's two sides, in pixels; they may be 0 or larger than the image.
+
+    Args:
+        shape: height and width of the image in pixels.
+        area: smallest and largest part of the image's area; drawn evenly.
+        ratio: smallest and largest first side over second; drawn evenly in the logarithm.
+        rng: is drawn from when the next box is asked for, not before.
+    """
+    height, width = shape
+    for _ in range(TRIES):
+        pixels = rng.uniform(*area) * height * width
+        quotient = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        yield round(math.sqrt(pixels * quotient)), round(math.sqrt(pixels / quotient))
 
 
 def random_resized_crop(

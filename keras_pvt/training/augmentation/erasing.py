@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_pvt.training.augmentation.boxes import draw_sides
+from keras_pvt.training.augmentation.crops import draw_sides
 
 
 @dataclasses.dataclass(frozen=True)

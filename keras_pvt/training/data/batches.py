@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_pvt.training.augmentation.labels import smooth_labels
+from keras_pvt.training.augmentation.mixing import smooth_labels
+from keras_pvt.training.data.batch_sampler import BatchSampler
 from keras_pvt.training.data.images import Images
-from keras_pvt.training.data.positions import BatchSampler
-from keras_pvt.training.data.sampled import MIXING, ThreadedBatches, stacked
+from keras_pvt.training.data.threaded import MIXING, ThreadedBatches, stacked
 from keras_pvt.utils.images import ImageError
 
 

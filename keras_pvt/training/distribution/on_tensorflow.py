@@ -4,8 +4,7 @@ import os
 
 import tensorflow as tf
 
-from keras_pvt.training.distribution.seeds import seed_states, varied
-from keras_pvt.training.distribution.strategy import Strategy
+from keras_pvt.training.distribution.strategy import Strategy, seed_states, varied
 
 
 class Mirrored(Strategy):

@@ -8,8 +8,7 @@ import torch
 import torch.distributed as dist
 
 from keras_pvt.training.distribution.replica import Replica
-from keras_pvt.training.distribution.seeds import seed_states, varied
-from keras_pvt.training.distribution.strategy import Strategy
+from keras_pvt.training.distribution.strategy import Strategy, seed_states, varied
 
 
 class DDP(Strategy):

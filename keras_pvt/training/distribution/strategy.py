@@ -1,10 +1,57 @@
-"""What every way to spread training has in common, and the way without any."""
+"""The interface of all strategies, and training on one device."""
+
+from __future__ import annotations
 
 import contextlib
 
 import keras
+import numpy as np
 
-from keras_pvt.training.distribution.callback import StrategyCallback
+
+class StrategyCallback(keras.callbacks.Callback):
+    """Makes `fit` of several devices and processes what it is on one; see `Strategy.callback`.
+
+    The logs that later callbacks see are those of all processes together.
+    """
+
+    def __init__(self, strategy: Strategy, weight: float, val_weight: float):
+        super().__init__()
+        self.strategy, self.weight, self.val_weight = strategy, weight, val_weight
+
+    def on_train_begin(self, logs=None):
+        self.varied = False
+        self.strategy.prepare(self.model.optimizer)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Only now, when other callbacks have restored what they do at the begin of training:
+        # it is the seeds of one device that were saved.
+        if not self.varied:
+            self.strategy.vary_seeds(self.model)
+            self.varied = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update(self.strategy.share(logs, self.weight, self.val_weight))
+
+
+def seed_states(model: keras.Model) -> list[keras.Variable]:
+    """The states `[seed, draws so far]` of a model's seed generators."""
+    return [v for v in model.variables if v.path.endswith("seed_generator_state")]
+
+
+def varied(state: np.ndarray, number: int) -> np.ndarray:
+    """The state of a seed generator for one device; the first keeps its own.
+
+    Keras's draws on torch depend on the sum of seed and number of draws, so that seeds close to
+    one another would give the same draws some steps later.
+
+    Args:
+        state: integers `(2,)`, of the first device.
+        number: of the device, from 0.
+    """
+    seed, draws = (int(value) for value in state)
+    if number:
+        seed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0]) >> 1  # an int32
+    return np.array([seed, draws])
 
 
 class Strategy:

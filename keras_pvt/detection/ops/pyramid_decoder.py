@@ -14,7 +14,7 @@ from keras_pvt.layers import base
 from keras_pvt.ops import take_rows
 
 
-@base.register
+@base.register_as("PyramidCandidates")
 class PyramidDecoder(keras.layers.Layer):
     """Boxes with scores, of the anchors whose best class scores highest, from every level.
 

@@ -7,7 +7,7 @@ LAST_BATCH = ("drop", "keep", "pad")
 
 @dataclasses.dataclass(frozen=True)
 class BatchSampler:
-    """BatchSampler 0 to `count - 1` of an epoch, cut into batches for all processes together.
+    """Positions 0 to `count - 1` of an epoch, cut into batches for all processes together.
 
     Process r takes every `shard[1]`-th of a batch, from the r-th, so that neighbours go to
     different processes.
@@ -56,7 +56,7 @@ class BatchSampler:
         return self.count // size if self.last_batch == "drop" else -(-self.count // size)
 
     def __getitem__(self, index: int) -> range:
-        """BatchSampler of a batch."""
+        """Positions of a batch."""
         rank, processes = self.shard
         first = index * self.batch_size * processes
         last = first + self.batch_size * processes

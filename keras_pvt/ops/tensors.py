@@ -1,0 +1,61 @@
+"""Operations that Keras lacks, or that not every format to export to has."""
+
+from keras import ops
+
+from keras_pvt.ops.backend import BACKEND, engine
+
+
+def argmax(x):
+    """Index of the largest value along the last axis, int32.
+
+    Keras's looks at the sign of zeros on TensorFlow, which neither TFLite nor ONNX can express.
+    """
+    if BACKEND == "tensorflow":
+        return engine.argmax(x)
+    return ops.cast(ops.argmax(x, axis=-1), "int32")
+
+
+def class_crossentropy(labels, logits):
+    """Crossentropy of classes.
+
+    Args:
+        labels: int32 `(...)`, each 0 to K - 1.
+        logits: float `(..., K)`, no softmax.
+    Returns:
+        `(...)`, in the dtype of `logits`.
+    """
+    if BACKEND == "torch":
+        return engine.class_crossentropy(labels, logits)
+    return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def take_rows(x, index):
+    """Rows of `(B, N)` or `(B, N, C)` by integers `(B, K)`: `(B, K)` or `(B, K, C)`."""
+    if BACKEND == "torch":
+        return engine.take_rows(x, index)
+    index = ops.expand_dims(index, -1) if len(x.shape) == 3 else index
+    return ops.take_along_axis(x, index, axis=1)
+
+
+def fixed_point(step, x):
+    """Apply a function to a tensor, again and again, until that changes nothing.
+
+    Args:
+        step: tensor to tensor of the same shape and dtype.
+        x: where to start.
+    """
+    if BACKEND == "torch" and engine.is_exporting():
+        return engine.fixed_point(step, x)
+    return ops.while_loop(
+        lambda x, before: ops.any(x != before), lambda x, _: (step(x), x), (step(x), x)
+    )[0]
+
+
+def onnx_roi_align(maps, boxes, level, size: int, finest: int):
+    """`keras_pvt.detection.ops.roi_align` by ONNX's RoiAlign, for a file that is being written.
+
+    Args:
+        maps, boxes, size, finest: as there.
+        level: which of the maps each box is looked at in, int tensor `(B, N)`.
+    """
+    return engine.onnx_roi_align(maps, boxes, level, size, finest)

@@ -1,0 +1,182 @@
+"""Callbacks of a training run: progress, metrics, and an end when the loss diverges."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import typing
+from collections.abc import Callable, Sequence
+
+import keras
+
+if typing.TYPE_CHECKING:
+    import rich.progress
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar with loss, accuracy, rate, images/s and remaining time; a line for each epoch.
+
+    The bar is drawn on terminals only. A value of the device is fetched four times a second.
+
+    Args:
+        steps: in an epoch.
+        batch_size: images of a step, over all devices.
+    """
+
+    def __init__(self, steps: int, batch_size: int):
+        super().__init__()
+        self.steps, self.batch_size = steps, batch_size
+        self.bar: rich.progress.Progress | None = None
+
+    def on_train_begin(self, logs=None):
+        from rich import progress
+
+        if sys.stderr.isatty():
+            self.bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[values]}"),
+                progress.TextColumn("{task.fields[speed]:.0f} images/s, left"),
+                progress.TimeRemainingColumn(),
+            )
+            self.bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = self.shown = time.perf_counter()
+        if self.bar is not None:
+            total = self.params["epochs"]
+            name = f"epoch {epoch + 1}/{total}"
+            self.task = self.bar.add_task(name, total=self.steps, values="", speed=0.0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if self.bar is None or now - self.shown < 0.25:
+            return
+        self.shown = now
+        speed = (batch + 1) * self.batch_size / (now - self.began)
+        values = {name: logs[name] for name in ("loss", "accuracy") if name in logs}
+        values["rate"] = self.model.optimizer.learning_rate
+        self.bar.update(self.task, completed=batch + 1, values=_values(values), speed=speed)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.bar is not None:
+            self.bar.remove_task(self.task)
+        total = self.params["epochs"]
+        print(f"epoch {epoch + 1}/{total}: {_values(logs)}", flush=True)
+
+    def on_train_end(self, logs=None):
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def _values(logs) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {float(value):.4g}" for name, value in logs.items())
+
+
+class Speed(keras.callbacks.Callback):
+    """Adds learning rate and images/s of training to the log of each epoch; put it first.
+
+    Args:
+        images: trained on in an epoch, over all devices.
+    """
+
+    def __init__(self, images: int):
+        super().__init__()
+        self.images = images
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+        self.seconds = None
+
+    def on_test_begin(self, logs=None):  # validation follows on the last step
+        self.seconds = time.perf_counter() - self.began
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = self.seconds or time.perf_counter() - self.began
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["images_per_second"] = self.images / seconds
+
+
+class MetricCallback(keras.callbacks.Callback):
+    """After an epoch, what a function measures in the log; and the seconds that it all took.
+
+    Args:
+        names: of what is measured.
+        measure: gives the values by their names.
+        epochs: of the run; the last one is always measured.
+        every: epochs from one time to the next; NaN is logged between them.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        measure: Callable[[], dict[str, float]],
+        epochs: int,
+        every: int = 1,
+    ):
+        super().__init__()
+        self.names, self.measure = names, measure
+        self.epochs, self.every = epochs, every
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begin = time.perf_counter(), time.process_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        results = dict.fromkeys(self.names, float("nan"))
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
+            results = self.measure()
+            print("\n" + ", ".join(f"{key} {value:.3f}" for key, value in results.items()))
+        wall, cpu = self.begin
+        logs["seconds"] = time.perf_counter() - wall
+        logs["cpu_seconds"] = time.process_time() - cpu
+        logs.update(results)
+
+
+class Diverged(ValueError):
+    """The loss is no number, or the model has forgotten what it had learnt."""
+
+
+class StopWhenDiverged(keras.callbacks.Callback):
+    """End the run by an error, before a checkpoint of what is left of it is written.
+
+    A collapse is a mean loss of an epoch that is back at ln(classes), which is what guessing costs,
+    after it had been below nine tenths of that. It was seen with PVT-Large at a rate of 1e-3
+    without clipping (whai362/PVT, issue 6).
+
+    Args:
+        classes: number of classes, 2 or more; None looks for a collapse of no loss.
+        losses: mean losses of the epochs before, where a run goes on.
+        every: steps from one look at the loss to the next; each waits for the device.
+    Raises:
+        Diverged: which says what to try.
+    """
+
+    def __init__(self, classes: int | None = None, losses: Sequence[float] = (), every: int = 50):
+        super().__init__()
+        self.guessing = math.log(classes) if classes else math.inf
+        self.best = min(losses, default=math.inf)
+        self.every = every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch % self.every == 0:
+            self._check_number(logs["loss"], f"step {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = logs["loss"]
+        self._check_number(loss, f"epoch {epoch + 1}")
+        if self.best < 0.9 * self.guessing and 0.98 * self.guessing < loss:
+            raise Diverged(
+                f"collapsed in epoch {epoch + 1}: the loss is {loss:.3f}, that of guessing "
+                f"({self.guessing:.3f}), after it had been {self.best:.3f}. Go on from an earlier "
+                "checkpoint with a lower learning rate, clipping, or more drop path."
+            )
+        self.best = min(self.best, loss)
+
+    def _check_number(self, loss, when: str) -> None:
+        if not math.isfinite(float(loss)):
+            raise Diverged(
+                f"the loss is {float(loss)} in {when}. Lower the learning rate, clip gradients, or "
+                "take bfloat16 or float32 where it is float16; the last checkpoint is whole."
+            )
