@@ -62,10 +62,10 @@ def _versions(threads: int) -> str:
     import keras
 
     backend = keras.backend.backend()
-    packages = {"tensorflow": "tensorflow_cpu"}
+    packages = importlib.metadata.packages_distributions()  # TensorFlow has two
     parts = [f"{threads} threads, {platform.machine()}, Python {platform.python_version()}"]
     for name in dict.fromkeys(("keras", backend, "torch", "zeromodels", "transformers")):
-        parts.append(f"{name} {importlib.metadata.version(packages.get(name, name))}")
+        parts.append(f"{name} {importlib.metadata.version(packages[name][0])}")
     return f"Backend {backend}: " + ", ".join(parts)
 
 

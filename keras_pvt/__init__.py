@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from keras_pvt import default_backend  # noqa: F401, before anything imports Keras
+from keras_pvt import default_backend
 
 __version__ = "0.1.0"
 
@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 _PROGRAM = pathlib.PurePath(next(iter(getattr(sys, "argv", ())), ""))
 
 if _PROGRAM.stem != "keras-pvt":
+    default_backend.choose()  # before anything imports Keras
+
     from keras_pvt import detection, layers, segmentation, training
     from keras_pvt.classification.decoding import decode_predictions
     from keras_pvt.exporting import export

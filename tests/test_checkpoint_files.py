@@ -174,7 +174,7 @@ def test_torch_is_not_needed(tmp_path):
         env={**os.environ, "KERAS_BACKEND": backend},
     )
     assert done.returncode == 0, done.stderr
-    assert "keras-pvt[convert]" in done.stdout
+    assert "keras-pvt[torch]" in done.stdout
     assert not (tmp_path / "y.pth").exists()
     assert_same(read_checkpoint(tmp_path / "y.safetensors"), ARRAYS)
 

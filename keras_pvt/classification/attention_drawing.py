@@ -9,12 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_pvt.classification.attention_maps import AttentionGrid
+from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 
-try:
+with needed_for("drawing", "plot"):
     from matplotlib.figure import Figure
-except ImportError as error:
-    raise ImportError("drawing needs matplotlib: pip install 'keras-pvt[plot]'") from error
 
 INK, GRAY, TRACK = "#22262e", "#6b7480", "#eceff3"
 BAR, FAINT_BAR, MARK = "#2f6db5", "#9dbbdd", "#e0245e"

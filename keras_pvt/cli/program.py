@@ -6,9 +6,16 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from keras_pvt import default_backend
+
 
 def register_classes() -> None:
-    """Import every class that files of Keras can name, as `import keras_pvt` does."""
+    """Import Keras, and every class that its files can name, as `import keras_pvt` does.
+
+    Raises:
+        ImportError: no backend is installed; says what to install.
+    """
+    default_backend.choose()
     from keras_pvt import detection, exporting, layers, segmentation, training  # noqa: F401
     from keras_pvt.models import backbone, classifier  # noqa: F401
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras_pvt.conversion import array_files, keras_files, torch_files
 from keras_pvt.conversion.errors import CheckpointError
 from keras_pvt.conversion.files import LOCAL_HEADER, Archive, map_file, numpy_dtype
+from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 
 
@@ -118,13 +119,8 @@ def _write_npz(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
 
 
 def _write_pth(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
-    try:
+    with needed_for("writing .pth, instead of .safetensors,", "torch"):
         import torch
-    except ImportError:
-        raise ImportError(
-            'writing .pth needs torch: pip install "keras-pvt[convert]", or write .safetensors, '
-            "which torch users can read too."
-        ) from None
 
     def tensor(array: np.ndarray):
         array = np.array(array)  # torch wants its own, writable

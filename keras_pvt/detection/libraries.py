@@ -12,6 +12,8 @@ from keras_pvt.detection.data.letterbox import Letterbox
 from keras_pvt.detection.data.samples import DetectionSet
 from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.detection.ops.nms import NonMaxSuppression
+from keras_pvt.utils.extras import needed_for
+from keras_pvt.utils.trained_files import LIBRARIES
 
 # Library to what its detector calls the classes of the boxes to be learnt.
 LABEL_KEYS = {"keras_cv": "classes", "keras_hub": "labels"}
@@ -96,7 +98,8 @@ def float32_outputs(model: keras.Model) -> None:
 
 
 def _keras_cv(backbone, num_classes, anchor_size):
-    import keras_cv
+    with needed_for("this RetinaNet", *LIBRARIES["keras_cv"]):
+        import keras_cv
 
     levels = range(MIN_LEVEL, MAX_LEVEL + 1)
     anchors = keras_cv.layers.AnchorGenerator(
@@ -119,7 +122,8 @@ def _keras_cv(backbone, num_classes, anchor_size):
 
 
 def _keras_hub(backbone, num_classes, anchor_size):
-    import keras_hub
+    with needed_for("this RetinaNet", *LIBRARIES["keras_hub"]):
+        import keras_hub
 
     pyramid = keras_hub.models.RetinaNetBackbone(
         backbone,

@@ -6,12 +6,19 @@ import pathlib
 from collections.abc import Mapping
 
 from keras_pvt.ops import BACKEND
+from keras_pvt.utils.extras import install_command
 
-# What pip calls a package, where that is not the name that is imported.
-_PIP_NAMES = {
-    "ai_edge_litert": "ai-edge-litert",
-    "ai_edge_quantizer": "ai-edge-quantizer",
-    "tensorflow": "tensorflow-cpu",
+# Package to the extra that brings it.
+EXTRAS = {
+    "tensorflow": "tensorflow",
+    "torch": "torch",
+    "ai_edge_litert": "tflite",
+    "ai_edge_quantizer": "tflite",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "onnxruntime": "onnx",
+    "tf2onnx": "onnx",
+    "openvino": "openvino",
 }
 
 
@@ -98,7 +105,7 @@ def choose_writer(format: str, quantize: str | None, verify: bool) -> str:
     first = missing[candidates[0]]
     raise ImportError(
         f"format {format!r} needs {', '.join(first)} here: "
-        f"pip install {' '.join(_PIP_NAMES.get(name, name) for name in first)}"
+        f"{install_command(*dict.fromkeys(EXTRAS[name] for name in first))}"
     )
 
 

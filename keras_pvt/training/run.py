@@ -1,6 +1,5 @@
 """What every training run does with its folder: settings, log, checkpoints, results."""
 
-import importlib.util
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,6 +13,7 @@ from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.recipe import BaseRecipe
 from keras_pvt.training.state import load_state
+from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 from keras_pvt.utils.trained_files import bare_copy
 
@@ -159,7 +159,7 @@ class Run:
 
 
 def _tensorboard(folder: pathlib.Path) -> keras.callbacks.Callback:
-    needed = ("tensorboard", "tensorflow")  # by which Keras writes its logs, on any backend
-    if not all(importlib.util.find_spec(name) for name in needed):
-        raise ImportError("--tensorboard needs pip install keras-pvt[tensorboard].")
+    with needed_for("--tensorboard", "tensorboard", "tensorflow"):
+        import tensorboard  # noqa: F401, which shows the logs
+        import tensorflow  # noqa: F401, by which Keras writes them, on any backend
     return keras.callbacks.TensorBoard(str(folder))

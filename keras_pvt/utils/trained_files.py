@@ -9,11 +9,12 @@ from collections.abc import Mapping
 
 import keras
 
+from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 
-# Libraries that a model may have layers of, which importing them registers. A file does not
-# decide what else is imported.
-LIBRARIES = ("keras_cv", "keras_hub")
+# Libraries that a model may have layers of, which importing them registers, and the extras that
+# bring them. A file does not decide what else is imported.
+LIBRARIES = {"keras_cv": ("keras_cv", "tensorflow"), "keras_hub": ("keras_hub",)}
 
 
 def bare_copy(model: keras.Model) -> keras.Model:
@@ -73,7 +74,8 @@ def load_with_facts(
         values = [facts[key] for key in keys]
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} is no {what}: {error}") from error
-    for library in LIBRARIES:
+    for library, extras in LIBRARIES.items():
         if f'"{library}' in config:
-            importlib.import_module(library)
+            with needed_for(f"the model in {os.fspath(path)}", *extras):
+                importlib.import_module(library)
     return keras.saving.load_model(path, compile=False, safe_mode=True), values

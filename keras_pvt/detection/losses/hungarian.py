@@ -9,6 +9,7 @@ from keras import ops
 from keras_pvt.detection.losses.focal import l1_loss
 from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.ops import CALLS_HOST, class_crossentropy, on_host, take_rows
+from keras_pvt.utils.extras import needed_for
 
 # In place of a cost that is none.
 _DEAR = 1e4
@@ -39,12 +40,8 @@ def assign(costs, exists):
 
 
 def _by_scipy(costs: np.ndarray, exists: np.ndarray) -> np.ndarray:
-    try:
+    with needed_for("training DETR", "detection"):
         from scipy.optimize import linear_sum_assignment
-    except ImportError:
-        raise ImportError(
-            'training DETR needs SciPy: pip install "keras-pvt[detection]".'
-        ) from None
 
     owner = np.full((len(costs), costs.shape[2]), -1, "int32")
     for found, own, rows in zip(owner, costs, exists, strict=True):

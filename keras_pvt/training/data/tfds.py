@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.images import decode_image
 
 
@@ -83,14 +84,9 @@ def find_split(name: str, split: str, data_dir: str | os.PathLike | None = None)
 
 def library(name: str) -> Any:
     """tensorflow-datasets, for the set `name`; ImportError says how to install it."""
-    try:
+    with needed_for(f"{name!r} is no folder, and a set of tensorflow-datasets", "tfds"):
         import array_record  # noqa: F401
         import tensorflow_datasets
-    except ImportError as error:
-        raise ImportError(
-            f"{name!r} is no folder, and a set of tensorflow-datasets needs packages that are not "
-            "there: pip install keras-pvt[tfds]"
-        ) from error
     return tensorflow_datasets
 
 

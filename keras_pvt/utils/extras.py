@@ -1,0 +1,39 @@
+"""Libraries that only some uses need: what to install where one is missing."""
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator
+
+
+def install_command(*extras: str) -> str:
+    """How to install extras of this package, which pyproject.toml lists.
+
+    Args:
+        extras: such as "onnx".
+    Returns:
+        The command for pip. "tensorflow" is left out where TensorFlow is there: it is two packages
+        of pip, with and without GPUs, and each would overwrite the files of the other.
+    """
+    needs_tensorflow = "tensorflow" in extras and importlib.util.find_spec("tensorflow") is None
+    names = [name for name in extras if name != "tensorflow" or needs_tensorflow]
+    command = f"pip install 'keras-pvt[{','.join(names)}]'"
+    if needs_tensorflow:
+        command += " (or tensorflow-cpu in place of tensorflow: smaller, without GPUs)"
+    return command
+
+
+@contextlib.contextmanager
+def needed_for(use: str, *extras: str) -> Iterator[None]:
+    """Import libraries in this context, and an ImportError says what to install.
+
+    Args:
+        use: what needs them, such as "drawing".
+        extras: that bring them.
+    Raises:
+        ImportError: a library is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or str(error)).split(".")[0]
+        raise ImportError(f"{use} needs {library}: {install_command(*extras)}") from error
