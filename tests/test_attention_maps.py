@@ -8,6 +8,8 @@ from conftest import TINY, perturb
 import keras_pvt
 from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
 
+pytestmark = pytest.mark.one_backend("looks into layers that test_layers.py has on each")
+
 SHAPES = {
     "stage1_block0": (2, 1, 18 * 26, 4 * 6),
     "stage2_block0": (2, 2, 9 * 13, 4 * 6),

@@ -49,6 +49,7 @@ def test_all_comes_back(trained, rng, tmp_path):
     assert os.listdir(tmp_path) == ["state.safetensors"]
 
 
+@pytest.mark.one_backend("what is said")
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"classes": 5}, r"head/kernel has shape \(8, 7\) there and \(8, 5\) here"),
@@ -64,6 +65,7 @@ def test_a_checkpoint_of_another_model(trained, rng, tmp_path, change, message):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.one_backend("reads files")
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"no"])
 def test_a_damaged_checkpoint(trained, tmp_path, damage):
     path = tmp_path / "s"
@@ -92,6 +94,7 @@ def test_the_last_and_the_best_are_kept(trained, tmp_path):
     assert sorted(os.listdir(tmp_path / "c")) == names
 
 
+@pytest.mark.one_backend("starts a process to write a file")
 def test_a_full_disk_leaves_what_was_there(tmp_path):
     """A limit on file sizes stands for the full disk."""
     code = f"""

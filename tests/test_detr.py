@@ -56,6 +56,7 @@ def found(model, inputs):
     return model.predict_on_batch(inputs)
 
 
+@pytest.mark.one_backend("the same graph without one input")
 def test_images_without_padding_need_no_sizes(model, inputs, found):
     plain = DETR(one_layer_backbone(), **OPTIONS, padded=False, auxiliary=False)
     plain.set_weights(model.get_weights())
@@ -193,6 +194,7 @@ def test_boxes_that_are_none_do_not_count(found):
 UNMOVED = tuple(f"decoder0/self_attention/{name}" for name in ("query", "key", "value/kernel"))
 
 
+@pytest.mark.one_backend("test_every_system.py takes a step on each")
 def test_fit_learns(inputs):
     """In a compiled program, where the backend has one; a batch in which an image has nothing."""
     model = DETR(one_layer_backbone(), **OPTIONS, drop_rate=0.0)
@@ -220,6 +222,7 @@ def nano():
     return model
 
 
+@pytest.mark.one_backend("test_detr_goldens.py has numbers on each")
 def test_transformers_says_the_same(nano):
     """Of the transformer and heads: the backbone's map is handed over, with the mask."""
     import torch
@@ -270,6 +273,7 @@ def test_transformers_says_the_same(nano):
     np.testing.assert_allclose(found["boxes"][:, -1], answer.pred_boxes, atol=1e-5)
 
 
+@pytest.mark.one_backend("moves arrays of weights")
 @pytest.mark.parametrize("layout", ["official", "facebook", "huggingface"])
 def test_each_layout_goes_both_ways(nano, layout):
     state = to_torch(nano, layout)
@@ -291,6 +295,7 @@ def test_each_layout_goes_both_ways(nano, layout):
         load_checkpoint(again, dict(list(state.items())[:-1]))
 
 
+@pytest.mark.one_backend("test_every_system.py keeps a file on each")
 def test_keras_files_keep_model_and_detector(nano, tmp_path):
     nano.detector().save(tmp_path / "detector.keras")
     nano.save(tmp_path / "model.keras")
@@ -325,6 +330,7 @@ OLDER = {
 }
 
 
+@pytest.mark.one_backend("moves arrays of weights")
 @pytest.mark.parametrize("layout", OLDER)
 def test_older_names_are_read(nano, layout):
     state = to_torch(nano, layout)
@@ -340,6 +346,7 @@ def test_older_names_are_read(nano, layout):
     assert_same(to_torch(again, layout), state)
 
 
+@pytest.mark.one_backend("what is said")
 def test_numbers_that_are_none():
     backbone = one_layer_backbone()
     with pytest.raises(ValueError, match="divisible by 4; got 30"):

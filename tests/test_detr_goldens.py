@@ -96,6 +96,7 @@ LAYERS = ("d0.", "d1.", "d2.", "d3.", "d4.", "")
 KEYS = [f"{layer}loss_{name}" for layer in LAYERS for name in ("cls", "bbox", "iou")]
 
 
+@pytest.mark.one_backend("moves arrays of weights")
 def test_conversion_back_gives_the_same_checkpoint(model, state):
     back = conversion.to_torch(model)
     assert list(back) == list(state)
@@ -109,6 +110,7 @@ def test_conversion_back_gives_the_same_checkpoint(model, state):
         np.testing.assert_array_equal(back[key], expected, err_msg=key)
 
 
+@pytest.mark.one_backend("what is said")
 def test_a_checkpoint_must_fit(model, state):
     state = dict(state)
     gone = "bbox_head.transformer.decoder.layers.5.attentions.1.attn.in_proj_bias"

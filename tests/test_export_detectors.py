@@ -24,6 +24,7 @@ SIZE = (64, 96)
 FORMAT = "onnx" if BACKEND == "torch" else "tflite"
 
 
+@pytest.mark.one_backend("a file and a graph that other tests run on each")
 @pytest.mark.parametrize(
     ("system", "options"),
     [
@@ -91,6 +92,7 @@ def check(found, expected):
 
 
 # KerasHub's detector compiles itself, and Keras cannot do it again.
+@pytest.mark.one_backend("libraries have tests of backends themselves")
 @pytest.mark.filterwarnings("ignore:`compile\\(\\)` was not called:UserWarning")
 @pytest.mark.parametrize("library", LABEL_KEYS)
 def test_boxes_are_those_of_the_library(library, tmp_path, images):
@@ -106,6 +108,7 @@ def test_boxes_are_those_of_the_library(library, tmp_path, images):
         check({key: keras.ops.convert_to_numpy(value) for key, value in found.items()}, expected)
 
 
+@pytest.mark.full("detectors of two libraries, built twice")
 @pytest.mark.skipif(BACKEND == "jax", reason="compiling takes long")
 @pytest.mark.parametrize("library", LABEL_KEYS)
 def test_half_precision_is_exported_in_float32(library, tmp_path, images):
@@ -122,6 +125,7 @@ def test_half_precision_is_exported_in_float32(library, tmp_path, images):
     check(found, predictions(single, images))
 
 
+@pytest.mark.full("writes a detector of a library")
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="torch's exporter takes half a minute")
 def test_a_file_is_exported(tmp_path, images, capsys):
     source, path = saved("keras_hub", tmp_path), tmp_path / "model.tflite"
@@ -138,6 +142,7 @@ def test_a_file_is_exported(tmp_path, images, capsys):
     assert not [name for name in names if name.startswith(("Flex", "CUSTOM"))]
 
 
+@pytest.mark.one_backend("test_exporting.py writes each format")
 def test_anchored_boxes_in_a_graph(tmp_path, rng):
     cells = keras.Input((6, 5, 4))
     layer = AnchoredBoxes(30, "center_yxhw", (0.1, 0.1, 0.2, 0.2), name="boxes")
@@ -150,6 +155,7 @@ def test_anchored_boxes_in_a_graph(tmp_path, rng):
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(model(offsets)), rtol=1e-4)
 
 
+@pytest.mark.one_backend("a layer of few operations")
 @pytest.mark.parametrize("encoding", ["center_xywh", "center_yxhw"])
 def test_anchored_boxes(encoding):
     layer = AnchoredBoxes(1, encoding, (0.1, 0.2, 0.3, 0.4))

@@ -47,6 +47,7 @@ def expected():
     return model.predict(keras_pvt.preprocess_input(crop), verbose=0)
 
 
+@pytest.mark.full("the commands of a page; test_exporting.py writes each format")
 @pytest.mark.parametrize("title", WRITTEN_HERE)
 def test_document(title, folder, expected, capsys):
     command, code = blocks(title)
@@ -85,6 +86,7 @@ def test_javascript(folder):
         assert abs(float(probability) - expected[int(index)]) < 1e-4
 
 
+@pytest.mark.full("a script; test_exporting.py writes each format")
 @pytest.mark.skipif(BACKEND == "jax", reason="does not write")
 def test_example(tmp_path, capsys):
     formats = {"tensorflow": ["tflite", "saved_model"], "torch": ["onnx"]}[BACKEND]

@@ -17,6 +17,8 @@ from keras_pvt.exporting import ExportError
 from keras_pvt.exporting.representative import representative_images
 from keras_pvt.utils.files import replacing
 
+pytestmark = pytest.mark.one_backend("what is said")
+
 FORMAT = "onnx" if keras.backend.backend() == "torch" else "tflite"
 
 

@@ -80,6 +80,7 @@ def photos():
     )
 
 
+@pytest.mark.full("writes three detectors in each format")
 @pytest.mark.parametrize(("system", "format", "batch"), CASES)
 def test_artifact_finds_what_its_model_finds(
     system, format, batch, detectors, photos, tmp_path, monkeypatch

@@ -50,6 +50,7 @@ def images(rng, system, batch, size):
     return 128 + 60 * x if system == "trans2seg" else x
 
 
+@pytest.mark.one_backend("test_exporting.py writes each format")
 @pytest.mark.parametrize(("system", "format", "argmax"), CASES[BACKEND])
 def test_artifact_answers_as_its_model(system, format, argmax, models, tmp_path, rng):
     path = tmp_path / f"model{FORMATS[format].suffix}"
@@ -74,6 +75,7 @@ def test_artifact_answers_as_its_model(system, format, argmax, models, tmp_path,
             np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
 
 
+@pytest.mark.one_backend("test_exporting.py writes each format")
 @pytest.mark.skipif(BACKEND == "jax", reason="does not write")
 def test_checkpoint_by_the_command(models, tmp_path, capsys):
     source = tmp_path / "nano.safetensors"
@@ -100,6 +102,7 @@ def test_checkpoint_by_the_command(models, tmp_path, capsys):
     assert (labels == expected).mean() > 0.999
 
 
+@pytest.mark.one_backend("what is said")
 def test_a_trans2seg_knows_its_size(models, tmp_path):
     backbone = keras_pvt.PVTBackbone("pvt_nano", (64, 32, 3))
     model = Trans2Seg(backbone, 3, embed_dim=8, depth=1, num_heads=2, skip_level=None)
@@ -115,12 +118,14 @@ def test_a_trans2seg_knows_its_size(models, tmp_path):
         keras_pvt.export(models["trans2seg"], tmp_path / "a", "saved_model", size=(128, 128))
 
 
+@pytest.mark.one_backend("what is said")
 @pytest.mark.parametrize("build", [keras_pvt.classifier, keras_pvt.PVTBackbone])
 def test_argmax_is_for_segmentation(build):
     with pytest.raises(ExportError, match="argmax is for segmentation models"):
         named(build(SHALLOW), argmax=True)
 
 
+@pytest.mark.one_backend("done before a format is written")
 def test_half_precision_gives_the_same_classes(rng):
     """In float32, as all artifacts."""
     x = images(rng, "semantic_fpn", 1, SIZE)
@@ -133,6 +138,7 @@ def test_half_precision_gives_the_same_classes(rng):
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.one_backend("of NumPy alone")
 @pytest.mark.parametrize(("wrong", "passed"), [(1, True), (20, False)])
 def test_numbers_of_classes_are_compared_by_share(wrong, passed):
     expected = np.arange(10_000, dtype="int32").reshape(1, 100, 100) % 7

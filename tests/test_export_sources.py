@@ -11,6 +11,8 @@ from keras_pvt.conversion import save_checkpoint, to_torch
 from keras_pvt.exporting import ExportError, runtimes
 from keras_pvt.exporting.sources import load
 
+pytestmark = pytest.mark.one_backend("what a name stands for")
+
 FORMAT = "onnx" if keras.backend.backend() == "torch" else "tflite"
 
 

@@ -40,6 +40,7 @@ def answers(model, images):
     }
 
 
+@pytest.mark.one_backend("test_pyramid_at_a_fixed_size writes each format")
 @pytest.mark.parametrize("format", DYNAMIC)
 def test_any_batch_and_size(format, classifier, tmp_path, rng):
     path = tmp_path / f"model{FORMATS[format].suffix}"
@@ -54,7 +55,18 @@ def test_any_batch_and_size(format, classifier, tmp_path, rng):
         np.testing.assert_allclose(found["predictions"], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param(
+            name,
+            marks=()
+            if BACKEND in facts.writers or (BACKEND, name) == ("jax", "tflite")
+            else pytest.mark.full("another process writes it, as a test on its backend does"),
+        )
+        for name, facts in FORMATS.items()
+    ],
+)
 def test_pyramid_at_a_fixed_size(format, backbone, tmp_path, rng):
     path = tmp_path / f"model{FORMATS[format].suffix}"
     exported = keras_pvt.export(backbone, path, format, size=(72, 104), batch_size=2)
@@ -67,6 +79,7 @@ def test_pyramid_at_a_fixed_size(format, backbone, tmp_path, rng):
         np.testing.assert_allclose(found[level], expected, atol=2e-5)
 
 
+@pytest.mark.one_backend("test_pyramid_at_a_fixed_size compares each format")
 @WRITES
 def test_artifact_equals_the_official_code(tmp_path):
     model = keras_pvt.PVTTiny(weights=None, classifier_activation=None)
@@ -78,6 +91,7 @@ def test_artifact_equals_the_official_code(tmp_path):
     assert np.abs(found - expected).max() <= 2e-5
 
 
+@pytest.mark.one_backend("done before a format is written")
 @WRITES
 def test_half_precision_is_exported_in_float32(tmp_path, rng):
     half = keras_pvt.classifier(SHALLOW, dtype="mixed_bfloat16", classifier_activation=None)
@@ -92,6 +106,7 @@ def test_half_precision_is_exported_in_float32(tmp_path, rng):
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(single(images)), atol=1e-5)
 
 
+@pytest.mark.one_backend("a layer of Keras")
 @WRITES
 def test_preprocessing_inside(classifier, tmp_path, rng):
     format = "onnx" if BACKEND == "torch" else "tflite"
@@ -106,6 +121,7 @@ def test_preprocessing_inside(classifier, tmp_path, rng):
     )
 
 
+@pytest.mark.one_backend("what is said")
 @WRITES
 def test_an_artifact_that_differs_is_refused(classifier, tmp_path, monkeypatch):
     def wrong(format, path):
@@ -123,6 +139,7 @@ def test_an_artifact_that_differs_is_refused(classifier, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.one_backend("of NumPy alone")
 @pytest.mark.parametrize("quantize", [None, *verification.COSINES])
 def test_comparison_has_its_limits(quantize):
     expected = np.array([[3.0, -4.0]])

@@ -1,6 +1,7 @@
 """The four variants against what the official code computes, and against Hugging Face's."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -48,18 +49,55 @@ def check(name, size, classifier, pyramid):
         )
 
 
-@pytest.mark.parametrize("name", PAPER)
-def test_variant_equals_the_official_code(name):
+@functools.lru_cache(maxsize=1)
+def of_any_size(name):
+    """Weights, classifier and pyramid of a variant."""
     weights = recipe.state_dict(name)
-    open_models = build(name, (None, None), weights)
-    assert open_models[0].count_params() == int(recipe.golden(name)["parameters"])
-    for size in recipe.SIZES:
-        check(name, size, *open_models)
-        if name == "pvt_tiny":  # one is enough to see that sizes that are known change nothing
-            check(name, size, *build(name, size, weights))
+    return weights, build(name, (None, None), weights)
 
 
-@pytest.mark.parametrize("size", [(448, 448), (896, 896), (448, 112), (112, 448)])
+SAME_GRAPH = pytest.mark.one_backend("the same graph, and a program more to compile")
+DEEPER = pytest.mark.full("PVT-Tiny's blocks once more; each takes long")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        pytest.param(
+            name,
+            size,
+            marks=[
+                *([DEEPER] if name != "pvt_tiny" else []),
+                *([SAME_GRAPH] if size != (250, 333) else []),
+            ],
+        )
+        for name in PAPER
+        for size in recipe.SIZES
+    ],
+)
+def test_variant_equals_the_official_code(name, size):
+    _, models = of_any_size(name)
+    assert models[0].count_params() == int(recipe.golden(name)["parameters"])
+    check(name, size, *models)
+
+
+@SAME_GRAPH
+@pytest.mark.parametrize("size", recipe.SIZES)
+def test_sizes_that_are_known_change_nothing(size):
+    weights, _ = of_any_size("pvt_tiny")
+    check("pvt_tiny", size, *build("pvt_tiny", size, weights))
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        (448, 112),
+        *(
+            pytest.param(size, marks=pytest.mark.one_backend("another table, resized alike"))
+            for size in ((448, 448), (896, 896), (112, 448))
+        ),
+    ],
+)
 def test_sizes_that_upstream_gets_wrong_have_each_stage_s_own_table(size, monkeypatch):
     """Upstream crashes, or adds an un-resized table, where a stage has 3136 tokens.
 
@@ -87,6 +125,7 @@ def test_sizes_that_upstream_gets_wrong_have_each_stage_s_own_table(size, monkey
     assert grids == [(size[0] // stride, size[1] // stride) for stride in (4, 8, 16, 32)]
 
 
+@pytest.mark.one_backend("reads numbers of layers")
 @pytest.mark.parametrize("name", PAPER)
 def test_each_norm_has_upstream_s_epsilon(name):
     """No output shows 1e-6 in place of 1e-5 clearly enough: look at the layers."""

@@ -30,6 +30,7 @@ def expected(inputs):
     return small().detector(proposals=40, padded=True).predict_on_batch(inputs)
 
 
+@pytest.mark.one_backend("test_every_system.py keeps a file on each")
 def test_files_keep_model_and_detector(inputs, expected, tmp_path):
     """A rectangle of no multiple; two images, each with boxes that end where it does."""
     model = small()
@@ -51,6 +52,7 @@ def test_files_keep_model_and_detector(inputs, expected, tmp_path):
         assert not masks[count:].any()
 
 
+@pytest.mark.one_backend("test_mask_rcnn_goldens.py has numbers on each")
 @pytest.mark.parametrize(("policy", "off"), [("mixed_float16", 0.01), ("mixed_bfloat16", 0.06)])
 def test_half_precision(policy, off, inputs, rng):
     """Boxes are looked at in float32: far on the right, half precision would move them."""
@@ -77,6 +79,7 @@ def test_half_precision(policy, off, inputs, rng):
             assert abs(ours - theirs).max() < off * theirs.std(), head
 
 
+@pytest.mark.one_backend("reads a graph")
 def test_boxes_alone():
     """Faster R-CNN: no mask head, no loss of masks, no masks."""
     model = small(masks=False)
@@ -85,6 +88,7 @@ def test_boxes_alone():
     assert len(model.variables) < len(small().variables)
 
 
+@pytest.mark.one_backend("what is said")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -98,6 +102,7 @@ def test_wrong_arguments(options, message):
         MaskRCNN(keras_pvt.PVTBackbone(SHALLOW), 3, **options)
 
 
+@pytest.mark.one_backend("what is said")
 def test_labels_without_masks_are_named():
     model = small()
     labels = {"boxes": np.zeros((1, 1, 4), "float32"), "classes": np.zeros((1, 1), "int32")}

@@ -132,6 +132,7 @@ def test_detections_are_the_official_ones(found, golden):
     assert pixels.sum() == pytest.approx(golden["mask_pixels"].sum(), rel=0.005)
 
 
+@pytest.mark.one_backend("counts weights")
 @pytest.mark.parametrize("variant", TOTALS)
 def test_number_of_weights(variant):
     """512 of the official ones are a row of a position table that nothing reads."""
@@ -139,6 +140,7 @@ def test_number_of_weights(variant):
     assert model.count_params() == TOTALS[variant] - 512
 
 
+@pytest.mark.one_backend("moves arrays of weights")
 def test_the_checkpoint_comes_back(official):
     state, model = official
     back = conversion.to_torch(model)

@@ -41,6 +41,7 @@ def images(rng):
     return rng.standard_normal((2, 72, 104, 3)).astype("float32")
 
 
+@pytest.mark.one_backend("reads a table")
 def test_table_is_the_paper_s():
     for name, depths in {
         "pvt_tiny": (2, 2, 2, 2),
@@ -61,6 +62,7 @@ def test_table_is_the_paper_s():
         assert config.min_size == 32
 
 
+@pytest.mark.one_backend("counts weights")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_named_constructor_and_parameter_count(name):
     constructor = getattr(keras_pvt, "PVT" + name.removeprefix("pvt_").capitalize())
@@ -74,6 +76,7 @@ def test_named_constructor_and_parameter_count(name):
         assert model.output_shape == (None, 1000)
 
 
+@pytest.mark.one_backend("a layer of Keras")
 def test_probabilities_sum_to_one_and_follow_the_logits(images):
     logits = tiny(input_shape=(None, None, 3), classifier_activation=None)
     probabilities = tiny(input_shape=(None, None, 3))
@@ -84,6 +87,7 @@ def test_probabilities_sum_to_one_and_follow_the_logits(images):
     np.testing.assert_allclose(y, expected / expected.sum(-1, keepdims=True), rtol=1e-4)
 
 
+@pytest.mark.one_backend("a layer of Keras")
 def test_pooling_of_the_trunk(images):
     backbone = tiny_backbone()
     p5 = contracts.run(backbone, images)
@@ -99,6 +103,7 @@ def test_pooling_of_the_trunk(images):
     np.testing.assert_allclose(features @ kernel + bias, contracts.run(top, images), atol=1e-4)
 
 
+@pytest.mark.one_backend("a layer of Keras")
 def test_input_tensor_and_preprocessing_inside(rng):
     raw = rng.integers(0, 256, (2, 72, 104, 3)).astype("float32")
     inside = tiny(input_shape=(72, 104, 3), include_preprocessing=True)
@@ -116,6 +121,7 @@ def test_input_tensor_and_preprocessing_inside(rng):
     )
 
 
+@pytest.mark.one_backend("another width of the same kernel")
 @pytest.mark.parametrize("channels", [1, 4])
 def test_other_channels(channels, rng):
     model = tiny(input_shape=(72, 104, channels), include_preprocessing=True)
@@ -149,12 +155,14 @@ def test_backbone_s_pyramid(images):
     assert not any("class_token" in v.path or v.path.startswith("norm") for v in backbone.variables)
 
 
+@pytest.mark.one_backend("reads names")
 def test_names_of_weights_do_not_depend_on_history():
     paths = [v.path for v in tiny_backbone().variables]
     assert paths == [v.path for v in tiny_backbone().variables]
     assert "stage3_block1/attention/sr/kernel" in paths
 
 
+@pytest.mark.one_backend("what Keras copies")
 def test_clone_has_the_same_outputs(images):
     for model in (tiny(input_shape=(None, None, 3)), tiny_backbone()):
         clone = keras.models.clone_model(model)
@@ -162,6 +170,7 @@ def test_clone_has_the_same_outputs(images):
         np.testing.assert_array_equal(contracts.run(clone, images), contracts.run(model, images))
 
 
+@pytest.mark.one_backend("test_every_system.py keeps a file on each")
 def test_weights_file_round_trip(tmp_path, images):
     model = tiny(input_shape=(None, None, 3))
     model.save_weights(tmp_path / "tiny.weights.h5")
@@ -185,6 +194,7 @@ print(keras.backend.backend(), "agrees")
 """
 
 
+@pytest.mark.one_backend("starts processes of two backends")
 def test_saved_models_load_in_a_fresh_process_on_every_backend(tmp_path, images):
     np.save(tmp_path / "images.npy", images)
     models = {"classifier": tiny(input_shape=(None, None, 3)), "backbone": tiny_backbone()}
@@ -225,6 +235,7 @@ def test_backbone_config_is_json_and_keeps_everything():
     assert twin.get_layer("stage2_block1").drop_path_rate == pytest.approx(0.3 * 2 / 5)
 
 
+@pytest.mark.one_backend("test_layers.py has each layer in half precision")
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_of_a_real_variant(policy, rng):
     """Outputs stay close to float32, and one step of training reaches every weight."""
@@ -242,6 +253,7 @@ def test_half_precision_of_a_real_variant(policy, rng):
     contracts.check_every_weight_learns(half, x)
 
 
+@pytest.mark.one_backend("what is said")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -269,6 +281,7 @@ def test_too_small_an_image_at_run_time_is_named(rng):
         model(rng.standard_normal((1, 15, 64, 3)).astype("float32"))
 
 
+@pytest.mark.one_backend("what is said")
 def test_unknown_variant_is_named():
     with pytest.raises(ValueError, match=r"no variant 'pvt_huge'; there are .*pvt_tiny"):
         keras_pvt.classifier("pvt_huge")

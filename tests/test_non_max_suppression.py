@@ -197,6 +197,7 @@ def test_in_a_saved_model_with_any_number_of_boxes(rng, tmp_path):
             np.testing.assert_array_equal(answer[name], expected[name])
 
 
+@pytest.mark.one_backend("what is said")
 @pytest.mark.parametrize(
     ("options", "message"),
     [

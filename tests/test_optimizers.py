@@ -18,6 +18,7 @@ def model(tiny_config):
     return model
 
 
+@pytest.mark.one_backend("reads names")
 def test_what_does_not_decay(model):
     """Vectors and the class token; all position tables decay, as the official code has it."""
     exempt = {variable.path for variable in not_decayed(model)}
@@ -26,6 +27,7 @@ def test_what_does_not_decay(model):
     assert {path.rsplit("/")[-1] for path in decayed} == {"kernel", "table", "position"}
 
 
+@pytest.mark.one_backend("reads names")
 def test_depth_decides_the_rate(model):
     factors = layer_factors(model, 0.5)  # six blocks
     assert factors["stage1_patch_embedding/proj/kernel"] == 0.5**7
@@ -96,12 +98,14 @@ def test_frozen_start(model, rng):
     assert moved[2] == {variable.path for variable in model.trainable_variables}
 
 
+@pytest.mark.one_backend("a configuration")
 def test_layerwise_survives_serialisation(model):
     optimizer = training.make_optimizer("adamw", model, 0.01, 0.3, layer_decay=0.5, frozen_steps=4)
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert copy.get_config() == optimizer.get_config()
 
 
+@pytest.mark.one_backend("what Keras does")
 def test_accumulated_steps_are_one_step_of_their_mean(tiny_config, rng):
     results = []
     gradient = None
@@ -121,6 +125,7 @@ def test_accumulated_steps_are_one_step_of_their_mean(tiny_config, rng):
         np.testing.assert_allclose(once, twice, atol=1e-6)
 
 
+@pytest.mark.one_backend("what is said")
 def test_bad_choices(model):
     with pytest.raises(ValueError, match="adamw or muon; got 'sgd'"):
         training.make_optimizer("sgd", model, 0.01, 0.1)

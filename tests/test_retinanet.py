@@ -127,6 +127,7 @@ def test_losses_are_the_official_ones(official, found, golden):
     np.testing.assert_array_equal(of_class[0] > 0, (x < 63.9) & (y < 63.9))
 
 
+@pytest.mark.one_backend("moves arrays of weights")
 def test_conversion_back_gives_the_same_checkpoint(official):
     state, model = official
     back = conversion.to_torch(model)
@@ -138,6 +139,7 @@ def test_conversion_back_gives_the_same_checkpoint(official):
         np.testing.assert_array_equal(back[key], expected, err_msg=key)
 
 
+@pytest.mark.one_backend("counts weights")
 def test_parameters_are_those_of_the_account(official):
     """Official detectors also have an unused row of 512 in pos_embed4."""
     for variant, number in TOTALS.items():
@@ -146,6 +148,7 @@ def test_parameters_are_those_of_the_account(official):
     assert official[1].count_params() == TOTALS["pvt_tiny"] - 512
 
 
+@pytest.mark.one_backend("test_every_system.py keeps a file on each")
 def test_saving_keeps_model_and_detector(small, tmp_path):
     """A rectangle of no multiple; two images, each with boxes that end where it does."""
     small.save(tmp_path / "model.keras")
@@ -193,6 +196,7 @@ def test_detector_of_whole_images(small):
     assert not logits[0, 1:].any()
 
 
+@pytest.mark.one_backend("test_every_system.py takes a step on each")
 def test_it_learns(small):
     """Also from an image without objects, and of one that is smaller than its batch."""
     for layer in small.layers:  # of which JAX compiles the gradient for a quarter of a minute
@@ -208,6 +212,7 @@ def test_it_learns(small):
     assert (losses[:, -1] < 0.9 * losses[:, 0]).all()
 
 
+@pytest.mark.one_backend("what is said, and what Keras casts")
 def test_half_precision_and_bad_arguments(small):
     half = RetinaNet(keras_pvt.PVTBackbone("pvt_nano", dtype="mixed_float16"), 3, 12)
     assert {x.dtype for x in keras.tree.flatten(half.output)} == {"float32"}

@@ -85,6 +85,7 @@ def test_trans2seg_gives_the_official_logits(found):
     check(found["full_size"], golden, "logits")
 
 
+@pytest.mark.one_backend("moves arrays of weights")
 @pytest.mark.parametrize("name", STATES)
 def test_conversion_back_gives_the_same_checkpoint(models, states, name):
     state = states[name]
@@ -97,6 +98,7 @@ def test_conversion_back_gives_the_same_checkpoint(models, states, name):
         np.testing.assert_array_equal(back[key], expected, err_msg=key)
 
 
+@pytest.mark.one_backend("what is said")
 @pytest.mark.parametrize("name", STATES)
 def test_a_checkpoint_must_fit(models, states, name):
     state = dict(states[name])
@@ -106,6 +108,7 @@ def test_a_checkpoint_must_fit(models, states, name):
         conversion.load_checkpoint(models[name], state | {"module": np.zeros(1, "float32")})
 
 
+@pytest.mark.one_backend("test_every_system.py keeps a file on each")
 @pytest.mark.parametrize("name", STATES)
 def test_saving_keeps_the_model(models, found, name, tmp_path):
     models[name].save(tmp_path / "model.keras")
@@ -118,6 +121,7 @@ def test_saving_keeps_the_model(models, found, name, tmp_path):
         np.testing.assert_allclose(results[layer], found[name][layer], rtol=0, atol=1e-5)
 
 
+@pytest.mark.one_backend("the golden has chunks on each")
 def test_trans2seg_in_chunks_is_trans2seg():
     """Also a rectangle, another level, and batch 2."""
     backbone = keras_pvt.PVTBackbone(SMALL, input_shape=(64, 96, 3))
@@ -135,11 +139,13 @@ def test_trans2seg_in_chunks_is_trans2seg():
     np.testing.assert_allclose(logits, result, rtol=0, atol=1e-5)
 
 
+@pytest.mark.one_backend("what is said")
 def test_an_open_size_is_an_error_of_trans2seg():
     with pytest.raises(ValueError, match="one image size"):
         Trans2Seg(keras_pvt.PVTBackbone("pvt_nano"))
 
 
+@pytest.mark.one_backend("test_every_system.py has one on each")
 def test_semantic_fpn_takes_sizes_that_are_no_multiples():
     model = SemanticFPN(keras_pvt.PVTBackbone(SMALL), 3, neck_width=8, head_width=8)
     assert model.predict_on_batch(recipe.images(72, 104)).shape == (2, 72, 104, 3)

@@ -35,6 +35,7 @@ def cosine(a, b):
     return float(a.ravel() @ b.ravel() / np.linalg.norm(a) / np.linalg.norm(b))
 
 
+@pytest.mark.full("converts three times")
 @pytest.mark.parametrize(("size", "batch"), [((64, 96), 1), ((64, 96), None), ((None, None), None)])
 def test_only_operators_that_are_built_in(size, batch, tmp_path):
     model = keras_pvt.classifier(TINY, input_shape=(None, None, 3))
@@ -54,6 +55,7 @@ def tiny():
     return model
 
 
+@pytest.mark.full("converts a model four times")
 def test_weights_in_fewer_bits(tiny, tmp_path):
     images, expected = recipe.images(224, 224), recipe.golden("pvt_tiny")["224x224/logits"]
     sizes = {}
@@ -71,6 +73,7 @@ def test_weights_in_fewer_bits(tiny, tmp_path):
     assert sizes["dynamic"] <= 0.29 * sizes[None]
 
 
+@pytest.mark.full("converts once more")
 def test_position_tables_of_dynamic_range_are_in_float16(tmp_path, rng):
     from ai_edge_litert.interpreter import Interpreter
 
@@ -96,6 +99,7 @@ def cifar10():
     return keras_pvt.preprocess_input(images)[order], labels[order]
 
 
+@pytest.mark.full("runs hundreds of photographs")
 @pytest.mark.parametrize(("quantize", "lost", "parts"), [("int8", 2, 2), ("full-int8", 8, None)])
 def test_int8_on_photographs(quantize, lost, parts, cifar10, tmp_path):
     """`lost`: of 400 photographs, 0.5 and 2 points."""
@@ -115,6 +119,7 @@ def test_int8_on_photographs(quantize, lost, parts, cifar10, tmp_path):
         assert partitions(path) <= parts
 
 
+@pytest.mark.full("converts once more")
 def test_int8_pyramid(tmp_path, rng):
     """P2 to P4 are read by the next stage, in int8, and are outputs in float32 all the same."""
     backbone = keras_pvt.PVTBackbone(TINY, input_shape=(64, 96, 3))
@@ -129,6 +134,7 @@ def test_int8_pyramid(tmp_path, rng):
         assert cosine(found[level], np.array(features)) > 0.99, level
 
 
+@pytest.mark.full("runs hundreds of photographs")
 def test_full_int8_takes_and_gives_int8(cifar10, tmp_path):
     from ai_edge_litert.interpreter import Interpreter
 

@@ -18,6 +18,8 @@ from safetensors.numpy import load_file
 from keras_pvt import training
 from keras_pvt.cli import main
 
+pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
+
 SMALL = ["--image-size=16", "--batch-size=8", "--drop-path=0.2", "--shift=1", "--warm-up=0.5"]
 RUN = ["--backend-strategy=none", *SMALL]
 

@@ -15,6 +15,8 @@ from keras_pvt import training
 from keras_pvt.detection.detector import Detector
 from keras_pvt.variants import VARIANTS
 
+pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
+
 COUNTS = {"train": 8, "val": 4}  # four batches: an order of their own would show
 
 

@@ -19,6 +19,8 @@ from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.training import recipes
 from keras_pvt.variants import VARIANTS
 
+pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
+
 SCRIPT = "examples/train_segmenter.py"
 CLASSES = ("left", "right")
 # Of the recipe for CamVid what a CPU need not wait for.

@@ -65,6 +65,7 @@ def test_the_page_about_training(data, tmp_path):
     assert "loss: " in run("-c", code)
 
 
+@pytest.mark.full("starts two processes that train")
 @pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch")
 def test_torch_gpus(data, tmp_path):
     shown = run(
@@ -76,6 +77,7 @@ def test_torch_gpus(data, tmp_path):
     assert (tmp_path / "out" / "model.keras").exists()
 
 
+@pytest.mark.full("starts a process that trains")
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow")
 def test_tensorflow_mirrored(data, tmp_path):
     two_devices = (
@@ -117,6 +119,7 @@ def start_two(arguments):
     ]
 
 
+@pytest.mark.full("starts two processes that train, twice")
 @pytest.mark.skipif(BACKEND != "jax", reason="of JAX")
 def test_tpu_pod(data, tmp_path):
     """One of two hosts is lost midway: the other ends with a word, and both go on afterwards."""
