@@ -1,6 +1,6 @@
 """Measure a segmenter on images with label PNGs: mIoU, pixel accuracy, IoU of each class.
 
-Counted over the whole set, at the images' own sizes. DATA is laid out as for train_segmenter.py.
+Counted over the whole set, at the images' own sizes. DATA is laid out as for `keras-pvt train`.
 """
 
 import argparse
@@ -12,9 +12,9 @@ from keras_pvt.cli import arguments
 from keras_pvt.cli.program import exit_status
 
 EXAMPLES = """examples:
-  python examples/evaluate_segmenter.py runs/ade/segmenter.keras --data ade20k --reduce-zero \\
-      --short-side 512
-  python examples/evaluate_segmenter.py segmenter.keras --data camvid --ignore 11 \\
+  python examples/evaluate_segmenter.py runs/ade/model.keras --data ade20k --reduce-zero \\
+      --size 512
+  python examples/evaluate_segmenter.py model.keras --data camvid --ignore 11 \\
       --scales 0.5 0.75 1 1.25 1.5 1.75 --flip
 """
 
@@ -24,7 +24,7 @@ def parse(words) -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("model", type=pathlib.Path, metavar="MODEL", help="a segmenter.keras")
+    add("model", type=pathlib.Path, metavar="MODEL", help="a model.keras")
     add("--data", required=True, help="folder, or a set of tensorflow-datasets")
     add("--split", default="val", help="default val")
     add("--ignore", type=int, nargs="+", default=[255], metavar="ID", help="no class, default 255")
@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> None:
     data = open_split(options.data, options.split, segmenter.classes, rule)
     for line in data.report.lines():
         print(line, file=sys.stderr)
-    results = evaluate(Predictor(segmenter.model, **arguments.predictor_options(options)), data)
+    how = arguments.predictor_options(options, segmenter.size)
+    results = evaluate(Predictor(segmenter.model, **how), data)
     if options.json:
         print(json.dumps(results))
         return

@@ -29,6 +29,7 @@ if _PROGRAM.stem != "keras-pvt":
         classifier,
     )
     from keras_pvt.models.preprocessing import preprocess_input
+    from keras_pvt.models.trained_model import TrainedModel, load_model, save_model
     from keras_pvt.utils.images import eval_transform, load_image
     from keras_pvt.variants import PVTConfig
 
@@ -40,6 +41,7 @@ __all__ = [
     "PVTNano",
     "PVTSmall",
     "PVTTiny",
+    "TrainedModel",
     "classifier",
     "decode_predictions",
     "detection",
@@ -47,7 +49,9 @@ __all__ = [
     "export",
     "layers",
     "load_image",
+    "load_model",
     "preprocess_input",
+    "save_model",
     "segmentation",
     "training",
 ]

@@ -59,7 +59,7 @@ class System:
             checkpoint whose model is not known yet; of what is counted, more than there will be.
         recipe: class of the recipes that train it; None: it is not trained by itself.
         build: `(recipe, num_classes) -> (model, backbone)`, ready to be compiled and trained.
-        train: `(recipe, out, strategy, ...) -> results`, the trainer.
+        trainer: subclass of `keras_pvt.training.trainer.Trainer`.
         serve: `(model) -> model`, what is exported instead of a trained model; None: itself.
     """
 
@@ -76,7 +76,7 @@ class System:
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Reference = None
     build: Reference = None
-    train: Reference = None
+    trainer: Reference = None
     serve: Reference = None
 
     def load(self, field: str) -> Any:
@@ -155,7 +155,7 @@ def _detection(name: str, title: str, module: str, cls: str, **facts) -> None:
             size=(800, 1280),
             recipe="keras_pvt.detection.recipe:DetectionRecipe",
             build=f"{model}.from_recipe",
-            train="keras_pvt.detection.train:train",
+            trainer="keras_pvt.detection.train:DetectionTrainer",
             serve="keras_pvt.detection.serving:without_padding",
             **facts,
         )
@@ -175,7 +175,7 @@ def _segmentation(name: str, title: str, module: str, cls: str, **facts) -> None
             size=(512, 512),
             recipe="keras_pvt.segmentation.recipe:SegmentationRecipe",
             build=f"{model}.from_recipe",
-            train="keras_pvt.segmentation.train:train",
+            trainer="keras_pvt.segmentation.train:SegmentationTrainer",
             **facts,
         )
     )
@@ -189,9 +189,9 @@ register(
         "keras_pvt.models.classifier:classifier",
         "keras_pvt.models.classifier:from_arrays",
         "keras_pvt.flops:classifier",
-        recipe="keras_pvt.training.recipe:Recipe",
+        recipe="keras_pvt.classification.recipe:ClassificationRecipe",
         build="keras_pvt.models.classifier:from_recipe",
-        train="keras_pvt.training.classification:train",
+        trainer="keras_pvt.classification.train:ClassificationTrainer",
     )
 )
 register(

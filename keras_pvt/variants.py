@@ -167,3 +167,20 @@ WEIGHTS: dict[tuple[str, str], Weights] = {
         ("pvt_large", 81.7, None),
     )
 }
+
+# Instead of a name of weights: the first that the table has for a variant; or none, which is
+# random initial values.
+PRETRAINED = "pretrained"
+NO_WEIGHTS = ("", "none")
+
+
+def default_name(variant: str) -> str:
+    """The first name that the table of weights has for a variant.
+
+    Raises:
+        ValueError: it has none.
+    """
+    for owner, name in WEIGHTS:
+        if owner == variant:
+            return name
+    raise ValueError(f"{variant} has no named weights; give a checkpoint file.")

@@ -7,7 +7,7 @@ import pathlib
 import keras
 
 from keras_pvt.conversion import Report, load_checkpoint
-from keras_pvt.variants import WEIGHTS, PVTConfig
+from keras_pvt.variants import PRETRAINED, WEIGHTS, PVTConfig, default_name
 
 BUNDLED = pathlib.Path(__file__).parent / "data"
 
@@ -38,25 +38,18 @@ def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLik
     return report
 
 
-def default_name(variant: str) -> str:
-    """The first name that the table of weights has for a variant.
-
-    Raises:
-        ValueError: it has none.
-    """
-    for owner, name in WEIGHTS:
-        if owner == variant:
-            return name
-    raise ValueError(f"{variant} has no named weights; give a checkpoint file.")
-
-
 def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:
     """The local file of `weights`, fetched first where it is a name.
 
+    Args:
+        variant: name of a row of the variant table, or a row of your own.
+        weights: a name or a file; "pretrained" is the first name of the variant.
     Raises:
         ValueError: neither a name for this variant nor a file.
         OSError: a file that cannot be had.
     """
+    if isinstance(variant, str) and weights == PRETRAINED:
+        weights = default_name(variant)
     if isinstance(variant, str) and (variant, weights) in WEIGHTS:
         if WEIGHTS[variant, str(weights)].url is None:
             return BUNDLED / f"{variant}_{weights}.safetensors"

@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def load_script(path: str) -> types.ModuleType:
-    """The module of a program, such as "examples/train_segmenter.py"."""
+    """The module of a program, such as "examples/evaluate_segmenter.py"."""
     spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, ROOT / path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -5,28 +5,39 @@ import dataclasses
 
 import pytest
 
+from keras_pvt.classification.recipe import ClassificationRecipe
+from keras_pvt.cli import main
 from keras_pvt.detection.recipe import DetectionRecipe
 from keras_pvt.segmentation.recipe import SegmentationRecipe
-from keras_pvt.training import recipes
+from keras_pvt.training import recipe_files
 from keras_pvt.training.flags import add_flags, overridden
-from keras_pvt.training.recipe import Recipe
+from keras_pvt.training.recipe_files import load
 
 pytestmark = pytest.mark.one_backend("reads files")
 
-KINDS = [
-    (kind, name)
-    for kind in (Recipe, SegmentationRecipe, DetectionRecipe)
-    for name in recipes.names(kind)
-]
+KINDS = {
+    "classifiers": ClassificationRecipe,
+    "detectors": DetectionRecipe,
+    "segmenters": SegmentationRecipe,
+}
+NAMES = [(what, name) for what, names in recipe_files.names().items() for name in names]
 
 
-@pytest.mark.parametrize(("kind", "name"), KINDS, ids=[name for _, name in KINDS])
-def test_each_recipe(kind, name):
+@pytest.mark.parametrize(("what", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_each_recipe(what, name):
     """It loads, and says in its header what to expect and where it is from."""
-    assert isinstance(recipes.load(name, kind), kind)
-    header = (recipes.folder(kind) / f"{name}.toml").read_text().split("\n\n")[0]
+    assert type(load(name)) is KINDS[what]
+    header = recipe_files.recipe_file(name).read_text().split("\n\n")[0]
     assert "# Expected: " in header
     assert "# Source: " in header
+
+
+@pytest.mark.parametrize("name", ["finetune", "retinanet_coco_3x", "trans2seg_released"])
+def test_what_is_shown_is_the_recipe(name, tmp_path, capsys):
+    assert main(["train", name, "--show", "--seed=7"]) == 0
+    path = tmp_path / "shown.toml"
+    path.write_text(capsys.readouterr().out)
+    assert load(str(path)) == load(name, seed=7)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +46,7 @@ def test_each_recipe(kind, name):
 )
 def test_the_official_recipes(variant, drop_path, clip):
     """Values of whai362/PVT classification/main.py and its configs."""
-    recipe = recipes.load(f"imagenet_pvt_{variant}", Recipe)
+    recipe = load(f"imagenet_pvt_{variant}")
     assert recipe.variant == f"pvt_{variant}"
     assert (recipe.drop_path, recipe.clip_norm) == (drop_path, clip)
     assert recipe.peak_rate == pytest.approx(1e-3)
@@ -58,23 +69,23 @@ def test_the_official_recipes(variant, drop_path, clip):
 )
 def test_the_official_detectors(name, rate, drops, short_sides):
     """Values of whai362/PVT detection/configs, and of the paper."""
-    recipe = recipes.load(name, DetectionRecipe)
+    recipe = load(name)
     assert (recipe.learning_rate, recipe.weight_decay, recipe.decay_all) == (rate, 1e-4, True)
     assert recipe.drop_epochs == drops
     assert recipe.batch_size == 16
     assert recipe.augmentation.short_sides == short_sides
     assert (recipe.augmentation.long_side, recipe.augmentation.multiple) == (1333, 32)
-    detr = recipe.model == "detr"
+    detr = recipe.system == "detr"
     assert recipe.clip_norm == (0.1 if detr else 0)
     assert recipe.backbone_rate == (0.1 if detr else 1)
-    assert recipe.warm_up == (0 if detr else 500)
+    assert round(recipe.warm_up * (117266 // 16)) == (0 if detr else 500)  # of images with objects
     assert recipe.augmentation.step == (32 if detr else 1)
 
 
 def test_a_recipe_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('base = "imagenet_pvt_medium"\nepochs = 30\nwarm_up = 1\n')
-    mine, base = recipes.load(str(path), Recipe), recipes.load("imagenet_pvt_medium", Recipe)
+    mine, base = load(str(path)), load("imagenet_pvt_medium")
     assert mine == dataclasses.replace(base, epochs=30, warm_up=1.0)
 
 
@@ -95,22 +106,22 @@ def test_a_recipe_of_ones_own(tmp_path):
 )
 def test_what_is_wrong_is_named(tmp_path, text, message):
     path = tmp_path / "mine.toml"
-    path.write_text(text)
+    path.write_text(f"{text}\n" if "base" in text else f'system = "classifier"\n{text}\n')
     with pytest.raises(ValueError, match=message):
-        recipes.load(str(path), Recipe)
+        load(str(path))
 
 
 def test_a_circle(tmp_path):
     for name, base in (("a", "b"), ("b", "a")):
         (tmp_path / f"{name}.toml").write_text(f'base = "{tmp_path / base}.toml"')
     with pytest.raises(ValueError, match="in a circle"):
-        recipes.load(str(tmp_path / "a.toml"), Recipe)
+        load(str(tmp_path / "a.toml"))
 
 
 def test_flags_override():
     parser = argparse.ArgumentParser()
-    add_flags(parser, Recipe)
-    recipe = recipes.load("finetune", Recipe)
+    add_flags(parser, ClassificationRecipe)
+    recipe = load("finetune")
     assert overridden(recipe, parser.parse_args([])) == recipe
     given = parser.parse_args(["--epochs", "3", "--no-flip", "--learning-rate", "1e-4"])
     assert overridden(recipe, given) == recipe.replace(epochs=3, flip=False, learning_rate=1e-4)

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
+from keras_pvt.models.trained_model import MEMBER
 from keras_pvt.segmentation import PixelCrossentropy, Predictor, TrainedSegmenter
 from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet
 from keras_pvt.segmentation.evaluation import Evaluation, evaluate
 from keras_pvt.segmentation.metrics import Confusion
-from keras_pvt.segmentation.trained import FACTS
 from keras_pvt.utils.data_report import DataReport
 
 pytestmark = pytest.mark.one_backend("counts pixels")
@@ -160,15 +160,17 @@ def test_a_file_has_the_model_and_the_names_of_the_classes(tmp_path):
     np.testing.assert_array_equal(
         Predictor(again.model).labels(image), Predictor(model).labels(image)
     )
-    assert json.loads(zipfile.ZipFile(file).read(FACTS)) == {"classes": list(CLASSES[:3])}
+    description = json.loads(zipfile.ZipFile(file).read(MEMBER))
+    assert description["classes"] == list(CLASSES[:3])
+    assert (description["task"], description["logits"]) == ("segmentation", True)
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.keras").write_text("no zip file")
     colour_model().save(tmp_path / "model.keras")
-    for name in ("text", "model"):
-        with pytest.raises(ValueError, match=f"{name}.keras is no segmenter that"):
+    for name, wrong in (("text", "is no trained model"), ("model", "does not say what its")):
+        with pytest.raises(ValueError, match=f"{name}.keras {wrong}"):
             TrainedSegmenter.load(tmp_path / f"{name}.keras")
     with pytest.raises(FileNotFoundError):
         TrainedSegmenter.load(tmp_path / "missing.keras")

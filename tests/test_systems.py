@@ -6,7 +6,7 @@ import pytest
 
 from keras_pvt import systems
 
-CODE = ("model", "from_arrays", "cost", "recipe", "build", "train", "serve")
+CODE = ("model", "from_arrays", "cost", "recipe", "build", "trainer", "serve")
 
 
 @pytest.mark.parametrize("system", systems.SYSTEMS.values(), ids=list(systems.SYSTEMS))

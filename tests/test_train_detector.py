@@ -1,4 +1,4 @@
-"""The detector example: training, resuming and its file."""
+"""`keras-pvt train` for detectors: training, resuming and its file."""
 
 import csv
 import json
@@ -9,9 +9,9 @@ import pytest
 from conftest import TINY
 from detection_data import CLASSES, HEIGHT, WIDTH, write_set
 from PIL import Image
-from scripts import load_script
 
 from keras_pvt import training
+from keras_pvt.cli import main
 from keras_pvt.detection.detector import Detector
 from keras_pvt.variants import VARIANTS
 
@@ -22,10 +22,10 @@ COUNTS = {"train": 8, "val": 4}  # four batches: an order of their own would sho
 
 @pytest.fixture(scope="module")
 def trainer():
-    module = load_script("examples/train_detector.py")
+    """Takes a command line, and gives the exit status."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(VARIANTS, "tiny", TINY)
-        yield module
+        yield main
 
 
 def sets_in(folder, masks):
@@ -59,31 +59,30 @@ def words(sets, out, epochs=2, **options):
         "anchor-size": 16,
         "learning-rate": 1e-4,
         "evaluate-every": 1,
-        "canvas-height": HEIGHT,
-        "canvas-width": WIDTH,
+        "size": f"{HEIGHT}x{WIDTH}",
         **options,
     }
     named = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return ["retinanet_bccd", *named]
+    return ["train", "retinanet_bccd", *named]
 
 
 # Of this package, small enough for tests; what DETR and Mask R-CNN learn has tests of its own.
 OWN = {
     "retinanet": {"neck-width": 16, "head-depth": 1},
-    "mask_rcnn": {"neck-width": 16, "canvas-height": 0, "canvas-width": 0, "short-side": 64},
+    "mask_rcnn": {"neck-width": 16, "resize": "keep_ratio", "size": "64x1333"},
     "detr": {"neck-width": 16, "depth": 1, "num-queries": 12},
 }
 
 
 def own(model, **options):
-    return {"library": "keras_pvt", "model": model, **OWN[model], **options}
+    return {"library": "keras_pvt", "system": model, **OWN[model], **options}
 
 
 @pytest.fixture(scope="module")
 def run(trainer, data, tmp_path_factory):
     """The folder of a run that was not stopped."""
     out = tmp_path_factory.mktemp("run")
-    assert trainer.main(words(data, out, **own("retinanet"))) == 0
+    assert trainer(words(data, out, **own("retinanet"))) == 0
     return out
 
 
@@ -116,22 +115,22 @@ def test_a_stopped_run_ends_like_one_that_was_not(trainer, data, run, tmp_path, 
     options = words(data, out, **own("retinanet"))
     with monkeypatch.context() as patch:
         patch.setattr(training.Log, "on_epoch_end", stop)
-        assert trainer.main(options) == 130
+        assert trainer(options) == 130
     keras.utils.set_random_seed(1)
-    assert trainer.main(options) == 0
+    assert trainer(options) == 0
     rows, wanted = (training.read_history(folder / "history.csv") for folder in (out, run))
     assert [row["epoch"] for row in rows] == [0, 1]
     for name in ("loss", "AP"):
         assert [row[name] for row in rows] == [row[name] for row in wanted]
     ours, theirs = (
-        Detector.load(folder / "detector.keras").model.get_weights() for folder in (out, run)
+        Detector.load(folder / "model.keras").model.get_weights() for folder in (out, run)
     )
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)  # on a CPU, to the bit
 
 
 def test_the_file_has_what_detecting_needs(run, data):
-    detector = Detector.load(run / "detector.keras")
+    detector = Detector.load(run / "model.keras")
     assert (detector.library, detector.classes) == ("keras_pvt", CLASSES)
     assert detector.size == (HEIGHT, WIDTH)  # shorter and longer side
     folder = data["val"].parent / "images"
@@ -150,10 +149,10 @@ def test_the_file_has_what_detecting_needs(run, data):
 def test_training_with_other_libraries(trainer, data, tmp_path, library):
     pytest.importorskip(library)
     options = words(data, tmp_path / "run", epochs=1, library=library)
-    assert trainer.main([*options, "--mixed-precision", "bfloat16", "--flip-y"]) == 0
+    assert trainer([*options, "--mixed-precision", "bfloat16", "--flip-y"]) == 0
     (row,) = training.read_history(tmp_path / "run" / "history.csv")
     assert np.isfinite(row["loss"])
-    detector = Detector.load(tmp_path / "run" / "detector.keras")
+    detector = Detector.load(tmp_path / "run" / "model.keras")
     assert (detector.library, detector.size) == (library, (HEIGHT, WIDTH))
     files = [data["val"].parent / "images" / "2.png"]
     assert next(detector.detect(files, 2)).error is None
@@ -162,10 +161,10 @@ def test_training_with_other_libraries(trainer, data, tmp_path, library):
 @pytest.mark.one_backend("test_detr.py trains it on each")
 def test_training_detr(trainer, data, tmp_path):
     options = words(data, tmp_path / "run", epochs=4, **own("detr", **{"learning-rate": 1e-3}))
-    assert trainer.main([*options, "--evaluate-every", "4", "--backbone-rate", "0.1"]) == 0
+    assert trainer([*options, "--evaluate-every", "4", "--backbone-rate", "0.1"]) == 0
     rows = training.read_history(tmp_path / "run" / "history.csv")
     assert rows[3]["loss"] < rows[0]["loss"]
-    detector = Detector.load(tmp_path / "run" / "detector.keras")
+    detector = Detector.load(tmp_path / "run" / "model.keras")
     (found,) = detector.detect([data["val"].parent / "images" / "2.png"], 2)
     assert len(found.boxes) == OWN["detr"]["num-queries"]
 
@@ -174,11 +173,11 @@ def test_training_detr(trainer, data, tmp_path):
 def test_training_mask_rcnn(trainer, masked, tmp_path):
     own_options = own("mask_rcnn", **{"learning-rate": 1e-3, "evaluate-every": 3})
     options = words(masked, tmp_path / "run", epochs=3, **own_options)
-    assert trainer.main([*options, "--smallest-scale", "1"]) == 0
+    assert trainer([*options, "--smallest-scale", "1"]) == 0
     rows = training.read_history(tmp_path / "run" / "history.csv")
     assert rows[2]["loss"] < rows[0]["loss"]
     assert 0 <= rows[2]["mask_AP50"] <= 1
-    detector = Detector.load(tmp_path / "run" / "detector.keras")
+    detector = Detector.load(tmp_path / "run" / "model.keras")
     (found,) = detector.detect([masked["val"].parent / "images" / "2.png"], 2)
     assert found.masks.shape == (len(found.boxes), 28, 28)
     assert found.mask(0).shape == (HEIGHT, WIDTH)
@@ -190,7 +189,7 @@ def test_images_of_unequal_sizes_are_found_as_each_alone(run, tmp_path, rng):
         pixels = rng.integers(0, 255, (*size, 3)).astype("uint8")
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     files = sorted(tmp_path.iterdir())
-    detector = Detector.load(run / "detector.keras")
+    detector = Detector.load(run / "model.keras")
     for name in ("class_logits", "box_deltas"):  # so that scores are high, and differ
         layer = detector.model.get_layer(name)
         layer.kernel.assign(rng.normal(0, 0.3, layer.kernel.shape))
@@ -210,11 +209,11 @@ def test_bad_data_is_listed_and_poor_anchors_too(trainer, data, tmp_path, capsys
     broken["train"].write_text(json.dumps(content))
     images = data["train"].parent / "images"
     options = words(broken, tmp_path / "out", images=images, **{"anchor-size": 200})
-    assert trainer.main([*options, "--batch-size", "16"]) == 1
+    assert trainer([*options, "--batch-size", "16"]) == 1
     out, err = capsys.readouterr()
     assert "train: 7 images with 14 boxes of 2 classes" in out
     assert "1 x image file missing; the first is" in out
-    assert err == "error: 7 training images make no batch of 16\n"
+    assert err.startswith("error: 7 training images make no batch of 16; ")
 
 
 def test_poor_anchors_of_a_library_are_told(trainer, data, tmp_path, capsys, monkeypatch):
@@ -223,8 +222,8 @@ def test_poor_anchors_of_a_library_are_told(trainer, data, tmp_path, capsys, mon
     def stop(*_, **__):
         raise ValueError("told")
 
-    monkeypatch.setattr("keras_pvt.detection.train.Run", stop)
-    assert trainer.main(words(data, tmp_path / "out", **{"anchor-size": 200})) == 1
+    monkeypatch.setattr("keras_pvt.training.trainer.Run", stop)
+    assert trainer(words(data, tmp_path / "out", **{"anchor-size": 200})) == 1
     out, err = capsys.readouterr()
     assert "only 0% of the boxes of square fit an anchor" in out
     assert err == "error: told\n"
@@ -235,17 +234,21 @@ def test_poor_anchors_of_a_library_are_told(trainer, data, tmp_path, capsys, mon
     [
         ("--epochs 0", "--epochs must be above 0; got 0"),
         ("--smallest-scale 2", "--smallest-scale must not be above --largest-scale"),
-        ("--canvas-height 60", "--library keras_cv needs --canvas-height and --canvas-width"),
-        ("--canvas-width 0", "--canvas-height and --canvas-width belong together"),
-        ("--model detr", "--model detr is of --library keras_pvt only"),
-        ("--short-side-least 900", "--short-side-least must not be above --short-side"),
+        (
+            "--size 60x96",
+            "--library keras_cv needs --resize canvas and a --size of multiples of 32",
+        ),
+        ("--resize keep_ratio", "--library keras_cv needs --resize canvas"),
+        ("--size 64x", "--size must be pixels, such as 224 or 480x640; got '64x'"),
+        ("--system detr", "--system detr is of --library keras_pvt only"),
+        ("--smallest-side 900", "--smallest-side must not be above the shorter side of --size"),
         ("--drops 8;11", "--drops must be epochs such as 8,11"),
         ("--val-data=", "--val-data is needed"),
         ("--data=", "--data is needed"),
     ],
 )
 def test_wrong_options_are_named(trainer, data, tmp_path, capsys, change, message):
-    assert trainer.main([*words(data, tmp_path / "out"), *change.split()]) == 1
+    assert trainer([*words(data, tmp_path / "out"), *change.split()]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "history.csv").exists()
 
@@ -256,7 +259,7 @@ def test_errors_are_one_line(trainer, data, tmp_path, capsys):
         ({"variant": "pvt_nano", "library": "keras_cv"}, "levels P3 to P5"),
         ({"weights": tmp_path / "none.pth"}, "none.pth"),
     ):
-        assert trainer.main(words(data, tmp_path / "out", **change)) == 1
+        assert trainer(words(data, tmp_path / "out", **change)) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
         assert message in line

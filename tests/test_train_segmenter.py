@@ -1,5 +1,6 @@
-"""The segmenter example: it learns, survives kill -9 to the bit, and names bad input."""
+"""`keras-pvt train` for segmenters: it learns, survives kill -9 to the bit, and names bad input."""
 
+import dataclasses
 import json
 import re
 import signal
@@ -11,29 +12,24 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from scripts import ROOT, load_script
+from scripts import load_script
 
 from keras_pvt import training
+from keras_pvt.cli import main
 from keras_pvt.segmentation import Predictor, TrainedSegmenter
 from keras_pvt.segmentation.recipe import SegmentationRecipe
-from keras_pvt.training import recipes
+from keras_pvt.training.recipe_files import load
 from keras_pvt.variants import VARIANTS
 
 pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
 
-SCRIPT = "examples/train_segmenter.py"
 CLASSES = ("left", "right")
 # Of the recipe for CamVid what a CPU need not wait for.
 SMALL = [
-    "--variant=pvt_nano", "--neck-width=16", "--head-width=8", "--batch-size=4", "--warm-up=2",
-    "--crop-height=32", "--crop-width=48", "--base-long=0", "--test-short=0", "--no-flip",
+    "--variant=pvt_nano", "--neck-width=16", "--head-width=8", "--batch-size=4", "--warm-up=0.3333",
+    "--size=32x48", "--scale-to=", "--evaluate-size=0", "--no-flip",
     "--backend-strategy=none", "--steps=12", "--evaluate-every=6", "--drop-path=0.2",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trainer():
-    return load_script(SCRIPT)
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +52,16 @@ def data(tmp_path_factory):
 
 
 def words(data, out, *more):
-    return ["semantic_fpn_camvid", f"--data={data}", f"--out={out}", *SMALL, *more]
+    return ["train", "semantic_fpn_camvid", f"--data={data}", f"--out={out}", *SMALL, *more]
 
 
 @pytest.mark.parametrize(
     "system",
     ["semantic_fpn", pytest.param("trans2seg", marks=pytest.mark.one_backend("as the other"))],
 )
-def test_it_learns(trainer, data, tmp_path, capsys, system):
+def test_it_learns(data, tmp_path, capsys, system):
     more = [f"--system={system}", "--steps=36", "--evaluate-every=18", "--learning-rate=0.01"]
-    assert trainer.main(words(data, tmp_path, *more)) == 0
+    assert main(words(data, tmp_path, *more)) == 0
     shown = capsys.readouterr().out
     assert f"{system} on pvt_nano, 8 images of 2 classes, 3 to validate on; 36 steps" in shown
     best = float(re.search(r"val mIoU ([\d.]+)", shown)[1])
@@ -78,11 +74,11 @@ def test_it_learns(trainer, data, tmp_path, capsys, system):
     for name in ("curves", "sheet"):
         assert np.asarray(Image.open(tmp_path / f"{name}.png")).std() > 1
     evaluator = load_script("examples/evaluate_segmenter.py")
-    assert evaluator.main([*map(str, [tmp_path / "segmenter.keras", "--data", data, "--json"]),
+    assert evaluator.main([*map(str, [tmp_path / "model.keras", "--data", data, "--json"]),
                            "--ignore", "11"]) == 0  # fmt: skip
     measured = json.loads(capsys.readouterr().out)
     assert measured["mIoU"] == pytest.approx(best, abs=1e-4)
-    trained = TrainedSegmenter.load(tmp_path / "segmenter.keras")
+    trained = TrainedSegmenter.load(tmp_path / "model.keras")
     assert trained.classes == CLASSES
     image = np.full((40, 56, 3), 50, "uint8")
     image[:, 30:] = 200
@@ -94,22 +90,22 @@ def test_it_learns(trainer, data, tmp_path, capsys, system):
 
 def start(arguments):
     return subprocess.Popen(
-        [sys.executable, "-u", ROOT / SCRIPT, *arguments],
+        [sys.executable, "-u", "-m", "keras_pvt.cli", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
 
 
 @pytest.mark.one_backend("test_train.py kills the trainer on each")
-def test_kill_9_changes_no_bit(trainer, data, tmp_path, capsys):
+def test_kill_9_changes_no_bit(data, tmp_path, capsys):
     more = ["--steps=12", "--evaluate-every=4"]
-    assert trainer.main(words(data, tmp_path / "whole", *more)) == 0
+    assert main(words(data, tmp_path / "whole", *more)) == 0
     with start(words(data, tmp_path / "killed", *more)) as process:
         for line in process.stdout:
             if line.startswith("epoch 2/3"):
                 break
         process.send_signal(signal.SIGKILL)
     capsys.readouterr()
-    assert trainer.main(words(data, tmp_path / "killed", *more)) == 0
+    assert main(words(data, tmp_path / "killed", *more)) == 0
     assert re.search("going on after epoch [12]", capsys.readouterr().out)
     whole, killed = (
         load_file(tmp_path / name / "checkpoints" / "epoch-0003.safetensors")
@@ -138,38 +134,38 @@ def test_kill_9_changes_no_bit(trainer, data, tmp_path, capsys):
         ),
     ],
 )
-def test_bad_options(trainer, data, tmp_path, capsys, more, message):
+def test_bad_options(data, tmp_path, capsys, more, message):
     """One line, and no result."""
-    assert trainer.main(words(data, tmp_path / "out", *more)) == 1
+    assert main(words(data, tmp_path / "out", *more)) == 1
     errors = capsys.readouterr().err.strip().split("\n")
     assert message in errors[-1]
-    assert not (tmp_path / "out" / "segmenter.keras").exists()
+    assert not (tmp_path / "out" / "model.keras").exists()
 
 
 @pytest.mark.one_backend("what the run says")
-def test_what_is_wrong_with_the_data_is_said_first(trainer, data, tmp_path, capsys):
-    assert trainer.main(words(data, tmp_path, "--classes=1", "--limit-steps=1")) == 0
+def test_what_is_wrong_with_the_data_is_said_first(data, tmp_path, capsys):
+    assert main(words(data, tmp_path, "--classes=1", "--limit-steps=1")) == 0
     lines = capsys.readouterr().out.split("\n")
     assert re.match("train: 8 x .*0.png", lines[0])
     assert re.match("val: 3 x .*0.png", lines[1])
 
 
 @pytest.mark.one_backend("the choice of rates")
-def test_the_head_has_a_rate_of_its_own(trainer, data, tmp_path):
+def test_the_head_has_a_rate_of_its_own(data, tmp_path):
     """In the first step of AdamW, each weight moves by its rate."""
     more = ["--optimizer=adamw", "--head-rate=10", "--steps=1", "--evaluate-every=1",
             "--schedule=poly", "--learning-rate=1e-4", "--weight-decay=0"]  # fmt: skip
-    assert trainer.main(words(data, tmp_path / "moved", *more)) == 0
-    recipe = trainer.overridden(
-        recipes.load("semantic_fpn_camvid", SegmentationRecipe),
-        trainer.parse(words(data, tmp_path, *more)),
-    )
+    assert main(words(data, tmp_path / "moved", *more)) == 0
+    settings = json.loads((tmp_path / "moved" / "settings.json").read_text())
+    fields = {field.name: settings[field.name] for field in dataclasses.fields(SegmentationRecipe)}
+    fields["classes"] = 0  # where the settings have their names
+    recipe = SegmentationRecipe(**fields)
     from keras_pvt.segmentation.train import build
 
     keras.utils.set_random_seed(recipe.seed)
     model, _ = build(recipe, 2)
     before = {variable.path: np.array(variable) for variable in model.trainable_variables}
-    moved = TrainedSegmenter.load(tmp_path / "moved" / "segmenter.keras").model
+    moved = TrainedSegmenter.load(tmp_path / "moved" / "model.keras").model
     steps = {
         variable.path: np.abs(np.array(variable) - before[variable.path]).max()
         for variable in moved.trainable_variables
@@ -181,19 +177,10 @@ def test_the_head_has_a_rate_of_its_own(trainer, data, tmp_path):
         assert step == pytest.approx(1e-4 if inside else 1e-3, rel=0.05), path
 
 
-@pytest.mark.parametrize("name", recipes.names(SegmentationRecipe))
-def test_each_recipe(name):
-    """It loads, and says in its header what to expect and where it is from."""
-    assert isinstance(recipes.load(name, SegmentationRecipe), SegmentationRecipe)
-    header = (recipes.folder(SegmentationRecipe) / f"{name}.toml").read_text().split("\n\n")[0]
-    assert "# Expected: " in header
-    assert "# Source: " in header
-
-
 def test_the_official_recipes():
     """Values of whai362/PVT segmentation/configs/sem_fpn/PVT, and of PVT, section 5.3."""
     released, paper, trans2seg = (
-        recipes.load(name, SegmentationRecipe)
+        load(name)
         for name in ("semantic_fpn_ade20k", "semantic_fpn_ade20k_paper", "trans2seg_ade20k_paper")
     )
     assert (released.batch_size, released.steps, released.learning_rate) == (32, 40000, 2e-4)
@@ -201,6 +188,6 @@ def test_the_official_recipes():
     assert (trans2seg.batch_size, trans2seg.steps, trans2seg.system) == (16, 40000, "trans2seg")
     for recipe in (released, paper):
         assert (recipe.weight_decay, recipe.decay_all, recipe.schedule) == (1e-4, True, "poly")
-        assert (recipe.base, recipe.test_short, recipe.max_share) == ((2048, 512), 512, 0.75)
-        assert (recipe.crop_height, recipe.crop_width, recipe.rule.reduce_zero) == (512, 512, True)
+        assert (recipe.base, recipe.evaluate_size, recipe.max_share) == ((2048, 512), 512, 0.75)
+        assert (recipe.sides(), recipe.rule.reduce_zero) == ((512, 512), True)
         assert (recipe.variant in VARIANTS, recipe.drop_path) == (True, 0.1)

@@ -15,7 +15,7 @@ from image_folders import write_images
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 BACKEND = keras.backend.backend()
-TRIAL = ["--variant=pvt_nano", "--image-size=32", "--batch-size=8", "--epochs=1", "--limit-steps=2"]
+TRIAL = ["--variant=pvt_nano", "--size=32", "--batch-size=8", "--epochs=1", "--limit-steps=2"]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ Each image shows circles, squares, triangles and stars, of any colour and turned
 front of the other, on a coloured ground, with noise. A mask is what can be seen of a shape. The
 same seed draws the same set.
 
-Written to OUT are images/, train.json and val.json, for examples/train_detector.py.
+Written to OUT are images/, train.json and val.json, for `keras-pvt train`.
 """
 
 import argparse

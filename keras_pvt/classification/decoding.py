@@ -3,6 +3,7 @@
 import functools
 import importlib.resources
 import json
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -35,10 +36,21 @@ def decode_predictions(preds, top: int = 5) -> list[list[tuple[str, str, float]]
     if np.isnan(values).any():
         raise ValueError("`preds` holds NaN, which has no rank.")
     names = class_table(TABLES[values.shape[1]])
-    best = np.argsort(-values, axis=1, kind="stable")[:, :top]
-    return [
-        [(*names[n], float(row[n])) for n in order] for row, order in zip(values, best, strict=True)
-    ]
+    return [best_classes(row, names, top) for row in values]
+
+
+def best_classes(
+    values: np.ndarray, classes: Sequence[tuple[str, str]], top: int
+) -> list[tuple[str, str, float]]:
+    """The most likely classes of an image, best first, as `decode_predictions` gives them.
+
+    Args:
+        values: `(K,)`.
+        classes: id and name of each of K.
+        top: classes to return.
+    """
+    order = np.argsort(-values, kind="stable")[:top]
+    return [(*classes[n], float(values[n])) for n in order]
 
 
 @functools.cache

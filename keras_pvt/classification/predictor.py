@@ -8,12 +8,17 @@ from collections.abc import Iterable, Iterator
 import keras
 import numpy as np
 
-from keras_pvt.conversion import load_checkpoint
+from keras_pvt.classification.decoding import TABLES, class_table
+from keras_pvt.conversion import load_checkpoint, read_checkpoint
+from keras_pvt.conversion.recognise import config_of_state, recognised
 from keras_pvt.models.classifier import classifier
+from keras_pvt.models.inputs import takes_pixels
+from keras_pvt.models.preprocessing import preprocess_input
+from keras_pvt.models.trained_model import TrainedModel, is_described, load_model
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import default_resize_size, eval_transform
-from keras_pvt.variants import VARIANTS, WEIGHTS
-from keras_pvt.weights import default_name, find
+from keras_pvt.variants import NO_WEIGHTS, PRETRAINED, VARIANTS, WEIGHTS, default_name
+from keras_pvt.weights import find
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,17 +38,69 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class FileClassifier:
-    """A model, and the crop of an image that it wants.
+    """A model, and what has to be known to show it image files.
 
     Args:
-        model: takes `(B, size, size, 3)` RGB 0..255 and gives `(B, classes)`.
+        model: takes `(B, size, size, 3)`, RGB 0..255 if its preprocessing is inside, else
+            normalised by `preprocess_input`, and gives `(B, classes)`.
         size: side of the crop in pixels.
         resize_size: pixels of the image's short side before the crop.
+        classes: (id, name) of each class, in the order of the outputs.
+        logits: whether the model ends before softmax.
     """
 
     model: keras.Model
     size: int
     resize_size: int
+    classes: tuple[tuple[str, str], ...]
+    logits: bool = False
+
+    @classmethod
+    def of(cls, trained: TrainedModel) -> "FileClassifier":
+        """The classifier that a file holds, as `keras_pvt.load_model` reads it.
+
+        Raises:
+            ValueError: it takes images that are no squares.
+        """
+        height, width = trained.size or (0, 0)
+        if not height == width > 0:
+            raise ValueError(f"a classifier must take squares; this one takes {trained.size}.")
+        names = tuple((name, name) for name in trained.classes)
+        return cls(trained.model, height, default_resize_size(height), names, trained.logits)
+
+    @classmethod
+    def named(
+        cls,
+        source: str,
+        weights: str | os.PathLike | None = None,
+        size: int | None = None,
+    ) -> "FileClassifier":
+        """The classifier that a user names.
+
+        Args:
+            source: a variant; a .keras file of `keras-pvt train` or `keras_pvt.save_model`; or a
+                checkpoint of a variant, with its classes.
+            weights: of a variant, see `load`.
+            size: side of the crop in pixels; None is what the weights were trained on.
+        Raises:
+            ValueError: none of these, a file for another task, or one that takes another size.
+            OSError: a file that cannot be read.
+        """
+        if source in VARIANTS:
+            return cls.load(source, weights, size)
+        if weights is not None:
+            raise ValueError(f"{source} is a file, which has its own weights; leave out --weights.")
+        if not source.endswith(".keras"):
+            found = recognised(read_checkpoint(source))
+            if found.system is not None or found.variant is None:
+                raise ValueError(f"{source} is no checkpoint of a PVT classifier.")
+            return cls.load(found.variant, source, size)
+        loaded = cls.of(load_model(source, "classification"))
+        if size not in (None, loaded.size):
+            raise ValueError(
+                f"{source} takes images of {loaded.size} pixels; leave out --size {size}."
+            )
+        return loaded
 
     @classmethod
     def load(
@@ -54,23 +111,27 @@ class FileClassifier:
         Args:
             variant: name of a row of `keras_pvt.variants.VARIANTS`.
             weights: a name or a file, as for `keras_pvt.classifier`, but with every weight of
-                the head; None takes the first name that the table of weights has.
+                the head; None and "pretrained" take the first name that the table of weights
+                has, "none" and "" leave the initial values.
             size: side of the crop in pixels; None is what the weights were trained on.
         Raises:
             ValueError: an unknown variant, or weights that do not fit.
             OSError: weights that cannot be had.
         """
-        weights = default_name(variant) if weights is None else weights
-        path = find(variant, weights)
+        weights = default_name(variant) if weights in (None, PRETRAINED) else weights
         facts = WEIGHTS.get((variant, str(weights)))
         if size is None:
             size = VARIANTS[variant].image_size if facts is None else facts.image_size
         resize_size = default_resize_size(size)
         if facts is not None:
             resize_size = int(facts.resize_size / facts.image_size * size)
+        state = None
+        if str(weights) not in NO_WEIGHTS:
+            state = _with_table(find(variant, weights), variant)
         model = classifier(variant, input_shape=(size, size, 3), include_preprocessing=True)
-        load_checkpoint(model, path, resize_positions=True)
-        return cls(model, size, resize_size)
+        if state is not None:
+            load_checkpoint(model, state, resize_positions=True)
+        return cls(model, size, resize_size, class_table(TABLES[VARIANTS[variant].classes]))
 
     def crop(self, path: str | os.PathLike) -> np.ndarray:
         """The part of an image file that the model sees, uint8 `(size, size, 3)`.
@@ -80,6 +141,10 @@ class FileClassifier:
             ImageError: it cannot be read as an image.
         """
         return eval_transform(path, self.size, self.resize_size)
+
+    def model_input(self, crops: np.ndarray) -> np.ndarray:
+        """Crops `(B, size, size, 3)`, RGB 0..255, as the model takes them."""
+        return crops if takes_pixels(self.model) else preprocess_input(crops)
 
     def predict(
         self, paths: Iterable[str | os.PathLike], batch_size: int = 32
@@ -100,6 +165,31 @@ class FileClassifier:
         if crops:
             batch = np.zeros((batch_size, self.size, self.size, 3), "uint8")
             batch[: len(crops)] = crops
-            scores = iter(self.model.predict_on_batch(batch))
+            scores = iter(self._probabilities(batch))
         for path, crop, error in files:
             yield Prediction(path, None if crop is None else next(scores), error)
+
+    def _probabilities(self, batch):
+        values = self.model.predict_on_batch(self.model_input(batch))
+        if not self.logits:
+            return values
+        values = np.exp(values - values.max(axis=-1, keepdims=True))
+        return values / values.sum(axis=-1, keepdims=True)
+
+
+def _with_table(path: pathlib.Path, variant: str) -> dict[str, np.ndarray]:
+    """A checkpoint whose classes have names in the package."""
+    if path.suffix == ".keras" and is_described(path):
+        raise ValueError(f"{path} is a trained model with its own classes; pass it by --model.")
+    state = read_checkpoint(path)
+    found = recognised(state)
+    if found.system is None:
+        classes = config_of_state(found.state, variant).classes
+        if classes != VARIANTS[variant].classes:
+            raise ValueError(
+                f"{path} has {classes} classes, whose names no checkpoint holds. Pass the "
+                "model.keras that keras-pvt train has written, by --model; or load the checkpoint "
+                "in Python, and write such a file by keras_pvt.save_model(model, path, "
+                "classes=[...])."
+            )
+    return state

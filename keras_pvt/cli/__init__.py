@@ -4,6 +4,8 @@ A command is a line of `COMMANDS` and a module of its name here, which has
 
     DESCRIPTION, EPILOG     what `keras-pvt NAME --help` says above and below the options
     add_arguments(parser)   declares arguments and options
+    add_arguments_for(parser, words)   where there is one, those that depend on the words
+                            that follow NAME
     run(options)            does the work; gives the exit status
 
 `keras-pvt --help` imports none of these modules, and the rest only the chosen one. At their top
@@ -24,10 +26,10 @@ COMMANDS = {
     "detect": "find objects in images",
     "segment": "name each pixel of images",
     "attention": "draw what the class token or a pixel attends to",
-    "info": "parameters, GFLOPs and shapes of a variant, or of a system on it",
+    "info": "parameters, GFLOPs and shapes of a variant or system; what a trained model is",
     "convert": "convert a checkpoint file",
     "export": "export a model to SavedModel, TFLite, ONNX or OpenVINO",
-    "train": "train a classifier on images",
+    "train": "train a classifier, a detector or a segmenter",
 }
 # Commands that work without Keras. All others find every class registered when they run.
 WITHOUT_KERAS = ("info",)
@@ -36,8 +38,8 @@ EPILOG = """\
 examples:
   keras-pvt predict photo.jpg
   keras-pvt predict photos/ --json > predictions.jsonl
-  keras-pvt detect photos/ --model detector.keras
-  keras-pvt segment street.jpg --model segmenter.keras
+  keras-pvt detect photos/ --model model.keras
+  keras-pvt segment street.jpg --model model.keras
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
   keras-pvt export pvt_tiny --format tflite
@@ -95,6 +97,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
             module = importlib.import_module(f"keras_pvt.cli.{name}")
             command.description, command.epilog = module.DESCRIPTION, module.EPILOG
             module.add_arguments(command)
+            if hasattr(module, "add_arguments_for"):
+                module.add_arguments_for(command, words[words.index(name) + 1 :])
             add_traceback_option(command)
             command.set_defaults(run=module.run)
     return parser

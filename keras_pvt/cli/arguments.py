@@ -4,21 +4,29 @@ import argparse
 import pathlib
 from typing import Any
 
+from keras_pvt.utils.sizes import parse_size
 from keras_pvt.variants import VARIANTS
 
 
 def size(text: str) -> tuple[int, int]:
     """Height and width in pixels, from "224" or "480x640"."""
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) for side in sides):
-        raise argparse.ArgumentTypeError(f"expected pixels, such as 224 or 480x640; got {text!r}")
-    return int(sides[0]), int(sides[-1])
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def positive(text: str) -> int:
     """An integer of at least 1."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1; got {text!r}")
+    return int(text)
+
+
+def zero_or_more(text: str) -> int:
+    """An integer of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 0; got {text!r}")
     return int(text)
 
 
@@ -72,15 +80,41 @@ def add_image_options(
         )
 
 
+def add_named_model(parser: argparse.ArgumentParser, text: str) -> None:
+    """A model by its name or path, as the first word or by --model; see `named_model`."""
+    parser.add_argument("name", nargs="?", metavar="MODEL", help=text)
+    parser.add_argument("--model", metavar="MODEL", help="the same as MODEL")
+
+
+def named_model(options: argparse.Namespace) -> str:
+    """What `add_named_model` was given.
+
+    Raises:
+        ValueError: nothing, or two.
+    """
+    given = [name for name in (options.name, options.model) if name is not None]
+    if len(given) != 1:
+        raise ValueError(f"one model is wanted, as MODEL or by --model; got {len(given)}.")
+    return given[0]
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Which model, which weights, and the size of the crop that it sees."""
-    parser.add_argument(
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
         "--variant", choices=VARIANTS, default="pvt_tiny", help="model (default: %(default)s)"
+    )
+    model.add_argument(
+        "--model",
+        metavar="PATH",
+        help="a model.keras that keras-pvt train or keras_pvt.save_model has written, or a "
+        "checkpoint",
     )
     parser.add_argument(
         "--weights",
         metavar="NAME|PATH",
-        help="imagenet (cifar10 for pvt_nano), which is the default, or a checkpoint file",
+        help="of the variant: imagenet (cifar10 for pvt_nano), which is the default, a checkpoint "
+        "file, or none",
     )
     parser.add_argument(
         "--size",
@@ -109,16 +143,23 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
         help="all of an image at once, or windows of it; auto: windows for a model of one size",
     )
     add(
-        "--short-side",
-        type=positive,
+        "--size",
+        type=zero_or_more,
         metavar="PIXELS",
-        help="resize images to this before (default: as they are)",
+        help="scale the shorter side of images to this before; 0: as they are (default: as the "
+        "model was evaluated)",
     )
     for name, what in (("--window", "of a window"), ("--stride", "from window to window")):
         add(name, type=size, metavar="PIXELS|HxW", help=what)
 
 
-def predictor_options(options: argparse.Namespace) -> dict[str, Any]:
-    """What `add_predictor_options` was given, for `Predictor`."""
-    names = ("mode", "short_side", "window", "stride", "scales", "flip")
-    return {name: getattr(options, name) for name in names}
+def predictor_options(options: argparse.Namespace, own_size: int | None) -> dict[str, Any]:
+    """What `add_predictor_options` was given, for `Predictor`.
+
+    Args:
+        options: of the command line.
+        own_size: shorter side that the model was evaluated at; None: that of the images.
+    """
+    names = ("mode", "window", "stride", "scales", "flip")
+    size = own_size if options.size is None else options.size
+    return {name: getattr(options, name) for name in names} | {"short_side": size or None}

@@ -12,6 +12,7 @@ examples:
   keras-pvt attention photo.jpg
   keras-pvt attention photo.jpg --pixel 112,80 --out attention.png
   keras-pvt attention photo.jpg --variant pvt_small --size 448
+  keras-pvt attention cat.jpg --model runs/animals/model.keras
 
 Without --pixel the query is the class token, in every block of stage 4, the only stage that
 has one. With --pixel it is that pixel of the crop that the model sees, in the last block of
@@ -39,22 +40,23 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.classification.predictor import FileClassifier
     from keras_pvt.models.pvt import config_of
 
-    predictor = FileClassifier.load(options.variant, options.weights, options.size)
+    name = options.model or options.variant
+    predictor = FileClassifier.named(name, options.weights, options.size)
     image = predictor.crop(options.image)
     if options.pixel is not None and max(options.pixel) >= predictor.size:
         raise ValueError(
             f"pixel {options.pixel} is outside the crop of {predictor.size}x{predictor.size} "
             "pixels that the model sees; --size makes it larger."
         )
-    rows = _rows(predictor.model, config_of(predictor.model), image, options.pixel)
+    rows = _rows(predictor, config_of(predictor.model), image, options.pixel)
     query = "the class token" if options.pixel is None else "pixel {}, {}".format(*options.pixel)
-    title = f"{options.variant}: what {query} of {options.image.name} attends to"
+    title = f"{name}: what {query} of {options.image.name} attends to"
     draw_attention(image, rows, options.out, title, options.pixel)
     print(options.out)
     return 0
 
 
-def _rows(model, config, image, pixel):
+def _rows(predictor, config, image, pixel):
     """The class token in the blocks of stage 4, or a pixel in the last block of each stage."""
     from keras_pvt.classification.attention_drawing import AttentionRow
     from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
@@ -65,7 +67,8 @@ def _rows(model, config, image, pixel):
     else:
         blocks = [(stage, depth - 1) for stage, depth in enumerate(config.depths, start=1)]
     height, width, _ = image.shape
-    maps = attention_maps(model, image[None], [block_name(*block) for block in blocks])
+    seen = predictor.model_input(image[None])
+    maps = attention_maps(predictor.model, seen, [block_name(*block) for block in blocks])
     rows = []
     for (stage, block), weights in zip(blocks, maps.values(), strict=True):
         grid = AttentionGrid.of(config, stage, height, width, class_token=True)

@@ -12,12 +12,12 @@ DESCRIPTION = "Find objects in images by a trained detector, and draw their boxe
 
 EPILOG = """\
 examples:
-  keras-pvt detect photo.jpg --model runs/detector.keras
-  keras-pvt detect photos/ --model detector.keras --out drawn --threshold 0.3
-  keras-pvt detect val2017/ --model detector.keras --threshold 0 --json \\
+  keras-pvt detect photo.jpg --model runs/model.keras
+  keras-pvt detect photos/ --model model.keras --out drawn --threshold 0.3
+  keras-pvt detect val2017/ --model model.keras --threshold 0 --json \\
       --annotations instances_val2017.json > results.json
 
-The model is what examples/train_detector.py saves. Each image is drawn with its boxes, and masks if
+The model is what `keras-pvt train` saves. Each image is drawn with its boxes, and masks if
 the model finds them, as FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the result
 is a table; otherwise it is a line for each box: file, class, score, and left, top, right, bottom in
 pixels, separated by tabs.
@@ -34,7 +34,7 @@ A file that cannot be read is reported and skipped, and the exit status is 1.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser, batch_size=8, json="write COCO's results")
     parser.add_argument(
-        "--model", type=pathlib.Path, required=True, metavar="PATH", help="a detector.keras"
+        "--model", type=pathlib.Path, required=True, metavar="PATH", help="a model.keras"
     )
     parser.add_argument(
         "--threshold",

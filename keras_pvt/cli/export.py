@@ -19,7 +19,7 @@ examples:
   keras-pvt export pvt_small --format tflite --quantize int8 --representative photos/
   keras-pvt export my_model.keras --format saved_model --include-preprocessing
   keras-pvt export pvt_small.pth --format openvino --features --size 480x640
-  keras-pvt export segmenter.keras --format tflite --size 512x512 --argmax
+  keras-pvt export model.keras --format tflite --size 512x512 --argmax
 
 The input is named "images": RGB (batch, height, width, 3), normalised as by
 keras_pvt.preprocess_input, or 0..255 with --include-preprocessing. docs/export.md says which format
@@ -29,7 +29,7 @@ is for what, and how to run each.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a variant, a checkpoint or a .keras file")
+    arguments.add_named_model(parser, "a variant, a checkpoint or a .keras file")
     add("--format", choices=FORMATS, required=True)
     add(
         "--out",
@@ -98,8 +98,9 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.exporting.sources import load
     from keras_pvt.exporting.subject import takes_pixels
 
+    source = arguments.named_model(options)
     quantize = None if options.quantize == "none" else options.quantize
-    name = pathlib.Path(options.model).name.split(".")[0]
+    name = pathlib.Path(source).name.split(".")[0]
     path = options.out or pathlib.Path(name + FORMATS[options.format].suffix)
     writer = check_request(path, options.format, quantize, options.overwrite, options.verify)
     if quantize in NEED_IMAGES and options.representative is None:
@@ -108,9 +109,9 @@ def run(options: argparse.Namespace) -> int:
         )
 
     status = Console(stderr=True)
-    with status.status(f"loading {options.model}"):
+    with status.status(f"loading {source}"):
         model, trained_size = load(
-            options.model, options.weights, options.features, options.logits, options.size
+            source, options.weights, options.features, options.logits, options.size
         )
     size = options.size or trained_size
     images = None

@@ -4,6 +4,7 @@ import argparse
 
 from keras_pvt import flops, systems
 from keras_pvt.cli import arguments
+from keras_pvt.cli.program import register_classes
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
 DESCRIPTION = "Parameters, GFLOPs and shapes of a variant, or of a system on it."
@@ -14,6 +15,7 @@ examples:
   keras-pvt info pvt_small --size 480x640 --backbone
   keras-pvt info pvt_small --system semantic_fpn
   keras-pvt info pvt_tiny --system retinanet --size 640x960 --classes 20
+  keras-pvt info runs/animals/model.keras
 
 SR is the side of the spatial reduction of keys and values. GFLOPs are billions of multiply-adds,
 counted as in the PVT paper: convolutions, dense layers and attention (also by itself in the last
@@ -23,7 +25,9 @@ docs/cost.md has all systems.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("variant", choices=VARIANTS, metavar="VARIANT", help=", ".join(VARIANTS))
+    arguments.add_named_model(
+        parser, f"a variant ({', '.join(VARIANTS)}), or a trained model, a .keras file"
+    )
     parser.add_argument(
         "--size",
         type=arguments.size,
@@ -53,7 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    config = VARIANTS[options.variant]
+    name = arguments.named_model(options)
+    if name not in VARIANTS:
+        return _describe(name, Console())
+    config = VARIANTS[name]
     system = systems.SYSTEMS[options.system]
     height, width = options.size or system.size or (config.image_size, config.image_size)
     if options.classes and system.task == "features":
@@ -61,17 +68,48 @@ def run(options: argparse.Namespace) -> int:
     classes = {"classes": options.classes} if options.classes else {}
     parts = system.load("cost")(config, height, width, **classes)
     console = Console()
-    console.print(_table(f"{options.variant} {system.name}, image {height}x{width}", config, parts))
+    console.print(_table(f"{name} {system.name}, image {height}x{width}", config, parts))
     print(f"GFLOPs with layer norms: {flops.total(parts).gflops_with_norms:.3f}")
     if system.counts is not None:
         print(system.load("counts")(parts))
-    for (variant, name), facts in WEIGHTS.items():
-        if variant == options.variant:
+    for (variant, weights), facts in WEIGHTS.items():
+        if variant == name:
             console.print(
-                f'weights="{name}": top-1 {facts.top1:g} % at {facts.image_size} pixels; '
+                f'weights="{weights}": top-1 {facts.top1:g} % at {facts.image_size} pixels; '
                 f"{facts.source}",
                 highlight=False,
             )
+    return 0
+
+
+def _describe(path: str, console) -> int:
+    """What a trained model is, and what it takes and gives."""
+    from rich.table import Table
+
+    from keras_pvt.models.trained_model import KINDS, VERBS, load_model
+
+    if not path.endswith(".keras"):
+        raise ValueError(
+            f"{path} is no variant ({', '.join(VARIANTS)}), and no .keras file of a trained model."
+        )
+    register_classes()
+    trained = load_model(path)
+    size = "any" if trained.size is None else "x".join(map(str, trained.size))
+    gives = {"classification": "probabilities", "detection": "boxes", "segmentation": "classes"}
+    rows = {
+        "task": f"{trained.task}: keras-pvt {VERBS[trained.task]} IMAGE --model {path}",
+        "system": trained.system or KINDS[trained.task],
+        "library": trained.library,
+        "classes": f"{len(trained.classes)}: {', '.join(trained.classes)}",
+        "size": size,
+        "images": "RGB 0..255" if trained.pixels else "normalised by keras_pvt.preprocess_input",
+        "gives": "logits" if trained.logits else gives[trained.task],
+        "parameters": f"{trained.model.count_params():,}",
+    }
+    table = Table.grid(padding=(0, 2))
+    for row in rows.items():
+        table.add_row(*row)
+    console.print(table, highlight=False)
     return 0
 
 

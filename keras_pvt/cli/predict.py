@@ -13,7 +13,8 @@ examples:
   keras-pvt predict photo.jpg
   keras-pvt predict photos/ --variant pvt_small --top 3 --batch-size 64
   keras-pvt predict photos/ --json > predictions.jsonl
-  keras-pvt predict scan.png --weights finetuned.safetensors --size 384
+  keras-pvt predict cat.jpg --model runs/animals/model.keras
+  keras-pvt predict scan.png --variant pvt_small --weights mine.safetensors --size 384
 
 On a terminal the result is a table; otherwise it is a line for each class: file, class and
 probability, separated by tabs. --json writes one object a line for each file. A file that
@@ -34,18 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from keras_pvt.classification.decoding import decode_predictions
+    from keras_pvt.classification.decoding import best_classes
     from keras_pvt.classification.predictor import FileClassifier
     from keras_pvt.utils.image_files import image_files
 
     files = image_files(options.images)
-    predictor = FileClassifier.load(options.variant, options.weights, options.size)
+    predictor = FileClassifier.named(
+        options.model or options.variant, options.weights, options.size
+    )
     predictions = predictor.predict(files, min(options.batch_size, len(files)))
     show = choose_show(options, _show_table, _show_lines, _show_json)
 
     def show_best(prediction):
-        best = decode_predictions(prediction.scores[None], options.top)[0]
-        show(prediction.path, best)
+        show(prediction.path, best_classes(prediction.scores, predictor.classes, options.top))
 
     return show_results(predictions, len(files), show_best)
 

@@ -12,13 +12,13 @@ DESCRIPTION = "Find the class of each pixel by a trained segmenter, and draw the
 
 EPILOG = """\
 examples:
-  keras-pvt segment street.jpg --model runs/segmenter.keras
-  keras-pvt segment photos/ --model segmenter.keras --out drawn --alpha 0.4
-  keras-pvt segment photos/ --model segmenter.keras --labels --json > shares.jsonl
-  keras-pvt segment street.jpg --model segmenter.keras --scales 0.75 1 1.25 --flip
-  keras-pvt segment aerial.tif --model segmenter.keras --mode slide --window 512 --stride 341
+  keras-pvt segment street.jpg --model runs/model.keras
+  keras-pvt segment photos/ --model model.keras --out drawn --alpha 0.4
+  keras-pvt segment photos/ --model model.keras --labels --json > shares.jsonl
+  keras-pvt segment street.jpg --model model.keras --scales 0.75 1 1.25 --flip
+  keras-pvt segment aerial.tif --model model.keras --mode slide --window 512 --stride 341
 
-The model is what examples/train_segmenter.py saves. Each image is drawn in the colours of its
+The model is what `keras-pvt train` saves. Each image is drawn in the colours of its
 classes, above a legend, as FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the
 result is a table; otherwise it is a line for each class in an image: file, class and share of the
 pixels, separated by tabs. --json writes one object a line for each file. Large images are cut into
@@ -29,7 +29,7 @@ tiles. A file that cannot be read is reported and skipped, and the exit status i
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser)
     add = parser.add_argument
-    add("--model", type=pathlib.Path, required=True, metavar="PATH", help="a segmenter.keras")
+    add("--model", type=pathlib.Path, required=True, metavar="PATH", help="a model.keras")
     add(
         "--out",
         type=pathlib.Path,
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     pictures = pictures_of(files, options.out)
     numbers = pictures_of(files, options.out / "labels") if options.labels else {}
     segmenter = TrainedSegmenter.load(options.model)
-    predictor = Predictor(segmenter.model, **arguments.predictor_options(options))
+    predictor = Predictor(segmenter.model, **arguments.predictor_options(options, segmenter.size))
     for picture in (*pictures.values(), *numbers.values()):
         picture.parent.mkdir(parents=True, exist_ok=True)
     show = choose_show(options, _show_table, _show_lines, _show_json)

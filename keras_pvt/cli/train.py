@@ -1,4 +1,4 @@
-"""`keras-pvt train`: a classifier by a recipe."""
+"""`keras-pvt train`: a classifier, a detector or a segmenter by a recipe."""
 
 import argparse
 import os
@@ -6,64 +6,87 @@ import pathlib
 import re
 import sys
 
-from keras_pvt.training import recipes
+from keras_pvt.systems import SYSTEMS
+from keras_pvt.training import recipe_files
 from keras_pvt.training.distribution.selection import NAMES
 from keras_pvt.training.flags import add_flags, overridden
-from keras_pvt.training.recipe import Recipe
+
+LISTED = "\n".join(
+    f"  {what + ':':<13}{', '.join(names)}" for what, names in recipe_files.names().items()
+)
 
 DESCRIPTION = f"""\
-Train a PVT classifier. RECIPE is one of {", ".join(recipes.names(Recipe))},
-or a .toml file of your own; every option of a recipe can be given here instead.
+Train a PVT classifier, detector or segmenter. RECIPE is a .toml file of your own, or one of
+{LISTED}
 
-DATA is a folder with train/CLASS/* and val/CLASS/*, or the name of a set of tensorflow-datasets.
-A run that was stopped, at whatever moment, goes on when the same command is given again, with the
-same result as if it had not been."""
+`keras-pvt train RECIPE --help` lists the options of a recipe, each of which can be given here
+instead; `keras-pvt train RECIPE --show` prints the recipe with all its values.
+
+DATA is, of a classifier, a folder with train/CLASS/* and val/CLASS/*; of a detector, a JSON file in
+COCO's format; of a segmenter, a folder with train/, train_labels/, val/ and val_labels/; or the
+name of a set of tensorflow-datasets. A run that was stopped, at whatever moment, goes on when the
+same command is given again, with the same result as if it had not been."""
 
 EPILOG = """\
 examples:
   keras-pvt train cifar10_pvt_nano --data cifar10 --out runs/nano
   keras-pvt train finetune --data flowers --out runs/flowers --variant pvt_small
-  keras-pvt train imagenet_pvt_tiny --data imagenet2012 --out runs/tiny --batch-size 512
-  torchrun --nproc-per-node 8 -m keras_pvt.cli train imagenet_pvt_small --data imagenet --out runs/s
+  keras-pvt train mask_rcnn_coco_1x --data annotations/instances_train2017.json \\
+      --images train2017 --val-data annotations/instances_val2017.json --val-images val2017
+  keras-pvt train semantic_fpn_ade20k --data ADEChallengeData2016 --out runs/ade
+  torchrun --nproc-per-node 8 -m keras_pvt.cli train imagenet_pvt_small --data imagenet
 
-docs/training.md has the recipes, TPU pods, and what to do on one small computer.
+docs/training.md has the recipes, TPU pods, and what to do on one small computer; docs/detection.md
+and docs/segmentation.md have how detectors and segmenters are trained.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="name, or a .toml file")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
-    parser.add_argument(
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", help="name, or a .toml file; it comes first")
+    add("--out", type=pathlib.Path, help="folder for the results (default: runs/RECIPE)")
+    add("--show", action="store_true", help="print the recipe with all its values, and end")
+    add(
         "--backend-strategy",
         default="auto",
         choices=NAMES,
         help="how devices share the work (default: all there are)",
     )
-    parser.add_argument("--in-memory", action="store_true", help="decode all images once")
-    parser.add_argument("--tensorboard", action="store_true", help="write its logs to OUT too")
-    parser.add_argument("--keep", type=int, default=2, metavar="N", help="checkpoints (default 2)")
-    parser.add_argument(
-        "--limit-steps", type=int, default=0, metavar="N", help="of an epoch, to try things out"
-    )
-    add_flags(parser, Recipe)
+    add("--in-memory", action="store_true", help="of a classifier: decode all images once")
+    add("--tensorboard", action="store_true", help="write its logs to OUT too")
+    add("--keep", type=int, default=2, metavar="N", help="checkpoints (default 2)")
+    add("--limit-steps", type=int, default=0, metavar="N", help="of an epoch, to try things out")
+
+
+def add_arguments_for(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """Add the flags of the recipe, which is the first word."""
+    if not words or words[0].startswith("-"):
+        return
+    try:
+        add_flags(parser, recipe_files.recipe_kind(words[0]))
+    except (ValueError, OSError) as error:
+        parser.error(" ".join(str(error).split()))
 
 
 def run(options: argparse.Namespace) -> int:
     """Train; 0 once the results are written."""
-    from keras_pvt.training import distribution
-    from keras_pvt.training.classification import train
-
-    recipe = overridden(recipes.load(options.recipe, Recipe), options)
+    recipe = overridden(recipe_files.load(options.recipe), options)
+    if options.show:
+        print(recipe_files.as_toml(recipe), end="")
+        return 0
     if not recipe.data:
         raise ValueError("--data is needed: this recipe has none of its own.")
     if options.keep < 1:
         raise ValueError(f"--keep must be above 0; got {options.keep}.")
+    from keras_pvt.models.trained_model import VERBS
+    from keras_pvt.training import distribution, trainer
+
+    out = options.out or pathlib.Path("runs", pathlib.Path(options.recipe).stem)
+    system = SYSTEMS[recipe.system]
     strategy = distribution.choose(options.backend_strategy)
     try:
-        results = train(
-            recipe,
-            options.out,
-            strategy,
+        results = trainer.run(
+            system.load("trainer")(recipe, out, strategy),
             in_memory=options.in_memory,
             tensorboard=options.tensorboard,
             keep=options.keep,
@@ -75,10 +98,10 @@ def run(options: argparse.Namespace) -> int:
         _leave(error, strategy)
     strategy.close()
     if strategy.chief:
-        shown = ", ".join(
-            f"{name.replace('_', ' ')} {value:.4f}" for name, value in results.items()
-        )
-        print(f"{shown}; results in {options.out}")
+        shown = (f"val {name.replace('_', ' ')} {value:.4f}" for name, value in results.items())
+        print(", ".join(shown))
+        verb, file = VERBS[system.task], out / trainer.RESULT
+        print(f"results in {out}; to use them: keras-pvt {verb} IMAGE --model {file}")
     return 0
 
 

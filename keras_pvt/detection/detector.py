@@ -9,15 +9,12 @@ import keras
 import numpy as np
 
 from keras_pvt.detection.data.letterbox import PADDING, Letterbox
-from keras_pvt.detection.libraries import LABEL_KEYS, float32_outputs, without_input_warning
+from keras_pvt.detection.libraries import float32_outputs, without_input_warning
 from keras_pvt.detection.recipe import OWN
 from keras_pvt.detection.results import Detections
+from keras_pvt.models.trained_model import TrainedModel, load_model
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import load_image
-from keras_pvt.utils.trained_files import load_with_facts, save_with_facts
-
-# Member of the .keras file.
-FACTS = "keras_pvt_detector.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,26 +38,33 @@ class Detector:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a .keras file that also holds the classes and the size."""
-        facts = {"library": self.library, "classes": self.classes, "size": self.size}
-        save_with_facts(self.model, path, FACTS, facts)
+        system = getattr(self.model, "system", "retinanet" if self.library != OWN else "")
+        TrainedModel(
+            self.model,
+            "detection",
+            system,
+            tuple(self.classes),
+            self.size,
+            library=self.library,
+        ).save(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Detector":
-        """Read what `save` wrote; nothing in the file is executed.
+        """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote.
 
         Raises:
-            OSError: the file cannot be opened.
-            ValueError: it is no such file.
-            ImportError: the library that the model is built of is not installed.
+            OSError, ValueError, ImportError: as of `keras_pvt.load_model`.
         """
-        what = "detector that examples/train_detector.py has saved"
-        keys = ("library", "classes", "size")
-        model, (library, classes, size) = load_with_facts(path, FACTS, keys, what)
-        if library not in (OWN, *LABEL_KEYS):
-            raise ValueError(f"{path} wants the unknown library {library!r}.")
-        if library != OWN:
-            float32_outputs(model)
-        return cls(model, library, classes, tuple(size))
+        return cls.of(load_model(path, "detection"))
+
+    @classmethod
+    def of(cls, trained: TrainedModel) -> "Detector":
+        """The detector that a file holds, as `keras_pvt.load_model` reads it."""
+        if trained.size is None:
+            raise ValueError("a detector needs the size of the images that it sees.")
+        if trained.library != OWN:
+            float32_outputs(trained.model)
+        return cls(trained.model, trained.library, list(trained.classes), trained.size)
 
     def place(self, source: tuple[int, int]) -> Letterbox:
         """Where an image of (height, width) lies for the model to see."""

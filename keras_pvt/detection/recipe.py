@@ -8,34 +8,35 @@ from keras_pvt.detection.libraries import LABEL_KEYS
 from keras_pvt.training.recipe import BaseRecipe, option
 
 OWN = "keras_pvt"
-MODELS = ("retinanet", "mask_rcnn", "detr")
+SYSTEMS = ("retinanet", "mask_rcnn", "detr")
 
 
 @dataclasses.dataclass(frozen=True)
 class DetectionRecipe(BaseRecipe):
-    """Options of a detector's training run; each is a flag of train_detector.py too.
+    """Options of a detector's training run; each is a flag of `keras-pvt train` too.
 
     The defaults are those of the published RetinaNets, 1x.
 
     Source of the meanings: mmdetection 2.13 with whai362/PVT detection/configs.
     """
 
-    package = "keras_pvt.detection.recipes"
     choices: typing.ClassVar = {
         "library": (OWN, *LABEL_KEYS),
-        "model": MODELS,
+        "system": SYSTEMS,
         "schedule": ("step", "cosine"),
+        "resize": ("keep_ratio", "canvas"),
     }
     numbers: typing.ClassVar = {
         "above 0": (
             "epochs", "evaluate_every", "anchor_size", "neck_width", "head_depth", "head_width",
             "depth", "compared_anchors", "proposals", "sampled_boxes",
-            "num_queries", "short_side", "long_side", "short_side_step", "pad_multiple",
+            "num_queries", "side_step", "pad_multiple",
             "smallest_scale", "largest_scale", "backbone_rate",
         ),
-        "0 or more": ("short_side_least", "canvas_height", "canvas_width"),
+        "0 or more": ("smallest_side",),
     }  # fmt: skip
 
+    system: str = option("retinanet", "retinanet, mask_rcnn or detr")
     data: str = option("", 'COCO JSON, or a set such as "voc/2007" or "coco/2017"')
     val_data: str = option("", "the same to evaluate on; empty: the validation split of a set")
     images: str = option("", "folder of a JSON's images; empty: its own")
@@ -43,7 +44,6 @@ class DetectionRecipe(BaseRecipe):
     background: bool = option(False, "train on images without objects too")
 
     library: str = option(OWN, "whose RetinaNet: keras_pvt, keras_cv or keras_hub")
-    model: str = option("retinanet", "retinanet, mask_rcnn or detr, of keras_pvt")
     masks: bool = option(True, "train the masks of mask_rcnn, which the data then need")
     anchor_size: float = option(32.0, "smallest anchors of retinanet and mask_rcnn in pixels")
     neck_width: int = option(256, "channels of the pyramid, or of detr's transformer")
@@ -62,17 +62,21 @@ class DetectionRecipe(BaseRecipe):
     evaluate_every: int = option(1, "epochs from one evaluation to the next")
     schedule: str = option("step", "step (a tenth after each of drops) or cosine")
     drops: str = option("8,11", "epochs after which the rate falls, with commas between them")
-    warm_up: float = option(500.0, "steps of rising rate")
+    warm_up: float = option(0.0682, "epochs of rising rate, or a part of one")
     backbone_rate: float = option(1.0, "factor of the backbone's rate, with adamw")
     decay_all: bool = option(True, "decay vectors too")
 
-    short_side: int = option(800, "pixels of an image's shorter side, unless")
-    long_side: int = option(1333, "pixels are exceeded by the longer one")
-    short_side_least: int = option(0, "train at short sides from here on; 0: short-side only")
-    short_side_step: int = option(1, "from one short side to the next")
-    pad_multiple: int = option(32, "of pixels that the sides of a batch are filled up to")
-    canvas_height: int = option(0, "train on pictures of one size instead; 0: none")
-    canvas_width: int = option(0, "the same")
+    size: str = option("800x1333", "pixels of the images that the model sees, see resize")
+    resize: str = option(
+        "keep_ratio",
+        "keep_ratio (an image is scaled until its shorter or its longer side is that of size) or "
+        "canvas (training pictures are all of size, height x width)",
+    )
+    smallest_side: int = option(
+        0, "keep_ratio: draw shorter sides from here on; 0: always that of size"
+    )
+    side_step: int = option(1, "from one shorter side to the next")
+    pad_multiple: int = option(32, "keep_ratio: of pixels that a batch is filled up to")
     smallest_scale: float = option(0.8, "of an image on a canvas; 1: it just fits")
     largest_scale: float = option(1.25, "the same")
     flip_y: bool = option(False, "flip up and down too, as for a microscope")
@@ -84,22 +88,20 @@ class DetectionRecipe(BaseRecipe):
                 f"--smallest-scale must not be above --largest-scale; got {self.smallest_scale} "
                 f"and {self.largest_scale}"
             )
-        if self.short_side_least > self.short_side:
+        if self.smallest_side > min(self.sides()):
             raise ValueError(
-                f"--short-side-least must not be above --short-side; got {self.short_side_least} "
-                f"and {self.short_side}"
+                f"--smallest-side must not be above the shorter side of --size; got "
+                f"{self.smallest_side} and {self.size}"
             )
         if not all(word.strip().isdecimal() for word in self.drops.split(",") if word):
             raise ValueError(f"--drops must be epochs such as 8,11; got {self.drops!r}")
-        if bool(self.canvas_height) != bool(self.canvas_width):
-            raise ValueError("--canvas-height and --canvas-width belong together")
         if self.library != OWN:
-            if self.model != "retinanet":
-                raise ValueError(f"--model {self.model} is of --library {OWN} only")
+            if self.system != "retinanet":
+                raise ValueError(f"--system {self.system} is of --library {OWN} only")
             if self.canvas is None or any(side % 32 for side in self.canvas):
                 raise ValueError(
-                    f"--library {self.library} needs --canvas-height and --canvas-width, "
-                    f"multiples of 32, for its feature pyramid; got {self.canvas}"
+                    f"--library {self.library} needs --resize canvas and a --size of multiples "
+                    f"of 32, for its feature pyramid; got {self.resize} and {self.size}"
                 )
 
     @property
@@ -110,20 +112,20 @@ class DetectionRecipe(BaseRecipe):
     @property
     def canvas(self) -> tuple[int, int] | None:
         """(height, width) of what the model is trained on, where that is always the same."""
-        return (self.canvas_height, self.canvas_width) if self.canvas_height else None
+        return self.sides() if self.resize == "canvas" else None
 
     @property
-    def size(self) -> tuple[int, int]:
+    def detector_size(self) -> tuple[int, int]:
         """What the trained detector scales images to fit, see `Detector`."""
+        height, width = self.sides()
         if not self.own:
-            return self.canvas_height, self.canvas_width
-        sides = self.canvas or (self.short_side, self.long_side)
-        return min(sides), max(sides)
+            return height, width
+        return min(height, width), max(height, width)
 
     @property
     def with_masks(self) -> bool:
         """Whether the data need outlines."""
-        return self.model == "mask_rcnn" and self.masks
+        return self.system == "mask_rcnn" and self.masks
 
     @property
     def drop_epochs(self) -> list[int]:
@@ -138,10 +140,11 @@ class DetectionRecipe(BaseRecipe):
             return FixedCanvas(
                 self.canvas, scales=(self.smallest_scale, self.largest_scale), **flips
             )
+        shorter, longer = self.detector_size
         return KeepRatio(
-            (self.short_side_least or self.short_side, self.short_side),
-            self.long_side,
-            self.short_side_step,
+            (self.smallest_side or shorter, shorter),
+            longer,
+            self.side_step,
             self.pad_multiple,
             **flips,
         )

@@ -19,11 +19,11 @@ def build(recipe: DetectionRecipe, classes: list[str]) -> tuple[Detector, PVTBac
     """
     losses: dict = {}
     if recipe.own:
-        model, backbone = systems.named(recipe.model).load("build")(recipe, len(classes))
+        model, backbone = systems.named(recipe.system).load("build")(recipe, len(classes))
     else:
-        backbone = PVTBackbone.from_recipe(recipe, input_shape=(*recipe.size, 3))
+        backbone = PVTBackbone.from_recipe(recipe, input_shape=(*recipe.detector_size, 3))
         model, losses = retinanet(recipe.library, backbone, len(classes), recipe.anchor_size)
-    return Detector(model, recipe.library, classes, recipe.size), backbone, losses
+    return Detector(model, recipe.library, classes, recipe.detector_size), backbone, losses
 
 
 def label_key(recipe: DetectionRecipe) -> str:

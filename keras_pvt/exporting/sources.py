@@ -6,14 +6,15 @@ import keras
 
 from keras_pvt.conversion import load_checkpoint, model_from_checkpoint, read_checkpoint
 from keras_pvt.conversion.recognise import recognised, trunk
-from keras_pvt.detection.detector import FACTS, Detector
+from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.serving import serving_model
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.backbone import PVTBackbone
+from keras_pvt.models.classifier import classifier
 from keras_pvt.models.pvt import config_of
-from keras_pvt.utils.trained_files import has_facts
-from keras_pvt.variants import VARIANTS
-from keras_pvt.weights import default_name, find
+from keras_pvt.models.trained_model import is_described, load_model
+from keras_pvt.variants import NO_WEIGHTS, PRETRAINED, VARIANTS
+from keras_pvt.weights import find
 
 # Pixels of the crops that published segmentation models are trained on.
 CROP = (512, 512)
@@ -45,7 +46,10 @@ def load(
         OSError: a file that cannot be had.
     """
     if source in VARIANTS:
-        path = find(source, default_name(source) if weights is None else weights)
+        if weights in NO_WEIGHTS:
+            side = VARIANTS[source].image_size
+            return _untrained(source, features, logits), (side, side)
+        path = find(source, PRETRAINED if weights is None else weights)
         found = recognised(read_checkpoint(path))._replace(variant=source)
     elif weights is not None:
         raise ExportError(f"weights are for a variant; {source} is a file, which has its own.")
@@ -59,14 +63,25 @@ def load(
                 f"{source} is exported as it is; features and logits are for variants and "
                 "checkpoints."
             )
-        if has_facts(source, FACTS):
-            return serving_model(Detector.load(source)), None
-        return _keras_file(source), None
+        if not is_described(source):
+            return _keras_file(source), None
+        trained = load_model(source)
+        if trained.task == "detection":
+            return serving_model(Detector.of(trained)), None
+        return trained.model, None
     else:
         found = recognised(read_checkpoint(source))
     if found.variant is None:
         raise ExportError(f"{source}: no variant has these keys and widths.")
     return _from_state(found, features, logits, size)
+
+
+def _untrained(variant: str, features: bool, logits: bool) -> keras.Model:
+    if features:
+        return PVTBackbone(variant)
+    activation = None if logits else "softmax"
+    shape = (None, None, 3)
+    return classifier(variant, weights=None, input_shape=shape, classifier_activation=activation)
 
 
 def _from_state(found, features, logits, size):

@@ -7,7 +7,7 @@ import keras
 from keras_pvt.layers import base
 from keras_pvt.models import inputs, pvt
 from keras_pvt.models.classifier import resolve
-from keras_pvt.variants import PVTConfig
+from keras_pvt.variants import NO_WEIGHTS, PVTConfig
 
 
 @base.register
@@ -102,7 +102,7 @@ class PVTBackbone(keras.Model):
         backbone = cls(
             recipe.variant,
             input_shape,
-            weights=None if recipe.weights in ("", "none") else recipe.weights,
+            weights=None if recipe.weights in NO_WEIGHTS else recipe.weights,
             drop_path_rate=recipe.drop_path,
             include_preprocessing=True,
             name=name,

@@ -4,7 +4,7 @@ import keras
 
 from keras_pvt.layers.base import dense
 from keras_pvt.models import inputs, pvt
-from keras_pvt.variants import VARIANTS, PVTConfig
+from keras_pvt.variants import NO_WEIGHTS, VARIANTS, PVTConfig
 
 POOLINGS = (None, "avg", "max", "token")
 
@@ -128,8 +128,8 @@ def from_recipe(recipe, num_classes: int) -> tuple[keras.Model, keras.Model]:
     """A classifier of logits to train, and itself, as its own backbone; see `System.build`."""
     model = classifier(
         recipe.variant,
-        weights=recipe.weights or None,
-        input_shape=(recipe.image_size, recipe.image_size, 3),
+        weights=None if recipe.weights in NO_WEIGHTS else recipe.weights,
+        input_shape=(recipe.side, recipe.side, 3),
         classes=num_classes,
         classifier_activation=None,
         drop_path_rate=recipe.drop_path,

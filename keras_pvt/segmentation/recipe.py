@@ -12,13 +12,12 @@ SYSTEMS = ("semantic_fpn", "trans2seg")
 
 @dataclasses.dataclass(frozen=True)
 class SegmentationRecipe(BaseRecipe):
-    """Options of a segmenter's training run; each is a flag of train_segmenter.py too.
+    """Options of a segmenter's training run; each is a flag of `keras-pvt train` too.
 
     Source of the meanings: mmsegmentation 0.13 with whai362/PVT segmentation/configs/sem_fpn/PVT;
     xieenze/Trans2Seg.
     """
 
-    package = "keras_pvt.segmentation.recipes"
     choices: typing.ClassVar = {
         "system": SYSTEMS,
         "schedule": ("poly", "cosine"),
@@ -26,19 +25,19 @@ class SegmentationRecipe(BaseRecipe):
     }
     numbers: typing.ClassVar = {
         "above 0": (
-            "crop_height", "crop_width", "steps", "evaluate_every", "neck_width", "head_width",
+            "steps", "evaluate_every", "neck_width", "head_width",
             "smallest_scale", "largest_scale", "max_share", "head_rate",
         ),
-        "0 or more": ("base_long", "base_short", "test_short"),
+        "0 or more": ("evaluate_size",),
         "0 to 1": ("head_drop",),
     }  # fmt: skip
 
+    system: str = option("semantic_fpn", "semantic_fpn or trans2seg")
     data: str = option("", "folder with images and labels, or a set such as scene_parse150")
     classes: int = option(0, "how many; 0: as classes.txt or the labels have it")
     ignore: str = option("255", "ids of pixels without a class, with commas between them")
     reduce_zero: bool = option(False, "id 0 has no class, 1 is the first, as in ADE20K")
 
-    system: str = option("semantic_fpn", "semantic_fpn or trans2seg")
     neck_width: int = option(256, "channels of Semantic FPN's pyramid, of Trans2Seg's transformer")
     head_width: int = option(128, "channels of the head; Trans2Seg has 64")
     skip_level: str = option("P2", "map that Trans2Seg's head adds; empty: none")
@@ -49,19 +48,19 @@ class SegmentationRecipe(BaseRecipe):
     learning_rate: float = option(2e-4, "the highest")
     head_rate: float = option(1.0, "factor of the rate of what is no backbone, with adamw")
     schedule: str = option("poly", "poly (power 0.9) or cosine")
-    warm_up: float = option(0.0, "steps of rising rate, with cosine")
+    warm_up: float = option(0.0, "times evaluate-every steps of rising rate, with cosine")
     decay_all: bool = option(True, "decay vectors too")
     loss_mean: str = option("all", "average over all pixels, or over the valid ones")
 
-    crop_height: int = option(512, "of what the model sees in training, in pixels")
-    crop_width: int = option(512, "the same")
-    base_long: int = option(2048, "sides that a scale of 1 fits an image to; 0: its own size")
-    base_short: int = option(512, "the same")
+    size: str = option("512x512", "of the crops that the model sees in training, in pixels")
+    scale_to: str = option(
+        "512x2048", "shorter and longer side that a scale of 1 fits an image to; empty: its own"
+    )
     smallest_scale: float = option(0.5, "of an image, before it is cropped")
     largest_scale: float = option(2.0, "the same")
     max_share: float = option(0.75, "of one class in a crop, else another is tried")
     distortion: bool = option(True, "change brightness, contrast, saturation and hue")
-    test_short: int = option(512, "short side to evaluate at; 0: the image's own")
+    evaluate_size: int = option(512, "shorter side to evaluate at; 0: the image's own")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,6 +74,7 @@ class SegmentationRecipe(BaseRecipe):
                 f"--smallest-scale must not be above --largest-scale; got {self.smallest_scale} "
                 f"and {self.largest_scale}"
             )
+        self.sides()
         if not 0 <= self.classes <= 255:
             raise ValueError(f"--classes must be 1 to 255, or 0; got {self.classes}")
         if not all(word.strip().isdecimal() for word in self.ignore.split(",") if word):
@@ -87,8 +87,11 @@ class SegmentationRecipe(BaseRecipe):
 
     @property
     def base(self) -> tuple[int, int] | None:
-        """What a scale of 1 fits an image to; None is its own size."""
-        return (self.base_long, self.base_short) if self.base_long and self.base_short else None
+        """Longer and shorter side that a scale of 1 fits an image to; None is its own size."""
+        if not self.scale_to:
+            return None
+        sides = self.sides("scale_to")
+        return max(sides), min(sides)
 
     @property
     def rule(self) -> LabelRule:

@@ -1,4 +1,4 @@
-"""A segmenter trained by a recipe, from the first step or from where it was stopped."""
+"""How a segmenter is trained."""
 
 import pathlib
 
@@ -18,11 +18,9 @@ from keras_pvt.segmentation.metrics import METRICS, PixelAccuracy, metric_names
 from keras_pvt.segmentation.models.base import Segmenter
 from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.segmentation.trained import TrainedSegmenter
-from keras_pvt.training import WarmUpCosine, make_optimizer, precision, run_folder
-from keras_pvt.training.distribution import Strategy
-from keras_pvt.training.run import Run
+from keras_pvt.training import WarmUpCosine, make_optimizer
+from keras_pvt.training.trainer import RESULT, Trainer
 
-RESULT = "segmenter.keras"
 SHEET_IMAGES = 6
 MOST_CURVES = 20  # in one panel
 PANELS = {
@@ -32,44 +30,77 @@ PANELS = {
 }
 
 
-def train(
-    recipe: SegmentationRecipe,
-    out: pathlib.Path,
-    strategy: Strategy,
-    *,
-    tensorboard: bool = False,
-    keep: int = 2,
-    limit_steps: int = 0,
-) -> dict[str, float]:
-    """Train as the recipe says; started again on the same folder, go on after the last evaluation.
+class SegmentationTrainer(Trainer):
+    """Trains a segmenter; an epoch is from one evaluation to the next. Every process evaluates by
+    itself.
 
     In `out` come to lie: settings.json, history.csv, curves.png and sheet.png, `checkpoints/`, and
-    at the end segmenter.keras, of the best evaluation, for `keras-pvt segment`; it takes images of
-    0..255. Every process evaluates by itself.
-
-    Args:
-        recipe: what to do.
-        out: folder of the run, on a disk that all processes share.
-        strategy: devices to use.
-        tensorboard: write `out`/tensorboard too, which needs TensorFlow.
-        keep: checkpoints that stay.
-        limit_steps: at most so many steps from one evaluation to the next, to try things out; 0
-            is all.
-    Returns:
-        What `evaluate` finds on the validation split, of the best model.
-    Raises:
-        ValueError: data, batch and devices, or what lies in `out` do not fit the recipe; or the
-            loss shows that nothing will come of it.
-        OSError: data cannot be read or `out` not be written.
+    at the end model.keras, of the best evaluation, for `keras-pvt segment`; it takes images of
+    0..255.
     """
-    batch_size = strategy.check_batch(recipe.batch_size)
-    sets = open_train_and_val(recipe.data, recipe.classes or None, recipe.rule)
-    with run_folder.alone(out, strategy), strategy.scope():
-        if strategy.chief:
-            for name, data in zip(("train", "val"), sets, strict=True):
+
+    monitor = "mIoU"
+    data: SegmentationSet
+    val: SegmentationSet
+    measuring: Predictor
+
+    def open(self, in_memory):
+        if in_memory:
+            raise ValueError("--in-memory is for classifiers.")
+        recipe = self.recipe
+        self.data, self.val = open_train_and_val(recipe.data, recipe.classes or None, recipe.rule)
+        if self.strategy.chief:
+            for name, data in (("train", self.data), ("val", self.val)):
                 for line in data.report.lines():
                     print(f"{name}: {line}")
-        return _run(recipe, out, strategy, sets, batch_size, tensorboard, keep, limit_steps)
+        return len(self.data), len(self.val)
+
+    @property
+    def classes(self):
+        return self.data.classes
+
+    def steps(self, images):
+        return self.recipe.evaluate_every
+
+    def length(self, steps):
+        return f"{self.recipe.steps} steps"
+
+    def compiled(self, steps):
+        model, backbone = build(self.recipe, len(self.data.classes))
+        self.measuring = predictor(self.recipe, model)
+        whole = self.strategy.replicate(model)
+        whole.compile(
+            _optimizer(self.recipe, model, backbone),
+            loss=PixelCrossentropy(mean_over=self.recipe.loss_mean),
+            metrics=[PixelAccuracy(name="train_pixel_accuracy")],
+        )
+        return model, whole
+
+    def batches(self, batch_size, done):
+        return SegmentationBatches(
+            self.data,
+            batch_size,
+            _transform(self.recipe),
+            seed=self.recipe.seed,
+            first_epoch=done,
+            steps=self.recipe.evaluate_every,
+            shard=(self.strategy.process, self.strategy.processes),
+        )
+
+    def validation(self, batch_size):
+        return {"measures": [Evaluation(self.measuring, self.val, self.recipe.epochs)]}
+
+    def panels(self, rows):
+        of_classes = metric_names(self.data.classes)[len(METRICS) :]
+        return PANELS | ({"IoU": of_classes} if len(of_classes) <= MOST_CURVES else {})
+
+    def finish(self, run, batch_size):
+        run.take_best()
+        classes, size = self.data.classes, self.measuring.short_side
+        run.save(RESULT, lambda bare, path: TrainedSegmenter(bare, classes, size).save(path))
+        if self.strategy.chief:
+            _draw_sheet(self.measuring, self.val, self.out / "sheet.png")
+        return evaluate(self.measuring, self.val)
 
 
 def build(recipe: SegmentationRecipe, classes: int) -> tuple[Segmenter, PVTBackbone]:
@@ -90,50 +121,7 @@ def predictor(recipe: SegmentationRecipe, model: keras.Model, **options) -> Pred
         model: from `build`.
         options: more of `Predictor`.
     """
-    return Predictor(model, short_side=recipe.test_short or None, **options)
-
-
-def _run(recipe, out, strategy, sets, batch_size, tensorboard, keep, limit_steps):
-    data, val = sets
-    keras.utils.set_random_seed(recipe.seed)
-    policy = precision.use(recipe.mixed_precision)
-    model, backbone = build(recipe, len(data.classes))
-    whole = strategy.replicate(model)
-    whole.compile(
-        _optimizer(recipe, model, backbone),
-        loss=PixelCrossentropy(mean_over=recipe.loss_mean),
-        metrics=[PixelAccuracy(name="train_pixel_accuracy")],
-    )
-    run = Run(recipe, out, strategy, model, whole, data.classes, "mIoU", keep)
-    run.announce(
-        f"{recipe.system} on {recipe.variant}, {len(data)} images of {len(data.classes)} classes, "
-        f"{len(val)} to validate on; {recipe.steps} steps of {recipe.batch_size} images",
-        policy,
-    )
-    steps = min(limit_steps or recipe.evaluate_every, recipe.evaluate_every)
-    measuring = predictor(recipe, model)
-    run.fit(
-        SegmentationBatches(
-            data,
-            batch_size,
-            _transform(recipe),
-            seed=recipe.seed,
-            first_epoch=run.done,
-            steps=recipe.evaluate_every,
-            shard=(strategy.process, strategy.processes),
-        ),
-        recipe.epochs,
-        steps,
-        measures=[Evaluation(measuring, val, recipe.epochs)],
-        tensorboard=tensorboard,
-    )
-    of_classes = metric_names(data.classes)[len(METRICS) :]
-    run.draw(PANELS | ({"IoU": of_classes} if len(of_classes) <= MOST_CURVES else {}))
-    run.take_best()
-    run.save(RESULT, lambda bare, path: TrainedSegmenter(bare, data.classes).save(path))
-    if strategy.chief:
-        _draw_sheet(measuring, val, out / "sheet.png")
-    return evaluate(measuring, val)
+    return Predictor(model, short_side=recipe.evaluate_size or None, **options)
 
 
 def _optimizer(recipe, model, backbone):
@@ -143,7 +131,10 @@ def _optimizer(recipe, model, backbone):
         )
     else:
         rate = WarmUpCosine(
-            recipe.learning_rate, round(recipe.warm_up), recipe.steps, recipe.end_rate
+            recipe.learning_rate,
+            round(recipe.warm_up * recipe.evaluate_every),
+            recipe.steps,
+            recipe.end_rate,
         )
     inside = {variable.path for variable in backbone.trainable_variables}
     factors = {
@@ -166,7 +157,7 @@ def _optimizer(recipe, model, backbone):
 
 def _transform(recipe):
     return TrainTransform(
-        (recipe.crop_height, recipe.crop_width),
+        recipe.sides(),
         recipe.base,
         (recipe.smallest_scale, recipe.largest_scale),
         flip=0.5 if recipe.flip else 0.0,

@@ -5,10 +5,7 @@ import os
 
 import keras
 
-from keras_pvt.utils.trained_files import load_with_facts, save_with_facts
-
-# Member of the .keras file.
-FACTS = "keras_pvt_segmenter.json"
+from keras_pvt.models.trained_model import TrainedModel, load_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,12 +16,14 @@ class TrainedSegmenter:
         model: functional, from images `(B, H, W, 3)`, RGB 0..255 or normalised as
             `keras_pvt.segmentation.Predictor` finds out, to logits `(B, H, W, K)`.
         classes: K names, in the order of the logits.
+        size: pixels that the shorter side of an image is scaled to; None: images as they are.
     Raises:
         ValueError: another number of names.
     """
 
     model: keras.Model
     classes: tuple[str, ...]
+    size: int | None = None
 
     def __post_init__(self):
         number = self.model.output_shape[-1]
@@ -35,17 +34,17 @@ class TrainedSegmenter:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a .keras file that also holds the classes."""
-        save_with_facts(self.model, path, FACTS, {"classes": list(self.classes)})
+        size = None if self.size is None else (self.size, self.size)
+        system = getattr(self.model, "system", "")
+        TrainedModel(self.model, "segmentation", system, self.classes, size, logits=True).save(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "TrainedSegmenter":
-        """Read what `save` wrote; nothing in the file is executed.
+        """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote.
 
         Raises:
-            OSError: the file cannot be opened.
-            ValueError: it is no such file.
-            ImportError: the library that the backbone is of is not installed.
+            OSError, ValueError, ImportError: as of `keras_pvt.load_model`.
         """
-        what = "segmenter that examples/train_segmenter.py has saved"
-        model, (classes,) = load_with_facts(path, FACTS, ("classes",), what)
-        return cls(model, tuple(classes))
+        trained = load_model(path, "segmentation")
+        size = None if trained.size is None else min(trained.size)
+        return cls(trained.model, trained.classes, size)

@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+from typing import TypeVar
 
 from keras_pvt.training.recipe import BaseRecipe, flag, types
-from keras_pvt.training.recipes import Kind
+
+Kind = TypeVar("Kind", bound=BaseRecipe)
 
 
 def add_flags(parser: argparse.ArgumentParser, kind: type[BaseRecipe]) -> None:

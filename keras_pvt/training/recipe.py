@@ -5,7 +5,7 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from keras_pvt.training.augmentation.transforms import CROPS, Crop
+from keras_pvt.utils.sizes import parse_size
 from keras_pvt.variants import VARIANTS
 
 RANGES: dict[str, Callable[[float], bool]] = {
@@ -23,15 +23,13 @@ def option(default, text: str):
 
 @dataclasses.dataclass(frozen=True)
 class BaseRecipe:
-    """Options of any training run; each is a flag of the program too.
+    """Options of any training run; each is a flag of `keras-pvt train` too.
 
     Attributes:
-        package: in which the recipes of this kind lie, as TOML files.
         choices: for a field the words that it takes.
         numbers: for a range of `RANGES` the fields that have to be in it.
     """
 
-    package: typing.ClassVar[str]
     choices: typing.ClassVar[Mapping[str, Iterable[str]]] = {
         "variant": VARIANTS,
         "mixed_precision": ("auto", "none", "bfloat16", "float16"),
@@ -43,16 +41,19 @@ class BaseRecipe:
         "0 or more": ("weight_decay", "clip_norm", "warm_up", "end_rate"),
     }
 
+    system: str = option("", "what to train")
     data: str = option("", "folder that has train/ and val/, or a set such as cifar10")
     variant: str = option("pvt_tiny", "which PVT")
-    weights: str = option("", "to start from: a file, or a name such as imagenet")
+    weights: str = option(
+        "", "to start from: a file, a name, pretrained (the variant's own), or none"
+    )
     batch_size: int = option(32, "images of a step, over all devices")
     seed: int = option(0, "decides initial values, order and augmentation")
     mixed_precision: str = option("auto", "auto, none, bfloat16 or float16")
 
     optimizer: str = option("adamw", "adamw or muon")
     learning_rate: float = option(1e-4, "the highest")
-    warm_up: float = option(0.0, "epochs of rising rate")
+    warm_up: float = option(0.0, "epochs of rising rate, or a part of one")
     end_rate: float = option(0.0, "learning rate at the end")
     weight_decay: float = option(1e-4, "of matrices and position tables")
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: any")
@@ -73,72 +74,19 @@ class BaseRecipe:
                     if not RANGES[words](getattr(self, name)):
                         raise ValueError(f"{flag(name)} must be {words}; got {getattr(self, name)}")
 
+    def sides(self, name: str = "size") -> tuple[int, int]:
+        """Height and width in pixels that a field gives as "224" or "480x640".
+
+        Raises:
+            ValueError: it is neither.
+        """
+        try:
+            return parse_size(getattr(self, name))
+        except ValueError as error:
+            raise ValueError(f"{flag(name)} {error}") from None
+
     def replace(self, **changes) -> typing.Self:
         return dataclasses.replace(self, **changes)
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe(BaseRecipe):
-    """Options of a classifier's training run; each is a flag of `keras-pvt train` too.
-
-    Source of the meanings: whai362/PVT classification/main.py, whose recipe is DeiT's
-    (arXiv 2012.12877).
-    """
-
-    package = "keras_pvt.training.recipes"
-    choices: typing.ClassVar = {
-        "schedule": ("official", "smooth"),
-        "crop": CROPS,
-        "distillation": ("hard", "soft"),
-    }
-    numbers: typing.ClassVar = {
-        "above 0": ("epochs", "image_size", "repeats"),
-        "0 to 1": (
-            "erasing", "switch_probability", "mix_probability", "label_smoothing",
-            "distillation_weight", "ema",
-        ),
-        "0 or more": ("frozen_epochs", "mixup", "cutmix", "shift", "learning_rate_batch"),
-        "above 0, at most 1": ("layer_decay",),
-    }  # fmt: skip
-
-    image_size: int = option(224, "pixels a side")
-    epochs: int = option(300, "passes over the data")
-    batch_size: int = option(1024, "images of a step, over all devices")
-
-    learning_rate: float = option(5e-4, "peak, for a batch of learning-rate-batch")
-    learning_rate_batch: int = option(512, "that the rate is for, it grows with it; 0: it stays")
-    schedule: str = option("official", "official (a rate an epoch) or smooth (each step)")
-    warm_up: float = option(5.0, "epochs of rising rate")
-    end_rate: float = option(1e-5, "learning rate at the end")
-    weight_decay: float = option(0.05, "of matrices and position tables")
-    ema: float = option(0.0, "momentum of averaged weights, which then are the result; 0: none")
-    layer_decay: float = option(1.0, "factor of the rate from a block to the one before")
-    frozen_epochs: float = option(0.0, "epochs in which the head alone learns")
-
-    crop: Crop = option("resized", "resized (random area and ratio), shift or none")
-    smallest_area: float = option(0.08, "of a resized crop, of the image")
-    shift: int = option(4, "pixels of a random shift")
-    rand_augment: str = option("rand-m9-mstd0.5-inc1", "random distortions; empty: none")
-    color_jitter: float = option(0.0, "brightness, contrast, saturation, without rand-augment")
-    erasing: float = option(0.25, "probability of erasing a box")
-    mixup: float = option(0.8, "alpha of MixUp; 0: none")
-    cutmix: float = option(1.0, "alpha of CutMix; 0: none")
-    switch_probability: float = option(0.5, "of CutMix, where both are on")
-    mix_probability: float = option(1.0, "of a batch being mixed at all")
-    label_smoothing: float = option(0.1, "share of a label that all classes get")
-    repeats: int = option(1, "differently augmented copies of an image in an epoch")
-
-    teacher: str = option("", "a .keras file of logits to learn from")
-    distillation: str = option("hard", "hard (the teacher's class) or soft (its distribution)")
-    distillation_weight: float = option(0.5, "share of the teacher in the loss")
-    temperature: float = option(1.0, "of soft distillation")
-
-    @property
-    def peak_rate(self) -> float:
-        """Learning rate after the warm-up, for the images that the weights move by at once."""
-        if not self.learning_rate_batch:
-            return self.learning_rate
-        return self.learning_rate * self.batch_size * self.accumulate / self.learning_rate_batch
 
 
 def types(kind: type[BaseRecipe]) -> dict[str, type]:

@@ -2,9 +2,11 @@
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import keras
 
+from keras_pvt.models.trained_model import bare_copy
 from keras_pvt.ops import BACKEND
 from keras_pvt.training import run_folder
 from keras_pvt.training.callbacks import Progress, Speed, StopWhenDiverged
@@ -15,7 +17,6 @@ from keras_pvt.training.recipe import BaseRecipe
 from keras_pvt.training.state import load_state
 from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
-from keras_pvt.utils.trained_files import bare_copy
 
 
 class Run:
@@ -84,6 +85,7 @@ class Run:
         validation_data=None,
         validated: int = 1,
         measures: Sequence[keras.callbacks.Callback] = (),
+        around: Callable[[], AbstractContextManager] = nullcontext,
         tensorboard: bool = False,
     ) -> None:
         """Train to the last epoch.
@@ -96,6 +98,7 @@ class Run:
             validation_data: as Keras's `fit` takes it.
             validated: images of it that are this process's.
             measures: callbacks that add to the log of an epoch.
+            around: makes a context to train in.
             tensorboard: write `out`/tensorboard too, which needs TensorFlow.
         """
         if self.done >= epochs:
@@ -114,17 +117,18 @@ class Run:
             callbacks += [Log(self.history), Progress(steps, batch_size)]
             if tensorboard:
                 callbacks.append(_tensorboard(self.out / "tensorboard"))
-        keras.Model.fit(  # KerasHub's own takes no PyDataset
-            self.whole,
-            batches,
-            initial_epoch=self.done,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            validation_data=validation_data,
-            shuffle=False,  # the batches do it, the same after a resumption
-            callbacks=[*callbacks, self.checkpoints],
-            verbose=0,
-        )
+        with around():
+            keras.Model.fit(  # KerasHub's own takes no PyDataset
+                self.whole,
+                batches,
+                initial_epoch=self.done,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                validation_data=validation_data,
+                shuffle=False,  # the batches do it, the same after a resumption
+                callbacks=[*callbacks, self.checkpoints],
+                verbose=0,
+            )
         if batches.skipped:
             print(f"{len(batches.skipped)} images could not be read, others took their place:")
             for name, reason in batches.skipped.items():
@@ -135,22 +139,27 @@ class Run:
         self.strategy.barrier()  # its checkpoint is there
         load_state(self.out / "checkpoints" / BEST, self.model, self.whole.optimizer)
 
-    def draw(self, panels: Mapping[str, Sequence[str]]) -> None:
-        """Draw columns of the log as curves.png."""
+    def draw(self, panels: Callable[[list[dict[str, float]]], Mapping[str, Sequence[str]]]) -> None:
+        """Draw columns of the log as curves.png.
+
+        Args:
+            panels: gives, for the rows of the log, what `draw_curves` takes.
+        """
         if self.strategy.chief:
-            draw_curves(read_history(self.history), panels, self.out / "curves.png")
+            rows = read_history(self.history)
+            draw_curves(rows, panels(rows), self.out / "curves.png")
 
     def save(
         self,
         name: str,
-        write: Callable[[keras.Model, pathlib.Path], None] = keras.Model.save,
+        write: Callable[[keras.Model, pathlib.Path], None],
     ) -> None:
         """Write a bare copy of the model; by all processes, since none can read weights that it
         shares with others alone.
 
         Args:
             name: of the file in `out`.
-            write: writes it, by default as a .keras file.
+            write: writes a model to a path.
         """
         copy = bare_copy(self.model)
         if self.strategy.chief:

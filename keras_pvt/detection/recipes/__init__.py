@@ -1,1 +1,1 @@
-"""The recipes of detectors, TOML files; `keras_pvt.training.recipes.load` reads them."""
+"""The recipes of detectors, TOML files; `keras_pvt.training.load_recipe` reads them."""

@@ -184,8 +184,7 @@ class Trans2Seg(Segmenter):
     @classmethod
     def from_recipe(cls, recipe, num_classes: int) -> tuple["Trans2Seg", PVTBackbone]:
         """A model to train and the backbone in it, see `System.build`."""
-        crop = (recipe.crop_height, recipe.crop_width, 3)
-        backbone = PVTBackbone.from_recipe(recipe, input_shape=crop)
+        backbone = PVTBackbone.from_recipe(recipe, input_shape=(*recipe.sides(), 3))
         model = cls(
             backbone,
             num_classes,

@@ -1,0 +1,264 @@
+""".keras files of models that say what has to be known to use them."""
+
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_pvt.models.inputs import takes_pixels
+from keras_pvt.systems import SYSTEMS
+from keras_pvt.utils.extras import needed_for
+from keras_pvt.utils.files import replacing
+
+# Member of the .keras file, which is a zip file; Keras leaves it alone.
+MEMBER = "keras_pvt.json"
+# The same in files of version 0.1.0, and the task of what has it.
+OLD_MEMBERS = {
+    "keras_pvt_detector.json": "detection",
+    "keras_pvt_segmenter.json": "segmentation",
+}
+# Of a description, in bytes; 10,000 long names have less.
+LARGEST = 1 << 22
+# The command for a task.
+VERBS = {"classification": "predict", "detection": "detect", "segmentation": "segment"}
+KINDS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
+# Libraries that a model may have layers of, which importing them registers, and the extras that
+# bring them. A file does not decide what else is imported.
+LIBRARIES = {"keras_cv": ("keras_cv", "tensorflow"), "keras_hub": ("keras_hub",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A model, and what has to be known to use it.
+
+    Args:
+        model: of `(B, H, W, 3)` images, RGB 0..255 if `pixels`, else normalised by
+            `keras_pvt.preprocess_input`.
+        task: "classification", "detection" or "segmentation".
+        system: what it is, such as "classifier" or "mask_rcnn", see `keras_pvt.systems`; empty
+            where it is none of these.
+        classes: names, in the order of the outputs or labels.
+        size: (height, width) in pixels of what the model sees. A classifier sees the centre crop
+            of it. A detector sees the whole image, scaled so that it fits in a shorter and a
+            longer side, in this order; of another library, on a canvas of this size. For a
+            segmenter, the shorter side of an image is scaled to the smaller of the two. None:
+            images as they are.
+        logits: whether the model ends before softmax or sigmoid.
+        library: that the model is built of: "keras_pvt", "keras_cv" or "keras_hub".
+    """
+
+    model: keras.Model
+    task: str
+    system: str
+    classes: tuple[str, ...]
+    size: tuple[int, int] | None = None
+    logits: bool = False
+    library: str = "keras_pvt"
+
+    @property
+    def pixels(self) -> bool:
+        """Whether the model takes RGB 0..255, as its preprocessing is inside."""
+        return self.library != "keras_pvt" or takes_pixels(self.model)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a .keras file that `load_model` reads; the state of an optimizer is left out.
+
+        Raises:
+            OSError: the file cannot be written; what was there is as it was.
+        """
+        facts: dict[str, Any] = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "model"
+        }
+        facts["preprocessing"] = "inside" if self.pixels else "preprocess_input"
+        copy = bare_copy(self.model)
+        with replacing(pathlib.Path(path)) as temporary:
+            copy.save(temporary)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(MEMBER, json.dumps(facts, indent=2))
+
+
+def bare_copy(model: keras.Model) -> keras.Model:
+    """A copy that was never compiled: the optimizer's state is twice as large as the model."""
+    copy = type(model).from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def save_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    classes: Sequence[str],
+    *,
+    size: tuple[int, int] | None = None,
+    logits: bool | None = None,
+) -> None:
+    """Save a trained model so that `keras-pvt` and `load_model` need nothing else to use it.
+
+    What is written is a .keras file, which `keras.saving.load_model` reads too.
+
+    Args:
+        model: a classifier, which gives `(B, classes)`; a `keras_pvt.detection` model, or a
+            RetinaNet of keras-cv or KerasHub; or a `keras_pvt.segmentation` model. Of a compiled
+            one, the state of the optimizer is left out.
+        path: of the file, which ends in .keras; its folder exists.
+        classes: names, in the order of the outputs or labels.
+        size: (height, width) in pixels of what the model sees, see `TrainedModel`; by default
+            that of the model's input. A detector for images of any size needs one.
+        logits: whether a classifier ends before softmax; by default told from its last layer.
+    Raises:
+        ValueError: a model that is none of these; names that are no different words, or fewer or
+            more than the model gives; no size where one is needed.
+        OSError: the file cannot be written; what was there is as it was.
+    Example:
+        >>> model.fit(batches, epochs=10)
+        >>> keras_pvt.save_model(model, "flowers.keras", classes=["daisy", "rose"])
+        # keras-pvt predict photo.jpg --model flowers.keras
+    """
+    if not os.fspath(path).endswith(".keras"):
+        raise ValueError(f"`path` must end in .keras; got {os.fspath(path)!r}.")
+    _described(model, tuple(map(str, classes)), size, logits).save(path)
+
+
+def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel:
+    """Read a model that `save_model` or `keras-pvt train` has saved; nothing in it is executed.
+
+    Args:
+        path: of the .keras file. Detectors and segmenters of version 0.1.0 are read too.
+        task: that the model must be for; None takes any.
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is no such file, or one for another task; it says for which.
+        ImportError: the library that the model is built of is not installed.
+    """
+    description, config = _read(path)
+    found = description["task"]
+    if task is not None and found != task:
+        raise ValueError(
+            f"{os.fspath(path)} is a {KINDS[found]}: use keras-pvt {VERBS[found]} IMAGE --model "
+            f"{os.fspath(path)}, or pass a {KINDS[task]}."
+        )
+    for library, extras in LIBRARIES.items():
+        if f'"{library}' in config:
+            with needed_for(f"the model in {os.fspath(path)}", *extras):
+                importlib.import_module(library)
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    if not description["system"]:  # which files of 0.1.0 do not name
+        description["system"] = getattr(model, "system", "")
+    return TrainedModel(model, **description)
+
+
+def is_described(path: str | os.PathLike) -> bool:
+    """Whether `load_model` can read a file."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return not {MEMBER, *OLD_MEMBERS}.isdisjoint(archive.namelist())
+
+
+def _described(model, classes, size, logits) -> TrainedModel:
+    library = type(model).__module__.split(".")[0]
+    library = library if library in LIBRARIES else "keras_pvt"
+    shape: Any = getattr(model, "output_shape", None)
+    is_answer = isinstance(shape, tuple) and not hasattr(model, "pyramid_outputs")
+    rank = len(shape) if is_answer else 0
+    system = "retinanet" if library != "keras_pvt" else getattr(model, "system", "")
+    if rank == 2 and not system:
+        system = "classifier"
+    task = SYSTEMS[system].task if system in SYSTEMS else "segmentation" if rank == 4 else None
+    if task not in VERBS:
+        raise ValueError(
+            f"model {model.name!r} is no classifier, which gives (batch, classes), no segmenter, "
+            "which gives (batch, height, width, classes), and no detector of keras_pvt; it gives "
+            f"{shape}."
+        )
+    if len(set(classes)) != len(classes) or not all(classes):
+        raise ValueError(f"`classes` must be different names; got {', '.join(map(repr, classes))}.")
+    gives = getattr(model, "num_classes", len(classes)) if task == "detection" else shape[-1]
+    if gives != len(classes):
+        raise ValueError(f"the model gives {gives} classes; got {len(classes)} names.")
+    if size is None and task != "segmentation":
+        size = _image_shape(model)[1:3]
+        if None in size:
+            raise ValueError("the model takes images of any size; pass `size`, (height, width).")
+    if logits is None:
+        logits = task == "segmentation" or (task == "classification" and _ends_in_logits(model))
+    return TrainedModel(model, task, system, classes, size, logits, library)
+
+
+def _image_shape(model) -> tuple:
+    inputs = model.input
+    images = inputs["images"] if isinstance(inputs, dict) else inputs
+    return tuple(images.shape)
+
+
+def _ends_in_logits(model) -> bool:
+    """Whether the last layer applies nothing to what it gives.
+
+    Raises:
+        ValueError: it is a layer that does not tell.
+    """
+    last = model.outputs[0]._keras_history.operation
+    name = getattr(getattr(last, "activation", None), "__name__", None)
+    if name not in ("linear", "softmax", "sigmoid"):
+        raise ValueError(
+            f"the last layer {last.name!r} does not tell whether it gives logits or probabilities; "
+            "pass `logits`, True or False."
+        )
+    return name == "linear"
+
+
+def _read(path: str | os.PathLike) -> tuple[dict[str, Any], str]:
+    """The fields of a `TrainedModel` but for its model, checked, and the configuration as text."""
+    where = os.fspath(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in (MEMBER, *OLD_MEMBERS) if name in archive.namelist()]
+            if not names:
+                raise ValueError(
+                    f"{where} does not say what its classes are: keras-pvt train saves files that "
+                    "do, and keras_pvt.save_model(model, path, classes=[...]) does it in Python."
+                )
+            if archive.getinfo(names[0]).file_size > LARGEST:
+                raise ValueError(f"{where}: its {names[0]} has more than {LARGEST} bytes.")
+            facts = json.loads(archive.read(names[0]))
+            config = archive.read("config.json").decode()
+        return _checked(facts, OLD_MEMBERS.get(names[0])), config
+    except (zipfile.BadZipFile, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{where} is no trained model, a .keras file: {error!r}.") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: its {names[0]} is no JSON: {error}.") from error
+
+
+def _checked(facts: dict, old_task: str | None) -> dict[str, Any]:
+    """Fields from a file; TypeError or KeyError for what they cannot be."""
+    task = old_task or facts["task"]
+    size = facts["size"] if old_task != "segmentation" else None
+    fields: dict[str, Any] = {
+        "task": task,
+        "system": "" if old_task else facts["system"],
+        "classes": tuple(facts["classes"]),
+        "size": None if size is None else tuple(size),
+        "logits": old_task == "segmentation" if old_task else facts["logits"],
+        "library": facts["library"] if old_task != "segmentation" else "keras_pvt",
+    }
+    sides = fields["size"] or (1, 1)
+    fits = (
+        task in VERBS
+        and all(isinstance(name, str) for name in (*fields["classes"], fields["system"]))
+        and len(sides) == 2
+        and (size is not None or task == "segmentation")
+        and all(type(side) is int and side > 0 for side in sides)
+        and isinstance(fields["logits"], bool)
+        and fields["library"] in ("keras_pvt", *LIBRARIES)
+    )
+    if not fits:
+        raise TypeError(f"a description that cannot be: {fields}")
+    return fields

@@ -1,0 +1,170 @@
+"""What the trainers of all tasks share: a run from its data to its results."""
+
+import abc
+import pathlib
+import typing
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from keras_pvt.training import precision, run_folder
+from keras_pvt.training.distribution import Strategy
+from keras_pvt.training.recipe import BaseRecipe
+from keras_pvt.training.run import Run
+
+# File of the trained model, in the folder of the run.
+RESULT = "model.keras"
+
+
+class Trainer(abc.ABC):
+    """What a task adds to a training run; one object for each run.
+
+    Args:
+        recipe: what to do.
+        out: folder of the run.
+        strategy: devices to use.
+    Attributes:
+        recipe: as given, but for a batch that is too large for the data.
+        monitor: value of the log that the best epoch has most of.
+        guessing: whether the loss is ln(classes) where a model guesses.
+    """
+
+    recipe: typing.Any
+    monitor: typing.ClassVar[str]
+    guessing: typing.ClassVar[bool] = True
+
+    def __init__(self, recipe: BaseRecipe, out: pathlib.Path, strategy: Strategy):
+        self.recipe, self.out, self.strategy = recipe, out, strategy
+
+    @abc.abstractmethod
+    def open(self, in_memory: bool) -> tuple[int, int]:
+        """Open the data, and say what is wrong with them.
+
+        Args:
+            in_memory: decode all images once and hold them.
+        Returns:
+            Number of images to train on, and to validate on.
+        Raises:
+            ValueError: data that cannot be used.
+            OSError: data that cannot be read.
+        """
+
+    @property
+    @abc.abstractmethod
+    def classes(self) -> Sequence[str]:
+        """Names of the classes of the data."""
+
+    def steps(self, images: int) -> int:
+        """Steps in an epoch of so many images."""
+        return images // self.recipe.batch_size
+
+    def length(self, steps: int) -> str:
+        """How long the run is, in words."""
+        return f"{self.recipe.epochs} epochs of {steps} steps"
+
+    @abc.abstractmethod
+    def compiled(self, steps: int) -> tuple[keras.Model, keras.Model]:
+        """The model, and what is compiled and fitted in its place: most often the model itself.
+
+        Args:
+            steps: in an epoch.
+        """
+
+    @abc.abstractmethod
+    def batches(self, batch_size: int, done: int) -> keras.utils.PyDataset:
+        """What this process trains on.
+
+        Args:
+            batch_size: of this process.
+            done: epochs that lie behind.
+        """
+
+    @abc.abstractmethod
+    def validation(self, batch_size: int) -> dict:
+        """How an epoch is validated: what `Run.fit` takes by name.
+
+        Args:
+            batch_size: of this process.
+        """
+
+    @abc.abstractmethod
+    def panels(self, rows: list[dict[str, float]]) -> Mapping[str, Sequence[str]]:
+        """The curves to draw: for each panel its title and columns of the log."""
+
+    @abc.abstractmethod
+    def finish(self, run: Run, batch_size: int) -> dict[str, float]:
+        """Write the trained model.
+
+        Args:
+            run: that is over.
+            batch_size: of this process.
+        Returns:
+            What was measured on the validation set.
+        """
+
+
+def run(
+    trainer: Trainer,
+    *,
+    in_memory: bool = False,
+    tensorboard: bool = False,
+    keep: int = 2,
+    limit_steps: int = 0,
+) -> dict[str, float]:
+    """Train from the first step, or from where the run in the same folder was stopped.
+
+    Args:
+        trainer: of the task, not used before.
+        in_memory: decode all images once and hold them.
+        tensorboard: write the folder tensorboard too, which needs TensorFlow.
+        keep: checkpoints of last epochs that stay.
+        limit_steps: at most so many steps in an epoch, to try things out; 0 is all.
+    Returns:
+        What was measured on the validation set.
+    Raises:
+        ValueError: data, batch and devices, or what lies in the folder do not fit the recipe; or
+            the loss shows that nothing will come of it.
+        OSError: data cannot be read, or the folder not be written.
+        ImportError: a library that is needed is not installed.
+    """
+    strategy = trainer.strategy
+    strategy.check_batch(trainer.recipe.batch_size)
+    images, validated = trainer.open(in_memory)
+    recipe = trainer.recipe
+    steps = trainer.steps(images)
+    if not steps:
+        raise ValueError(
+            f"{images} training images make no batch of {recipe.batch_size}; pass a smaller "
+            "--batch-size."
+        )
+    batch_size = strategy.check_batch(recipe.batch_size)
+    with run_folder.alone(trainer.out, strategy), strategy.scope():
+        keras.utils.set_random_seed(recipe.seed)
+        policy = precision.use(recipe.mixed_precision)
+        model, whole = trainer.compiled(steps)
+        run = Run(
+            recipe,
+            trainer.out,
+            strategy,
+            model,
+            whole,
+            trainer.classes,
+            trainer.monitor,
+            keep,
+            trainer.guessing,
+        )
+        run.announce(
+            f"{recipe.system} on {recipe.variant}, {images} images of {len(trainer.classes)} "
+            f"classes, {validated} to validate on; {trainer.length(steps)}, batch "
+            f"{recipe.batch_size}",
+            policy,
+        )
+        run.fit(
+            trainer.batches(batch_size, run.done),
+            recipe.epochs,
+            min(limit_steps or steps, steps),
+            tensorboard=tensorboard,
+            **trainer.validation(batch_size),
+        )
+        run.draw(trainer.panels)
+        return trainer.finish(run, batch_size)

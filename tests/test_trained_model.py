@@ -1,0 +1,190 @@
+"""Models that say what has to be known to use them, and the commands that read them."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY, perturb
+from PIL import Image
+from safetensors.numpy import save_file
+
+import keras_pvt
+from keras_pvt import conversion
+from keras_pvt.cli import main
+from keras_pvt.detection import DETR, RetinaNet
+from keras_pvt.models.trained_model import MEMBER
+from keras_pvt.segmentation import SemanticFPN
+
+NAMES = ["cat", "dog", "emu"]
+
+
+@pytest.fixture
+def photo(tmp_path, rng):
+    path = tmp_path / "photo.png"
+    Image.fromarray(rng.integers(0, 256, (50, 70, 3)).astype("uint8")).save(path)
+    return str(path)
+
+
+def own_classifier(activation=None, **options):
+    model = keras_pvt.classifier(
+        "pvt_nano", weights=None, classes=3, classifier_activation=activation, **options
+    )
+    perturb(model)
+    return model
+
+
+def saved(model, folder, **options):
+    path = folder / "model.keras"
+    keras_pvt.save_model(model, path, NAMES, **options)
+    return str(path)
+
+
+def printed(capsys, *words):
+    assert main([str(word) for word in words]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *words):
+    assert main([str(word) for word in words]) == 1
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("activation", [None, "softmax"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_predictions_are_those_of_the_model(tmp_path, photo, capsys, activation, inside):
+    """Under the names of the classes, whatever the model takes and ends in."""
+    model = own_classifier(activation, include_preprocessing=inside)
+    model.compile("adam", "categorical_crossentropy")
+    path = saved(model, tmp_path)
+    crop = keras_pvt.eval_transform(photo, 32, 36)[None]
+    logits_or_not = model.predict_on_batch(crop if inside else keras_pvt.preprocess_input(crop))[0]
+    expected = logits_or_not
+    if activation is None:
+        expected = np.exp(logits_or_not) / np.exp(logits_or_not).sum()
+    (line,) = printed(capsys, "predict", photo, "--model", path, "--json").splitlines()
+    found = {one["name"]: one["probability"] for one in json.loads(line)["predictions"]}
+    assert list(found) == [NAMES[n] for n in np.argsort(-expected)]
+    np.testing.assert_allclose([found[name] for name in NAMES], expected, atol=1e-5)
+    trained = keras_pvt.load_model(path)
+    assert (trained.task, trained.system, trained.classes) == (
+        "classification", "classifier", tuple(NAMES),
+    )  # fmt: skip
+    assert (trained.size, trained.logits, trained.pixels) == ((32, 32), activation is None, inside)
+    assert not trained.model.compiled
+    assert keras.saving.load_model(path).output_shape == (None, 3)
+
+
+def test_a_classifier_for_every_verb(tmp_path, photo, capsys):
+    path = saved(own_classifier(), tmp_path)
+    shown = printed(capsys, "info", path)
+    assert printed(capsys, "info", "--model", path) == shown
+    for word in ("cat, dog, emu", "32x32", "logits", "preprocess_input", "keras-pvt predict"):
+        assert word in shown
+    picture = tmp_path / "attention.png"
+    printed(capsys, "attention", photo, "--model", path, "--out", picture)
+    assert np.asarray(Image.open(picture)).std() > 1
+    assert "keras-pvt predict IMAGE" in refused(capsys, "detect", photo, "--model", path)
+    assert "keras-pvt predict IMAGE" in refused(capsys, "segment", photo, "--model", path)
+    assert "--size 64" in refused(capsys, "predict", photo, "--model", path, "--size", "64")
+    assert "by --model" in refused(
+        capsys, "predict", photo, "--variant", "pvt_nano", "--weights", path
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "verb", "others"),
+    [
+        (SemanticFPN, "segment", ("predict", "detect", "attention")),
+        (RetinaNet, "detect", ("predict", "segment", "attention")),
+        (DETR, "detect", ("predict", "segment")),
+    ],
+)
+def test_another_task_is_refused_by_the_right_verb(tmp_path, photo, capsys, model, verb, others):
+    backbone = keras_pvt.PVTBackbone(
+        TINY, (None, None, 3), include_preprocessing=True, name="images" if model is DETR else None
+    )
+    path = saved(model(backbone, 3), tmp_path, size=(64, 96))
+    for other in others:
+        assert f"use keras-pvt {verb} IMAGE --model" in refused(
+            capsys, other, photo, "--model", path
+        )
+    printed(capsys, verb, photo, "--model", path, "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "photo.png").exists()
+    assert model.system in printed(capsys, "info", path)
+
+
+def test_a_checkpoint_without_names_of_classes(tmp_path, photo, capsys):
+    """Of a classifier for classes of one's own: what to do instead is said."""
+    path = tmp_path / "finetuned.safetensors"
+    save_file(conversion.to_torch(own_classifier(), "official"), path)
+    for words in (["--model", path], ["--variant", "pvt_nano", "--weights", path]):
+        error = refused(capsys, "predict", photo, *words)
+        assert "has 3 classes, whose names no checkpoint holds" in error
+        assert "keras_pvt.save_model" in error
+
+
+def test_a_checkpoint_of_known_classes(tmp_path, photo, capsys):
+    model = keras_pvt.PVTNano()
+    path = tmp_path / "nano.safetensors"
+    save_file(conversion.to_torch(model, "official"), path)
+    by_file = printed(capsys, "predict", photo, "--model", path)
+    by_weights = ["--variant", "pvt_nano", "--weights", path]
+    assert by_file == printed(capsys, "predict", photo, *by_weights)
+    for none in ("none", ""):
+        shown = printed(capsys, "predict", photo, "--variant", "pvt_nano", f"--weights={none}")
+        assert shown != by_file
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (own_classifier, {"classes": ["a", "b"]}, "gives 3 classes; got 2 names"),
+        (own_classifier, {"classes": ["a", "b", "b"]}, "must be different names"),
+        (lambda: own_classifier("tanh"), {"classes": NAMES}, "pass `logits`"),
+        (
+            lambda: own_classifier(input_shape=(None, None, 3)),
+            {"classes": NAMES},
+            "pass `size`",
+        ),
+        (
+            lambda: keras_pvt.PVTBackbone(TINY, (64, 64, 3)),
+            {"classes": NAMES},
+            "is no classifier",
+        ),
+    ],
+)
+def test_what_cannot_be_saved(tmp_path, model, options, message):
+    with pytest.raises(ValueError, match=message):
+        keras_pvt.save_model(model(), tmp_path / "model.keras", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "features"},
+        {"classes": [1, 2, 3]},
+        {"size": [0, 32]},
+        {"size": [32]},
+        {"library": "os"},
+        {"logits": "yes"},
+    ],
+)
+def test_descriptions_that_cannot_be(tmp_path, change):
+    path = saved(own_classifier(), tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members[MEMBER] = json.dumps({**json.loads(members[MEMBER]), **change}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match="is no trained model"):
+        keras_pvt.load_model(path)
+
+
+def test_a_file_of_keras_without_a_description(tmp_path, photo, capsys):
+    own_classifier().save(tmp_path / "plain.keras")
+    error = refused(capsys, "predict", photo, "--model", tmp_path / "plain.keras")
+    assert "keras_pvt.save_model(model, path, classes=[...])" in error
