@@ -164,7 +164,7 @@ def test_detect_refuses_other_files(tmp_path, photos, capsys):
     for words, message in (
         ([str(tmp_path / "none.png"), "--model", "m"], "there is no file or folder"),
         ([image, "--model", str(tmp_path / "none.keras")], "No such file"),
-        ([image, "--model", str(tmp_path / "m.keras")], "is no detector that"),
+        ([image, "--model", str(tmp_path / "m.keras")], "is no trained model"),
     ):
         assert main(["detect", *words]) == 1
         (line,) = capsys.readouterr().err.splitlines()

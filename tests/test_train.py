@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def test_averaged_weights_are_the_result(data, tmp_path, capsys, precision):
     more = ["--epochs=2", "--ema=0.8", f"--mixed-precision={precision}"]
     assert main(words(data, out, *more)) == 0
     last = training.read_history(out / "history.csv")[-1]
-    shown = re.search(r"^val loss ([\d.]+),", capsys.readouterr().out, re.MULTILINE)
+    shown = re.search(r"^val .*\bloss ([\d.]+)", capsys.readouterr().out, re.MULTILINE)
     assert float(shown[1]) == pytest.approx(
         last["val_loss"], abs=1e-4 if precision == "none" else 2e-3
     )
@@ -125,7 +126,8 @@ def fails(capsys, arguments, message):
     [
         (["--epochs=0"], "--epochs must be above 0; got 0"),
         (["--learning-rate=-1"], "--learning-rate must be above 0; got -1.0"),
-        (["--batch-size=100"], "48 training images make no batch of 100"),
+        (["--size=16x24"], "--size must be that of a square"),
+        (["--val-split=1"], "--val-split must be 0 or more, below 1; got 1.0"),
         (["--keep=0"], "--keep must be above 0; got 0"),
         (["--weights=absent.pth"], "absent.pth"),
         (["--data=absent"], "absent"),
@@ -186,6 +188,23 @@ def test_an_image_that_cannot_be_read(data, tmp_path, capsys, caplog):
     shown = capsys.readouterr().out
     assert "1 images could not be read" in shown
     assert f"dark{os.sep}05.png" in shown
+
+
+@pytest.mark.one_backend("what the run says")
+def test_class_folders_are_all_that_it_takes(data, tmp_path, capsys, monkeypatch):
+    """The last line says where the result is and how to use it, and that works."""
+    monkeypatch.chdir(tmp_path)
+    shutil.move(data / "train", "pictures")
+    assert main(["train", "finetune", "--data=pictures", "--epochs=2", "--limit-steps=1"]) == 0
+    out = capsys.readouterr().out
+    assert "pictures has no images to validate on: 20% of each class are taken for it" in out
+    assert "38 images of 2 classes, 10 to validate on; 2 epochs of 2 steps, batch 19 instead" in out
+    last = out.splitlines()[-1]
+    assert last.startswith("results in runs/finetune; to use them: keras-pvt predict IMAGE --model")
+    words = last.split("keras-pvt ")[1].replace("IMAGE", "pictures/dark/05.png").split()
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split("\t")[1] for line in lines} == {"dark", "light"}
 
 
 def test_data_is_needed(capsys):

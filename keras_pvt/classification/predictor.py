@@ -12,7 +12,6 @@ from keras_pvt.classification.decoding import TABLES, class_table
 from keras_pvt.conversion import load_checkpoint, read_checkpoint
 from keras_pvt.conversion.recognise import config_of_state, recognised
 from keras_pvt.models.classifier import classifier
-from keras_pvt.models.inputs import takes_pixels
 from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.models.trained_model import TrainedModel, is_described, load_model
 from keras_pvt.utils.image_files import read_in_batches
@@ -41,19 +40,20 @@ class FileClassifier:
     """A model, and what has to be known to show it image files.
 
     Args:
-        model: takes `(B, size, size, 3)`, RGB 0..255 if its preprocessing is inside, else
-            normalised by `preprocess_input`, and gives `(B, classes)`.
+        model: takes `(B, size, size, 3)`, and gives `(B, classes)`.
         size: side of the crop in pixels.
         resize_size: pixels of the image's short side before the crop.
         classes: (id, name) of each class, in the order of the outputs.
         logits: whether the model ends before softmax.
+        pixels: whether it takes RGB 0..255, else images normalised by `preprocess_input`.
     """
 
     model: keras.Model
     size: int
     resize_size: int
-    classes: tuple[tuple[str, str], ...]
+    classes: tuple[tuple[str, str], ...] = ()
     logits: bool = False
+    pixels: bool = True
 
     @classmethod
     def of(cls, trained: TrainedModel) -> "FileClassifier":
@@ -66,7 +66,14 @@ class FileClassifier:
         if not height == width > 0:
             raise ValueError(f"a classifier must take squares; this one takes {trained.size}.")
         names = tuple((name, name) for name in trained.classes)
-        return cls(trained.model, height, default_resize_size(height), names, trained.logits)
+        return cls(
+            trained.model,
+            height,
+            default_resize_size(height),
+            names,
+            trained.logits,
+            trained.pixels,
+        )
 
     @classmethod
     def named(
@@ -144,7 +151,7 @@ class FileClassifier:
 
     def model_input(self, crops: np.ndarray) -> np.ndarray:
         """Crops `(B, size, size, 3)`, RGB 0..255, as the model takes them."""
-        return crops if takes_pixels(self.model) else preprocess_input(crops)
+        return crops if self.pixels else preprocess_input(crops)
 
     def predict(
         self, paths: Iterable[str | os.PathLike], batch_size: int = 32

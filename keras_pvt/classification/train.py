@@ -8,6 +8,7 @@ from keras_pvt import systems, training
 from keras_pvt.models.trained_model import TrainedModel
 from keras_pvt.training import augmentation, distillation
 from keras_pvt.training.data import ImageBatches, Images, InMemory, open_train_and_val
+from keras_pvt.training.data.split import Part
 from keras_pvt.training.run import Run
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine
 from keras_pvt.training.trainer import RESULT, Trainer
@@ -31,7 +32,15 @@ class ClassificationTrainer(Trainer):
     val_images: Images
 
     def open(self, in_memory):
-        self.images, self.val_images = open_train_and_val(self.recipe.data)
+        recipe = self.recipe
+        self.images, self.val_images = open_train_and_val(
+            recipe.data, val_split=recipe.val_split, seed=recipe.seed
+        )
+        if isinstance(self.val_images, Part) and self.strategy.chief:
+            print(
+                f"{recipe.data} has no images to validate on: {recipe.val_split:.0%} of each class "
+                f"are taken for it, drawn by seed {recipe.seed} (--val-split)"
+            )
         if in_memory:
             self.images, self.val_images = InMemory(self.images), InMemory(self.val_images)
         return len(self.images), len(self.val_images)

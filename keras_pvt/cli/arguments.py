@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 from keras_pvt.utils.sizes import parse_size
@@ -80,10 +81,21 @@ def add_image_options(
         )
 
 
-def add_named_model(parser: argparse.ArgumentParser, text: str) -> None:
+def add_named_model(
+    parser: argparse.ArgumentParser, text: str, kind: Callable[[str], str] = str
+) -> None:
     """A model by its name or path, as the first word or by --model; see `named_model`."""
-    parser.add_argument("name", nargs="?", metavar="MODEL", help=text)
-    parser.add_argument("--model", metavar="MODEL", help="the same as MODEL")
+    parser.add_argument("name", nargs="?", type=kind, metavar="MODEL", help=text)
+    parser.add_argument("--model", type=kind, metavar="MODEL", help="the same as MODEL")
+
+
+def variant_or_keras_file(text: str) -> str:
+    """The name of a variant, or a path that ends in .keras."""
+    if text not in VARIANTS and not text.endswith(".keras"):
+        raise argparse.ArgumentTypeError(
+            f"expected {', '.join(VARIANTS)}, or the .keras file of a trained model; got {text!r}"
+        )
+    return text
 
 
 def named_model(options: argparse.Namespace) -> str:

@@ -26,7 +26,9 @@ docs/cost.md has all systems.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_named_model(
-        parser, f"a variant ({', '.join(VARIANTS)}), or a trained model, a .keras file"
+        parser,
+        f"a variant ({', '.join(VARIANTS)}), or a trained model, a .keras file",
+        arguments.variant_or_keras_file,
     )
     parser.add_argument(
         "--size",
@@ -88,10 +90,6 @@ def _describe(path: str, console) -> int:
 
     from keras_pvt.models.trained_model import KINDS, VERBS, load_model
 
-    if not path.endswith(".keras"):
-        raise ValueError(
-            f"{path} is no variant ({', '.join(VARIANTS)}), and no .keras file of a trained model."
-        )
     register_classes()
     trained = load_model(path)
     size = "any" if trained.size is None else "x".join(map(str, trained.size))

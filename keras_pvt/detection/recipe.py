@@ -38,7 +38,10 @@ class DetectionRecipe(BaseRecipe):
 
     system: str = option("retinanet", "retinanet, mask_rcnn or detr")
     data: str = option("", 'COCO JSON, or a set such as "voc/2007" or "coco/2017"')
-    val_data: str = option("", "the same to evaluate on; empty: the validation split of a set")
+    val_data: str = option(
+        "",
+        "the same to evaluate on; empty: the validation split of a set, or val-split of the JSON",
+    )
     images: str = option("", "folder of a JSON's images; empty: its own")
     val_images: str = option("", "the same for val-data; empty: that of images")
     background: bool = option(False, "train on images without objects too")

@@ -16,8 +16,10 @@ from keras_pvt.detection.libraries import best_possible_recall, without_input_wa
 from keras_pvt.detection.recipe import DetectionRecipe
 from keras_pvt.detection.systems import build, label_key
 from keras_pvt.training import WarmUpCosine, WarmUpSteps, make_optimizer
+from keras_pvt.training.data.split import drawn
 from keras_pvt.training.log import read_history
 from keras_pvt.training.trainer import RESULT, Trainer
+from keras_pvt.utils.data_report import DataReport
 
 SHEET_IMAGES = 6
 MIN_SIDE = 32  # of a training image in pixels; what is smaller shows nothing in stage 4
@@ -118,12 +120,15 @@ def load_data(
         ValueError: no set to validate on; nothing left to train on; see `load_coco`.
         OSError: a file that cannot be read.
     """
-    if recipe.data.endswith(".json") and not recipe.val_data:
-        raise ValueError("--val-data is needed, as a JSON file has no validation split")
-    parts = (
-        ("train", recipe.data, recipe.images),
-        ("validation", recipe.val_data or recipe.data, recipe.val_images or recipe.images),
-    )
+    to_split = recipe.data.endswith(".json") and not recipe.val_data
+    if to_split and not recipe.val_split:
+        raise ValueError(
+            "--val-data or --val-split is needed, as a JSON file has no validation split"
+        )
+    parts = [("train", recipe.data, recipe.images)]
+    if not to_split:
+        val = (recipe.val_data or recipe.data, recipe.val_images or recipe.images)
+        parts.append(("validation", *val))
     sets: list[DetectionSet] = []
     for split, name, images in parts:
         file, folder = pathlib.Path(name), pathlib.Path(images or pathlib.Path(name).parent)
@@ -131,18 +136,34 @@ def load_data(
             file, folder = as_coco(name, split, out / "data")
         classes = sets[0].classes if sets else None
         data = load_coco(file, folder, classes, recipe.with_masks)
-        if split == "train":
-            data = dataclasses.replace(
-                data, samples=[one for one in data.samples if _usable(one, recipe.background)]
-            )
         sets.append(data)
+    if to_split:
+        sets = _split(sets[0], recipe.val_split, recipe.seed)
         if verbose:
+            print(
+                f"there is no --val-data: {recipe.val_split:.0%} of the images are taken to "
+                f"validate on, drawn by seed {recipe.seed} (--val-split)"
+            )
+    usable = [one for one in sets[0].samples if _usable(one, recipe.background)]
+    sets[0] = dataclasses.replace(sets[0], samples=usable)
+    if verbose:
+        for split, data in zip(("train", "validation"), sets, strict=True):
             boxes = sum(len(one.boxes) for one in data.samples)
             print(f"{split}: {len(data.samples)} images with {boxes} boxes of "
                   f"{len(data.classes)} classes")  # fmt: skip
             for line in data.report.lines():
                 print(f"  {line}")
     return sets[0], sets[1]
+
+
+def _split(data: DetectionSet, share: float, seed: int) -> list[DetectionSet]:
+    if len(data.samples) < 2:
+        raise ValueError("one image cannot be split; pass --val-data.")
+    parts = drawn(len(data.samples), share, seed)
+    return [
+        DetectionSet(data.classes, [data.samples[n] for n in part], report)
+        for part, report in zip(parts, (data.report, DataReport()), strict=True)
+    ]
 
 
 def _usable(sample, background: bool) -> bool:

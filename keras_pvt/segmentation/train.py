@@ -40,6 +40,7 @@ class SegmentationTrainer(Trainer):
     """
 
     monitor = "mIoU"
+    passes = False
     data: SegmentationSet
     val: SegmentationSet
     measuring: Predictor
@@ -48,8 +49,19 @@ class SegmentationTrainer(Trainer):
         if in_memory:
             raise ValueError("--in-memory is for classifiers.")
         recipe = self.recipe
-        self.data, self.val = open_train_and_val(recipe.data, recipe.classes or None, recipe.rule)
+        self.data, self.val = open_train_and_val(
+            recipe.data,
+            recipe.classes or None,
+            recipe.rule,
+            val_split=recipe.val_split,
+            seed=recipe.seed,
+        )
         if self.strategy.chief:
+            if self.val.pairs is self.data.pairs:
+                print(
+                    f"{recipe.data} has no images to validate on: {recipe.val_split:.0%} of all "
+                    f"are taken for it, drawn by seed {recipe.seed} (--val-split)"
+                )
             for name, data in (("train", self.data), ("val", self.val)):
                 for line in data.report.lines():
                     print(f"{name}: {line}")

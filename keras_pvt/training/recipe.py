@@ -13,6 +13,7 @@ RANGES: dict[str, Callable[[float], bool]] = {
     "0 to 1": lambda number: 0 <= number <= 1,
     "0 or more": lambda number: 0 <= number < math.inf,
     "above 0, at most 1": lambda number: 0 < number <= 1,
+    "0 or more, below 1": lambda number: 0 <= number < 1,
 }
 
 
@@ -39,10 +40,12 @@ class BaseRecipe:
         "above 0": ("batch_size", "learning_rate", "accumulate"),
         "0 to 1": ("drop_path",),
         "0 or more": ("weight_decay", "clip_norm", "warm_up", "end_rate"),
+        "0 or more, below 1": ("val_split",),
     }
 
     system: str = option("", "what to train")
     data: str = option("", "folder that has train/ and val/, or a set such as cifar10")
+    val_split: float = option(0.2, "share to validate on, where the data have no part for it")
     variant: str = option("pvt_tiny", "which PVT")
     weights: str = option(
         "", "to start from: a file, a name, pretrained (the variant's own), or none"

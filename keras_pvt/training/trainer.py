@@ -14,6 +14,8 @@ from keras_pvt.training.run import Run
 
 # File of the trained model, in the folder of the run.
 RESULT = "model.keras"
+# Share of the images that an epoch may leave out, as they make no whole batch.
+MOST_LEFT_OUT = 0.2
 
 
 class Trainer(abc.ABC):
@@ -26,11 +28,13 @@ class Trainer(abc.ABC):
     Attributes:
         recipe: as given, but for a batch that is too large for the data.
         monitor: value of the log that the best epoch has most of.
+        passes: whether an epoch is a pass over the data, but for what makes no whole batch.
         guessing: whether the loss is ln(classes) where a model guesses.
     """
 
     recipe: typing.Any
     monitor: typing.ClassVar[str]
+    passes: typing.ClassVar[bool] = True
     guessing: typing.ClassVar[bool] = True
 
     def __init__(self, recipe: BaseRecipe, out: pathlib.Path, strategy: Strategy):
@@ -130,13 +134,9 @@ def run(
     strategy = trainer.strategy
     strategy.check_batch(trainer.recipe.batch_size)
     images, validated = trainer.open(in_memory)
+    said = fit_batch(trainer, images) if trainer.passes else ""
     recipe = trainer.recipe
     steps = trainer.steps(images)
-    if not steps:
-        raise ValueError(
-            f"{images} training images make no batch of {recipe.batch_size}; pass a smaller "
-            "--batch-size."
-        )
     batch_size = strategy.check_batch(recipe.batch_size)
     with run_folder.alone(trainer.out, strategy), strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
@@ -156,7 +156,7 @@ def run(
         run.announce(
             f"{recipe.system} on {recipe.variant}, {images} images of {len(trainer.classes)} "
             f"classes, {validated} to validate on; {trainer.length(steps)}, batch "
-            f"{recipe.batch_size}",
+            f"{recipe.batch_size}{said}",
             policy,
         )
         run.fit(
@@ -168,3 +168,27 @@ def run(
         )
         run.draw(trainer.panels)
         return trainer.finish(run, batch_size)
+
+
+def fit_batch(trainer: Trainer, images: int) -> str:
+    """Lower the batch where too many images would be left out of an epoch.
+
+    Args:
+        trainer: whose recipe is changed.
+        images: to train on.
+    Returns:
+        What has to be said of it.
+    Raises:
+        ValueError: there are fewer images than devices.
+    """
+    wanted, devices = trainer.recipe.batch_size, trainer.strategy.devices
+    size = wanted
+    if images < wanted or images % wanted > MOST_LEFT_OUT * images:
+        batches = -(-images // wanted)
+        size = images // batches // devices * devices
+    if not size:
+        raise ValueError(f"{images} training images make no batch for {devices} devices.")
+    trainer.recipe = trainer.recipe.replace(batch_size=size)
+    said = "" if size == wanted else f" instead of {wanted}, to leave fewer images out"
+    left_out = images % size
+    return said + (f" ({left_out} images are left out of each epoch)" if left_out else "")

@@ -70,14 +70,16 @@ def find_folders(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathli
 
     Args:
         folder: of the data set.
-        split: "train" may also be called "training", and "val" "validation" or "test".
+        split: "train" may also be called "training", and "val" "validation" or "test"; empty:
+            all of a set that has no splits, in images and labels.
     Raises:
         FileNotFoundError: there are no such two folders; says which there may be.
     """
     tried = []
     for name in SPLITS.get(split, (split,)):
         for labels in LABELS:
-            for pair in ((name, f"{name}_{labels}"), (f"images/{name}", f"{labels}/{name}")):
+            pairs = ((name, f"{name}_{labels}"), (f"images/{name}", f"{labels}/{name}"))
+            for pair in pairs if split else (("images", labels),):
                 found = folder / pair[0], folder / pair[1]
                 if all(path.is_dir() for path in found):
                     return found

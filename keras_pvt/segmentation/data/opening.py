@@ -1,6 +1,8 @@
 """A data set of images and labels by the one name that a user gives."""
 
+import dataclasses
 import os
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +12,7 @@ from keras_pvt.segmentation.data.folders import FolderPairs, find_folders, read_
 from keras_pvt.segmentation.data.samples import MOST_CLASSES, LabelRule, SegmentationSet
 from keras_pvt.segmentation.data.tfds import TfdsPairs
 from keras_pvt.training.data.opening import data_folder
+from keras_pvt.training.data.split import drawn
 from keras_pvt.training.data.tfds import find_split
 from keras_pvt.utils.data_report import DataReport
 
@@ -72,6 +75,8 @@ def open_train_and_val(
     train: str = "train",
     val: str = "val",
     data_dir: str | os.PathLike | None = None,
+    val_split: float = 0.0,
+    seed: int = 0,
 ) -> tuple[SegmentationSet, SegmentationSet]:
     """The images to train and to validate on, of the same classes: those of the first.
 
@@ -79,11 +84,32 @@ def open_train_and_val(
         data, classes, rule, data_dir: see `open_split`.
         train: split to train on.
         val: split to validate on.
+        val_split: share of the images to validate on, where a folder has nothing for it.
+        seed: draws that share.
     Raises:
         OSError, ImportError, ValueError: see `open_split`.
     """
+    folder = data_folder(data)
+    if folder is not None and val_split and not _has(folder, val):
+        whole = open_split(data, train if _has(folder, train) else "", classes, rule, data_dir)
+        if len(whole) < 2:
+            raise ValueError(f"one image of {os.fspath(data)!r} cannot be split.")
+        parts = drawn(len(whole), val_split, seed)
+        own, others = ([whole.numbers[n] for n in part] for part in parts)
+        return (
+            dataclasses.replace(whole, numbers=own),
+            dataclasses.replace(whole, numbers=others, report=DataReport()),
+        )
     first = open_split(data, train, classes, rule, data_dir)
     return first, open_split(data, val, first.classes, rule, data_dir)
+
+
+def _has(folder: pathlib.Path, split: str) -> bool:
+    try:
+        find_folders(folder, split)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _names(classes: Sequence[str] | int) -> tuple[str, ...]:

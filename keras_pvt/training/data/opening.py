@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from keras_pvt.training.data.folder import FolderImages
 from keras_pvt.training.data.images import Images
+from keras_pvt.training.data.split import stratified
 from keras_pvt.training.data.tfds import TfdsImages, find_split
+from keras_pvt.utils.image_files import SUFFIXES
 
 VALIDATION = ("val", "validation", "test")  # folders, the first that is there
 
@@ -41,6 +43,13 @@ def open_images(
     return TfdsImages(name, find_split(name, split, data_dir), data_dir)
 
 
+def _has_folders(folder: pathlib.Path) -> bool:
+    """Whether it is a split, with class folders, and no class itself, with images."""
+    return folder.is_dir() and not any(
+        entry.suffix.lower() in SUFFIXES for entry in folder.iterdir()
+    )
+
+
 def data_folder(data: str | os.PathLike) -> pathlib.Path | None:
     """The folder that `data` names; None where it may name a set of tensorflow-datasets.
 
@@ -60,16 +69,29 @@ def open_train_and_val(
     train: str = "train",
     val: str = "val",
     data_dir: str | os.PathLike | None = None,
+    *,
+    val_split: float = 0.0,
+    seed: int = 0,
 ) -> tuple[Images, Images]:
     """The images to train and to validate on, of the same classes.
 
     Args:
-        data: see `open_images`.
+        data: see `open_images`; with `val_split` also a folder that has nothing to validate on:
+            only `train`, or no splits but the class folders themselves.
         train: split to train on.
         val: split to validate on.
         data_dir: see `open_images`.
+        val_split: share of each class to validate on, where a folder has nothing for it.
+        seed: draws that share.
     Raises:
         ValueError: see `open_images`; also the class folders of the two differ.
     """
+    folder = data_folder(data)
+    if folder is not None and val_split:
+        has_splits = _has_folders(folder / train)
+        names = VALIDATION if val == "val" else (val,)
+        if not has_splits or not any((folder / name).is_dir() for name in names):
+            whole = FolderImages(folder / train if has_splits else folder)
+            return stratified(whole, val_split, seed)
     images = open_images(data, train, data_dir=data_dir)
     return images, open_images(data, val, images.classes, data_dir)
