@@ -195,7 +195,8 @@ def test_class_folders_are_all_that_it_takes(data, tmp_path, capsys, monkeypatch
     """The last line says where the result is and how to use it, and that works."""
     monkeypatch.chdir(tmp_path)
     shutil.move(data / "train", "pictures")
-    assert main(["train", "finetune", "--data=pictures", "--epochs=2", "--limit-steps=1"]) == 0
+    more = ["--batch-size=30", "--epochs=2", "--limit-steps=1"]
+    assert main(["train", "finetune", "--data=pictures", *more]) == 0
     out = capsys.readouterr().out
     assert "pictures has no images to validate on: 20% of each class are taken for it" in out
     assert "38 images of 2 classes, 10 to validate on; 2 epochs of 2 steps, batch 19 instead" in out
