@@ -14,13 +14,6 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="keras_pvt_jax_")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
-# XLA compiles most programs here for far longer than it runs them: all of its passes and few of
-# LLVM's take half the time. It can be told so only before it starts.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    " --xla_cpu_use_fusion_emitters=false",
-)
 # Of several workers of pytest-xdist each has its own folder, as JAX reads what another has half
 # written, and its own processors, as OpenMP's threads spin where there are more of them.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -64,6 +64,23 @@ def test_anchors_of_a_level():
     np.testing.assert_allclose(proposals.of_cell(4)[1], [-16, -16, 16, 16])
 
 
+def test_overlaps_on_the_boundary():
+    """A half of a box, exactly: enough where it is the least, too much for background."""
+    boxes = ops.array([[0, 0, 8, 8], [100, 100, 108, 116]], "float32")
+    # Overlaps of 1/2 with the first, 1/4 with the first, 1/2 with the second, none.
+    anchors = [[0, 0, 8, 16], [0, 0, 8, 32], [100, 100, 108, 108], [200, 0, 208, 8]]
+    anchors = ops.array(anchors, "float32")
+    all_of = [ops.ones((len(x),), "bool") for x in (boxes, anchors)]
+
+    def matches(positive, negative, best_from):
+        return numpy(Matcher(positive, negative, best_from)(anchors, boxes, *all_of)).tolist()
+
+    assert matches(0.5, 0.25, None) == [0, -2, 1, -1]
+    assert matches(0.75, 0.5, None) == [-2, -1, -2, -1]
+    assert matches(0.75, 0.5, 0.5) == [0, -1, 1, -1]
+    assert matches(0.75, 0.5, 0.625) == [-2, -1, -2, -1]
+
+
 def test_deltas_are_inverted_and_limited(rng):
     anchors = np.concatenate([np.zeros((5, 2)), rng.uniform(8, 90, (5, 2))], -1).astype("float32")
     boxes = (anchors + rng.uniform(-3, 3, (5, 4))).astype("float32")

@@ -49,11 +49,14 @@ class Mutant:
     def problem(self, root: pathlib.Path) -> str | None:
         """Why the row does not fit the tree; None if it does."""
         path = root / "keras_pvt" / self.file
-        if not path.is_file():
-            return f"there is no {self.file}"
-        count = path.read_text().count(self.text)
+        count = path.read_text().count(self.text) if path.is_file() else 0
         if count != 1:
-            return f"{self.file} has its text {count} times, not once"
+            elsewhere = [
+                str(file.relative_to(root / "keras_pvt"))
+                for file in sorted((root / "keras_pvt").rglob("*.py"))
+                if self.text in file.read_text()
+            ]
+            return f"{count} times in {self.file}; now in {', '.join(elsewhere) or 'no file'}"
         if self.text == self.becomes:
             return "it changes nothing"
         missing = [name for name in self.tests if not (root / "tests" / f"{name}.py").is_file()]
