@@ -2,6 +2,7 @@
 
 import atexit
 import dataclasses
+import gc
 import os
 import pathlib
 import shutil
@@ -14,6 +15,14 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="keras_pvt_jax_")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+# XLA compiles most programs here for far longer than it runs them: all of its passes and few of
+# LLVM's take a quarter of the time. It can be told so only before it starts. Numbers that the
+# documents claim are computed as users compute them, see `contracts.as_users`.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false",
+)
 # Of several workers of pytest-xdist each has its own folder, as JAX reads what another has half
 # written, and its own processors, as OpenMP's threads spin where there are more of them.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -84,6 +93,14 @@ def tiny_config() -> PVTConfig:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20210224)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _what_stays():
+    """What is imported lives on: to look through it in each collection of garbage, as Keras asks
+    for one for each layer that it quantizes, takes a second."""
+    keras.utils.set_random_seed(0)  # imports TensorFlow where there is one
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

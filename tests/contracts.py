@@ -73,18 +73,40 @@ def run(model, x) -> np.ndarray:
     return keras.ops.convert_to_numpy(y)
 
 
-def compiled(model: keras.Model) -> Callable:
+# What conftest.py sets otherwise, as XLA has it where nobody sets anything.
+XLA_OPTIONS = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+}
+
+
+def as_users(model: keras.Model, x):
+    """What a model gives users, as NumPy: compiled by `predict`, by XLA with its own options.
+
+    For numbers that are claimed: of a JAX program without XLA_FLAGS it is every bit.
+    """
+    if keras.backend.backend() != "jax":
+        return model.predict_on_batch(x)
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, compiled(model, XLA_OPTIONS)(x))
+
+
+def compiled(model: keras.Model, options: dict | None = None) -> Callable:
     """Inference of a built model: on JAX as one program, elsewhere itself.
 
     JAX compiles each operation alone, for each shape that is new. Of a large model, or of one at
     many sizes, one program is compiled sooner; of a small one at a size that other tests have,
     nothing is left to compile.
+
+    Args:
+        model: built.
+        options: of XLA, in place of those in XLA_FLAGS.
     """
     if keras.backend.backend() != "jax":
         return functools.partial(model, training=False)
     import jax
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=options)
     def program(trainable, others, x):
         y = model.stateless_call(trainable, others, x, training=False)[0]
         return dict(y) if isinstance(y, dict) else y

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import recipe
+from contracts import as_users
 from detections import ranks
 
 import keras_pvt
@@ -39,7 +40,7 @@ def found(model):
     """What the model gives, and the backbone in it."""
     outputs = model.output | {"F4": model.get_layer("stage4_block2").output}
     images = recipe.images(96, 128, batch=1)
-    return keras.Model(model.input, outputs).predict_on_batch({"images": images, "sizes": SIZES})
+    return as_users(keras.Model(model.input, outputs), {"images": images, "sizes": SIZES})
 
 
 def compiled(function):

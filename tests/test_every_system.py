@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import recipe
 from conftest import SHALLOW, assert_same, perturb
+from contracts import compiled
 from keras import ops
 
 import keras_pvt
@@ -54,7 +55,7 @@ def trans2seg():
 # How each is built, what it learns from, and the loss of those that have none inside.
 SYSTEMS = {
     "classifier": (classifier, classes, keras.losses.CategoricalCrossentropy(from_logits=True)),
-    "backbone": (lambda: keras_pvt.PVTBackbone(SHALLOW), lambda: np.ones((2, 2, 3, 28)), "mse"),
+    "backbone": (lambda: keras_pvt.PVTBackbone(SHALLOW), None, None),
     "retinanet": (lambda: RetinaNet(keras_pvt.PVTBackbone(SHALLOW), CLASSES, 12, 1), boxes, None),
     "mask_rcnn": (mask_rcnn, lambda: boxes(masks=True), None),
     "detr": (
@@ -87,9 +88,27 @@ def test_a_step_is_taken_and_kept(system, tmp_path):
     perturb(model)
     images = recipe.images(HEIGHT, WIDTH)
     x = {"images": images, "sizes": np.array(SIZES, "int32")} if system == "detr" else images
+    if labels is not None:
+        take_a_step(system, model, x, labels(), loss)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    if system != "classifier":  # a plain functional model's, whose nodes Keras numbers anew
+        assert loaded.get_config() == model.get_config()
+    assert_same(arrays(loaded), arrays(model))
+    answers = [keras.tree.flatten(compiled(one)(x)) for one in (model, loaded)]
+    for pair in zip(*answers, strict=True):
+        ours, theirs = map(ops.convert_to_numpy, pair)
+        assert np.isfinite(ours).all()
+        np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5)
+
+
+def take_a_step(system, model, x, labels, loss):
+    frozen = keras.backend.backend() == "jax" and system != "classifier"
+    for layer in model.layers:  # whose gradient JAX compiles for longer than all the rest
+        layer.trainable = not (frozen and layer.name.startswith("stage"))
     before = arrays(model)
     model.compile(keras.optimizers.SGD(1e-2), **({} if loss is None else {"loss": loss}))
-    logs = model.train_on_batch(x, labels(), return_dict=True)
+    logs = model.train_on_batch(x, labels, return_dict=True)
     assert np.isfinite(list(logs.values())).all()
     assert logs["loss"] > 0
     after = arrays(model)
@@ -97,15 +116,5 @@ def test_a_step_is_taken_and_kept(system, tmp_path):
     assert all(np.isfinite(array).all() for array in after.values())
     # Not all: what a softmax does not see, and what no box of these few is about.
     assert len(moved) > 0.8 * len(model.trainable_variables)
-    for part in ("stage1_patch_embedding/proj/kernel", "stage1_position", "stage4_block0"):
+    for part in () if frozen else ("stage1_patch_embedding", "stage1_position", "stage4_block0"):
         assert any(path.startswith(part) for path in moved), part
-
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    if system != "classifier":  # a plain functional model's, whose nodes Keras numbers anew
-        assert loaded.get_config() == model.get_config()
-    assert_same(arrays(loaded), after)
-    answers = [keras.tree.flatten(one.predict_on_batch(x)) for one in (model, loaded)]
-    for ours, theirs in zip(*answers, strict=True):
-        assert np.isfinite(ours).all()
-        np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5)

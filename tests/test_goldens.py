@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import recipe
 from conftest import SHALLOW, perturb
-from contracts import compiled
+from contracts import as_users
 
 import keras_pvt
 from keras_pvt import conversion
@@ -37,10 +37,9 @@ def check(name, size, classifier, pyramid):
     golden, key = recipe.golden(name), "{}x{}".format(*size)
     images = recipe.images(*size)
     np.testing.assert_allclose(
-        numpy(compiled(classifier)(images)), golden[f"{key}/logits"], rtol=0, atol=2e-5
+        as_users(classifier, images), golden[f"{key}/logits"], rtol=0, atol=2e-5
     )
-    for level, tensor in compiled(pyramid)(images).items():
-        level_map = numpy(tensor)
+    for level, level_map in as_users(pyramid, images).items():
         assert level_map.shape == tuple(golden[f"{key}/{level}/shape"])
         rms = golden[f"{key}/{level}/norm"] / np.sqrt(level_map.size)
         expected = golden[f"{key}/{level}/sample"]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import recipe
-from contracts import jitted
+from contracts import as_users, jitted
 from detections import ranks
 from keras import ops
 
@@ -47,7 +47,8 @@ def found(official):
     pyramid = model.output["pyramid"] | {"P6": model.get_layer("neck_output4").output}
     whole = keras.Model(detector.input, {"pyramid": pyramid, **parts})
     sizes = np.array([[90, 120]], "float32")
-    return whole.predict_on_batch({"images": recipe.images(HEIGHT, WIDTH, batch=1), "sizes": sizes})
+    images = recipe.images(HEIGHT, WIDTH, batch=1)
+    return as_users(whole, {"images": images, "sizes": sizes})
 
 
 @pytest.mark.parametrize("level", ["P2", "P3", "P4", "P5", "P6"])

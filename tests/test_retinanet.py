@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import recipe
 from conftest import perturb
+from contracts import as_users
 from detections import assert_end_with_images, ranks
 from keras import ops
 
@@ -52,7 +53,8 @@ def found(official):
         detector.input, {"neck": neck, "detections": detector.output, **model.output}
     )
     sizes = np.array([[90, 120]], "float32")
-    return whole.predict_on_batch({"images": recipe.images(HEIGHT, WIDTH, batch=1), "sizes": sizes})
+    images = recipe.images(HEIGHT, WIDTH, batch=1)
+    return as_users(whole, {"images": images, "sizes": sizes})
 
 
 @pytest.fixture(scope="module")

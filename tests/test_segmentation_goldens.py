@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import recipe
+from contracts import as_users
 
 import keras_pvt
 from keras_pvt import conversion
@@ -43,11 +44,11 @@ def models(states):
 
 
 def outputs(model, name):
-    """Of some layers, by one program, as JAX would compile each operation by itself."""
+    """Of some layers."""
     inner = keras.Model(
         model.input, {layer: model.get_layer(layer).output for layer in LAYERS[name]}
     )
-    return inner.predict_on_batch(recipe.images(*SIZES[name], batch=1))
+    return as_users(inner, recipe.images(*SIZES[name], batch=1))
 
 
 @pytest.fixture(scope="module")
