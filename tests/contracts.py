@@ -1,6 +1,7 @@
 """What every layer must keep, checked in one call."""
 
 import functools
+import inspect
 import json
 from collections.abc import Callable
 
@@ -19,6 +20,9 @@ def check_layer(layer: keras.layers.Layer, shape: tuple, tmp_path, rng) -> None:
         rng: for the inputs.
     """
     config = layer.get_config()
+    arguments = inspect.signature(type(layer)).parameters.values()
+    named = {argument.name for argument in arguments if argument.kind is not argument.VAR_KEYWORD}
+    assert named <= config.keys(), "arguments that a file would lose"
     model = _around(layer, shape)
     perturb(model)
     x = rng.standard_normal((2, *shape)).astype("float32")

@@ -188,6 +188,15 @@ def test_encoder_block_is_two_residual_branches_after_norms(rng):
     np.testing.assert_allclose(contracts.run(layer, x), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_both_branches_of_a_block_are_dropped(rng):
+    """By a rate next to 1, which leaves of a sample what it was."""
+    block = layers.EncoderBlock(8, 2, sr_ratio=2, drop_path_rate=0.9999)
+    x = rng.standard_normal((3, 4, 6, 8)).astype("float32")
+    block.build(x.shape)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(block(x, training=True)), x)
+    assert (keras.ops.convert_to_numpy(block(x)) != x).mean() > 0.9
+
+
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     layer = layers.DropPath(0.25, seed=1)
     y = keras.ops.convert_to_numpy(layer(np.ones((4000, 3, 2), "float32"), training=True))

@@ -13,7 +13,10 @@ from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
 # Keras says of each kind of layer without a dense matrix that it stays as it is.
-pytestmark = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method"),
+    pytest.mark.one_backend("Keras's own, of layers that other tests have on each"),
+]
 
 
 def dense_layers(model):
@@ -73,22 +76,32 @@ def test_a_layer_alone(layer, tmp_path, rng):
     np.testing.assert_array_equal(answer(loaded, x), answer(model, x))
 
 
+WHOLE = pytest.mark.full("takes a minute for what one block shows")
+MODELS = [pytest.param("classifier", marks=WHOLE), "block"]
 # Of what docs/export.md lists; the rest of its table takes minutes.
 EXPORTED = {"tensorflow": ("int8", "saved_model"), "torch": ("int8", "onnx")}
 REFUSED = {"tensorflow": ("int8", "tflite"), "torch": ("int4", "onnx")}
 
 
-def quantized(mode):
-    model = keras_pvt.classifier(SHALLOW, input_shape=(64, 96, 3))
+def quantized(kind, mode):
+    """A classifier, or a block of one with a head."""
+    if kind == "classifier":
+        model = keras_pvt.classifier(SHALLOW, input_shape=(64, 96, 3))
+    else:
+        images = keras.Input((64, 96, 3))
+        x = layers.EncoderBlock(8, 2, sr_ratio=2)(layers.PatchEmbedding(8, 8)(images))
+        x = keras.layers.Dense(7)(keras.layers.GlobalAveragePooling2D()(x))
+        model = keras.Model(images, keras.layers.Softmax(name="predictions")(x))
     perturb(model)
     model.quantize(mode)
     return model
 
 
 @pytest.mark.skipif(BACKEND not in EXPORTED, reason="does not write")
-def test_a_quantized_model_is_exported(tmp_path, rng):
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_quantized_model_is_exported(kind, tmp_path, rng):
     mode, format = EXPORTED[BACKEND]
-    model = quantized(mode)
+    model = quantized(kind, mode)
     path = tmp_path / f"model{FORMATS[format].suffix}"
     keras_pvt.export(model, path, format, batch_size=2, verify=False)
     images = rng.standard_normal((2, 64, 96, 3)).astype("float32")
@@ -98,11 +111,12 @@ def test_a_quantized_model_is_exported(tmp_path, rng):
 
 
 @pytest.mark.skipif(BACKEND not in REFUSED, reason="does not write")
-def test_what_cannot_be_exported_is_said(tmp_path):
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_cannot_be_exported_is_said(kind, tmp_path):
     mode, format = REFUSED[BACKEND]
     path = tmp_path / f"model{FORMATS[format].suffix}"
     with pytest.raises(ExportError, match=rf"Keras has quantized this model \({mode}\)") as caught:
-        keras_pvt.export(quantized(mode), path, format, batch_size=1)
+        keras_pvt.export(quantized(kind, mode), path, format, batch_size=1)
     assert "\n" not in str(caught.value)
     assert "loc(" not in str(caught.value)
     assert not list(tmp_path.iterdir())

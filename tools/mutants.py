@@ -28,8 +28,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tools" / "mutants.toml"
 # What tests read; no build or environment.
 COPIED = ("keras_pvt", "tests", "tools", "examples", "benchmarks", "docs")
-# Imported once, as each would take seconds in every run; nothing of this package.
-PRELOADED = ["keras", "scipy.stats", "safetensors.numpy"]
+# Imported once, where they are there, as each would take seconds in every run; nothing of this
+PRELOADED = ["keras", "tensorflow", "scipy.stats", "safetensors.numpy"]
 # Of one run of tests. An error that makes a loop endless is noticed by this.
 SECONDS = 1200
 NOTICED, PASSED, BROKEN = "noticed", "passed", "broken"
