@@ -64,25 +64,37 @@ def pytest_addoption(parser):
         choices=TIERS,
         default="default",
         help="default: without tests marked `full`, and those marked `one_backend` on PyTorch "
-        "only; full: every test on every backend. A test named by `::` runs in either.",
+        "only; full: every test, but those of `one_backend(..., always=True)`, on every backend. "
+        "A test named by `::` runs in either.",
     )
 
 
 def pytest_collection_modifyitems(config, items):
     """Leave out what is of another tier; a mark without a reason is an error."""
-    elsewhere = ["full"] + ["one_backend"] * (keras.backend.backend() != "torch")
     for item in items:
         for mark in (*item.iter_markers("full"), *item.iter_markers("one_backend")):
             if not (len(mark.args) == 1 and isinstance(mark.args[0], str) and mark.args[0].strip()):
                 raise pytest.UsageError(
                     f"{item.nodeid}: say why, as in @pytest.mark.{mark.name}('trains two models')"
                 )
-    if config.getoption("--tier") == "full" or any("::" in str(arg) for arg in config.args):
+    if any("::" in str(arg) for arg in config.args):
         return
-    left_out = [item for item in items if any(map(item.get_closest_marker, elsewhere))]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not any(map(item.get_closest_marker, elsewhere))]
+    full = config.getoption("--tier") == "full"
+    chosen = {left_out: [] for left_out in (False, True)}
+    for item in items:
+        chosen[_is_left_out(item, full)].append(item)
+    if chosen[True]:
+        config.hook.pytest_deselected(items=chosen[True])
+        items[:] = chosen[False]
+
+
+def _is_left_out(item, full: bool) -> bool:
+    elsewhere = list(item.iter_markers("one_backend"))
+    if keras.backend.backend() == "torch":
+        elsewhere = []
+    if full:
+        return any(mark.kwargs.get("always") for mark in elsewhere)
+    return bool(elsewhere or item.get_closest_marker("full"))
 
 
 @pytest.fixture

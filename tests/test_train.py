@@ -64,7 +64,8 @@ def test_it_learns(data, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "precision", [pytest.param("none", marks=pytest.mark.one_backend("as in float16")), "float16"]
+    "precision",
+    [pytest.param("none", marks=pytest.mark.one_backend("as in float16", always=True)), "float16"],
 )
 def test_averaged_weights_are_the_result(data, tmp_path, capsys, precision):
     """Validation in the last epoch, by averaged weights, is that of the model that is kept."""
@@ -134,7 +135,7 @@ def fails(capsys, arguments, message):
         pytest.param(
             ["--learning-rate=1e30", "--epochs=2"],
             "the loss is nan",
-            marks=pytest.mark.one_backend("what the run says"),
+            marks=pytest.mark.one_backend("what the run says", always=True),
         ),
     ],
 )
@@ -155,7 +156,7 @@ def test_bad_folders(data, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.one_backend("what the run says")
+@pytest.mark.one_backend("what the run says", always=True)
 def test_another_run_in_the_same_folder(data, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(words(data, out, "--epochs=1")) == 0
@@ -181,7 +182,7 @@ def test_two_runs_at_once(data, tmp_path, capsys):
         fails(capsys, words(data, out, "--epochs=1"), "another process trains in")
 
 
-@pytest.mark.one_backend("what the run says")
+@pytest.mark.one_backend("what the run says", always=True)
 def test_an_image_that_cannot_be_read(data, tmp_path, capsys, caplog):
     (data / "train" / "dark" / "05.png").write_bytes(b"no image")
     assert main(words(data, tmp_path / "out", "--epochs=1")) == 0
@@ -190,7 +191,7 @@ def test_an_image_that_cannot_be_read(data, tmp_path, capsys, caplog):
     assert f"dark{os.sep}05.png" in shown
 
 
-@pytest.mark.one_backend("what the run says")
+@pytest.mark.one_backend("what the run says", always=True)
 def test_class_folders_are_all_that_it_takes(data, tmp_path, capsys, monkeypatch):
     """The last line says where the result is and how to use it, and that works."""
     monkeypatch.chdir(tmp_path)

@@ -144,7 +144,7 @@ def test_the_file_has_what_detecting_needs(run, data):
         assert (one.boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
 
 
-@pytest.mark.one_backend("test_ecosystem.py trains them on each")
+@pytest.mark.one_backend("test_ecosystem.py trains them on each", always=True)
 @pytest.mark.parametrize("library", ["keras_cv", "keras_hub"])
 def test_training_with_other_libraries(trainer, data, tmp_path, library):
     pytest.importorskip(library)
@@ -158,7 +158,7 @@ def test_training_with_other_libraries(trainer, data, tmp_path, library):
     assert next(detector.detect(files, 2)).error is None
 
 
-@pytest.mark.one_backend("test_detr.py trains it on each")
+@pytest.mark.one_backend("test_detr.py trains it on each", always=True)
 def test_training_detr(trainer, data, tmp_path):
     options = words(data, tmp_path / "run", epochs=4, **own("detr", **{"learning-rate": 1e-3}))
     assert trainer([*options, "--evaluate-every", "4", "--backbone-rate", "0.1"]) == 0
@@ -169,7 +169,7 @@ def test_training_detr(trainer, data, tmp_path):
     assert len(found.boxes) == OWN["detr"]["num-queries"]
 
 
-@pytest.mark.one_backend("test_mask_rcnn_losses.py has what it learns by on each")
+@pytest.mark.one_backend("test_mask_rcnn_losses.py has what it learns by on each", always=True)
 def test_training_mask_rcnn(trainer, masked, tmp_path):
     own_options = own("mask_rcnn", **{"learning-rate": 1e-3, "evaluate-every": 3})
     options = words(masked, tmp_path / "run", epochs=3, **own_options)

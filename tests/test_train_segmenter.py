@@ -57,7 +57,10 @@ def words(data, out, *more):
 
 @pytest.mark.parametrize(
     "system",
-    ["semantic_fpn", pytest.param("trans2seg", marks=pytest.mark.one_backend("as the other"))],
+    [
+        "semantic_fpn",
+        pytest.param("trans2seg", marks=pytest.mark.one_backend("as the other", always=True)),
+    ],
 )
 def test_it_learns(data, tmp_path, capsys, system):
     more = [f"--system={system}", "--steps=36", "--evaluate-every=18", "--learning-rate=0.01"]
@@ -95,7 +98,7 @@ def start(arguments):
     )  # fmt: skip
 
 
-@pytest.mark.one_backend("test_train.py kills the trainer on each")
+@pytest.mark.one_backend("test_train.py kills the trainer on each", always=True)
 def test_kill_9_changes_no_bit(data, tmp_path, capsys):
     more = ["--steps=12", "--evaluate-every=4"]
     assert main(words(data, tmp_path / "whole", *more)) == 0
@@ -130,7 +133,7 @@ def test_kill_9_changes_no_bit(data, tmp_path, capsys):
         pytest.param(
             ["--optimizer=adamw", "--learning-rate=1e30"],
             "the loss is nan",
-            marks=pytest.mark.one_backend("what the run says"),
+            marks=pytest.mark.one_backend("what the run says", always=True),
         ),
     ],
 )
@@ -142,7 +145,7 @@ def test_bad_options(data, tmp_path, capsys, more, message):
     assert not (tmp_path / "out" / "model.keras").exists()
 
 
-@pytest.mark.one_backend("what the run says")
+@pytest.mark.one_backend("what the run says", always=True)
 def test_what_is_wrong_with_the_data_is_said_first(data, tmp_path, capsys):
     assert main(words(data, tmp_path, "--classes=1", "--limit-steps=1")) == 0
     lines = capsys.readouterr().out.split("\n")
@@ -150,7 +153,7 @@ def test_what_is_wrong_with_the_data_is_said_first(data, tmp_path, capsys):
     assert re.match("val: 3 x .*0.png", lines[1])
 
 
-@pytest.mark.one_backend("the choice of rates")
+@pytest.mark.one_backend("the choice of rates", always=True)
 def test_the_head_has_a_rate_of_its_own(data, tmp_path):
     """In the first step of AdamW, each weight moves by its rate."""
     more = ["--optimizer=adamw", "--head-rate=10", "--steps=1", "--evaluate-every=1",

@@ -42,7 +42,7 @@ def run(*command, **environment):
     return done.stdout
 
 
-@pytest.mark.one_backend("a script around `fit`")
+@pytest.mark.one_backend("a script around `fit`", always=True)
 def test_finetune_folder(data, tmp_path):
     out = tmp_path / "tuned.keras"
     shown = run(
@@ -53,7 +53,7 @@ def test_finetune_folder(data, tmp_path):
     assert keras.saving.load_model(out).output_shape == (None, 3)
 
 
-@pytest.mark.one_backend("a script around `fit`")
+@pytest.mark.one_backend("a script around `fit`", always=True)
 def test_the_page_about_training(data, tmp_path):
     """Its example of a plain `fit`, on small images."""
     page = (EXAMPLES.parent / "docs" / "training.md").read_text()
