@@ -47,15 +47,18 @@ def results(trained):
     return trained[1]
 
 
+@pytest.mark.full("starts processes that train on several devices")
 @pytest.mark.parametrize("run", ["data-parallel-0", "fsdp-0", "auto-0", "auto-1"])
 def test_trains_as_on_one_device(results, expected, run):
     distribution_worker.assert_trained_alike(results[run], expected)
 
 
+@pytest.mark.full("starts processes that train on several devices")
 def test_several_devices_are_found(results):
     assert {str(results[f"auto-{process}"]["name"]) for process in (0, 1)} == {"data-parallel"}
 
 
+@pytest.mark.full("starts processes that train on several devices")
 def test_fsdp_divides_what_a_device_holds(results):
     whole, part = results["data-parallel-0"]["bytes_held"], results["fsdp-0"]["bytes_held"]
     assert len(whole) == len(part) == 8
@@ -64,6 +67,7 @@ def test_fsdp_divides_what_a_device_holds(results):
     assert part[0] < 0.25 * whole[0]
 
 
+@pytest.mark.full("starts processes that train on several devices")
 def test_weights_that_do_not_divide_stay_whole(results):
     whole, part = results["data-parallel-0"]["uneven"], results["fsdp-0"]["uneven"]
     assert 0.3 * whole[0] < part[0] < 0.95 * whole[0]

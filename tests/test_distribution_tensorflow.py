@@ -24,18 +24,21 @@ def trained(tmp_path_factory):
     return (expected, detector), results
 
 
+@pytest.mark.full("starts processes that train on several devices")
 def test_trains_as_on_one_device(trained):
     (expected, _), (result, _) = trained
     assert str(result["name"]) == "mirrored"
     distribution_worker.assert_trained_alike(result, expected)
 
 
+@pytest.mark.full("starts processes that train on several devices")
 def test_a_detector_trains_as_on_one_device(trained):
     (_, expected), (_, result) = trained
     assert {"log/loss", "log/class_loss", "log/box_loss"} <= result.keys()
     distribution_worker.assert_trained_alike(result, expected)
 
 
+@pytest.mark.full("starts processes that train on several devices")
 def test_replicas_draw_drops_of_their_own(trained):
     seeds = trained[1][0]["seeds"]  # (layers, replicas, 2)
     assert seeds.shape[1:] == (2, 2)

@@ -33,12 +33,14 @@ def results(folder, alone):
     return [dict(np.load(folder / f"auto-{process}.npz")) for process in (0, 1)]
 
 
+@pytest.mark.full("starts processes that train on several devices")
 @pytest.mark.parametrize("process", [0, 1])
 def test_trains_as_in_one_process(results, alone, process):
     assert str(results[process]["name"]) == "ddp"
     distribution_worker.assert_trained_alike(results[process], alone[1])
 
 
+@pytest.mark.full("starts processes that train on several devices")
 @pytest.mark.parametrize("process", [0, 1])
 def test_a_detector_trains_as_in_one_process(folder, alone, process):
     result = dict(np.load(folder / f"detector-auto-{process}.npz"))
@@ -47,6 +49,7 @@ def test_a_detector_trains_as_in_one_process(folder, alone, process):
     distribution_worker.assert_trained_alike(result, expected)
 
 
+@pytest.mark.full("starts processes that train on several devices")
 def test_saved_as_the_model_itself(folder, alone, rng):
     images = rng.standard_normal((4, 64, 64, 3), "float32")
     expected = alone[0].predict(images, verbose=0)
@@ -60,6 +63,7 @@ def test_saved_as_the_model_itself(folder, alone, rng):
         assert restored.optimizer.iterations.numpy() == distribution_worker.STEPS
 
 
+@pytest.mark.full("starts processes that train on several devices")
 def test_processes_draw_drops_of_their_own(results):
     first, second = (result["seeds"] for result in results)  # (layers, 1, 2)
     assert len(first) == len(second) > 0
