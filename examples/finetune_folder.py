@@ -92,10 +92,10 @@ def finetune(options) -> None:
         shuffle=False,
         verbose=1 if sys.stdout.isatty() else 2,
     )
-    model.save(options.out)
+    keras_pvt.save_model(model, options.out, train.classes)
     for name, reason in batches.skipped.items():
         print(f"left out: {name}, {reason}")
-    print(f"{options.out}: classes {', '.join(train.classes)}, in the order of its logits")
+    print(f"{options.out}: classes {', '.join(train.classes)}; keras-pvt predict --model reads it")
 
 
 if __name__ == "__main__":

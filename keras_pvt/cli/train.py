@@ -74,8 +74,6 @@ def run(options: argparse.Namespace) -> int:
     if options.show:
         print(recipe_files.as_toml(recipe), end="")
         return 0
-    if not recipe.data:
-        raise ValueError("--data is needed: this recipe has none of its own.")
     if options.keep < 1:
         raise ValueError(f"--keep must be above 0; got {options.keep}.")
     from keras_pvt.models.trained_model import VERBS
@@ -85,8 +83,10 @@ def run(options: argparse.Namespace) -> int:
     system = SYSTEMS[recipe.system]
     strategy = distribution.choose(options.backend_strategy)
     try:
-        results = trainer.run(
-            system.load("trainer")(recipe, out, strategy),
+        results = trainer.train(
+            recipe,
+            out,
+            strategy,
             in_memory=options.in_memory,
             tensorboard=options.tensorboard,
             keep=options.keep,

@@ -6,7 +6,9 @@ from keras_pvt.training.checkpoints import Checkpoints, cut_log
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.options import check_positive
+from keras_pvt.training.recipe_files import load as load_recipe
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine, WarmUpSteps
+from keras_pvt.training.trainer import train
 
 __all__ = [
     "Checkpoints",
@@ -19,6 +21,8 @@ __all__ = [
     "check_positive",
     "cut_log",
     "draw_curves",
+    "load_recipe",
     "make_optimizer",
     "read_history",
+    "train",
 ]

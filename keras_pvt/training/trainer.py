@@ -1,12 +1,14 @@
 """What the trainers of all tasks share: a run from its data to its results."""
 
 import abc
+import os
 import pathlib
 import typing
 from collections.abc import Mapping, Sequence
 
 import keras
 
+from keras_pvt.systems import SYSTEMS
 from keras_pvt.training import precision, run_folder
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.recipe import BaseRecipe
@@ -107,36 +109,46 @@ class Trainer(abc.ABC):
         """
 
 
-def run(
-    trainer: Trainer,
+def train(
+    recipe: BaseRecipe,
+    out: str | os.PathLike,
+    strategy: Strategy | None = None,
     *,
     in_memory: bool = False,
     tensorboard: bool = False,
     keep: int = 2,
     limit_steps: int = 0,
 ) -> dict[str, float]:
-    """Train from the first step, or from where the run in the same folder was stopped.
+    """Train as a recipe says, from the first step or from where the run in `out` was stopped.
+
+    In `out` come to lie model.keras, which `keras_pvt.load_model` and `keras-pvt` read, the log
+    history.csv, curves.png, settings.json and `checkpoints/`; see the trainers for more.
 
     Args:
-        trainer: of the task, not used before.
-        in_memory: decode all images once and hold them.
-        tensorboard: write the folder tensorboard too, which needs TensorFlow.
+        recipe: what to do, as `keras_pvt.training.load_recipe` reads it.
+        out: folder of the run, on a disk that all processes share; made if it is not there.
+        strategy: devices to use, see `keras_pvt.training.distribution.choose`; by default one.
+        in_memory: decode all images once and hold them, of a classifier.
+        tensorboard: write `out`/tensorboard too, which needs TensorFlow.
         keep: checkpoints of last epochs that stay.
         limit_steps: at most so many steps in an epoch, to try things out; 0 is all.
     Returns:
-        What was measured on the validation set.
+        What was measured on the validation set, by its names.
     Raises:
-        ValueError: data, batch and devices, or what lies in the folder do not fit the recipe; or
-            the loss shows that nothing will come of it.
-        OSError: data cannot be read, or the folder not be written.
+        ValueError: data, batch and devices, or what lies in `out` do not fit the recipe; or the
+            loss shows that nothing will come of it.
+        OSError: data cannot be read, or `out` not be written.
         ImportError: a library that is needed is not installed.
     """
-    strategy = trainer.strategy
+    if not recipe.data:
+        raise ValueError("--data is needed: this recipe has none of its own.")
+    strategy = strategy or Strategy()
+    trainer = SYSTEMS[recipe.system].load("trainer")(recipe, pathlib.Path(out), strategy)
     strategy.check_batch(trainer.recipe.batch_size)
     images, validated = trainer.open(in_memory)
     said = fit_batch(trainer, images) if trainer.passes else ""
+    steps, epochs = trainer.steps(images), trainer.recipe.epochs
     recipe = trainer.recipe
-    steps = trainer.steps(images)
     batch_size = strategy.check_batch(recipe.batch_size)
     with run_folder.alone(trainer.out, strategy), strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
@@ -161,7 +173,7 @@ def run(
         )
         run.fit(
             trainer.batches(batch_size, run.done),
-            recipe.epochs,
+            epochs,
             min(limit_steps or steps, steps),
             tensorboard=tensorboard,
             **trainer.validation(batch_size),
