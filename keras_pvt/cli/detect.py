@@ -12,7 +12,7 @@ DESCRIPTION = "Find objects in images by a trained detector, and draw their boxe
 
 EPILOG = """\
 examples:
-  keras-pvt detect photo.jpg --model runs/model.keras
+  keras-pvt detect photo.jpg --model runs/boxes/model.keras
   keras-pvt detect photos/ --model model.keras --out drawn --threshold 0.3
   keras-pvt detect val2017/ --model model.keras --threshold 0 --json \\
       --annotations instances_val2017.json > results.json

@@ -12,7 +12,7 @@ DESCRIPTION = "Find the class of each pixel by a trained segmenter, and draw the
 
 EPILOG = """\
 examples:
-  keras-pvt segment street.jpg --model runs/model.keras
+  keras-pvt segment street.jpg --model runs/street/model.keras
   keras-pvt segment photos/ --model model.keras --out drawn --alpha 0.4
   keras-pvt segment photos/ --model model.keras --labels --json > shares.jsonl
   keras-pvt segment street.jpg --model model.keras --scales 0.75 1 1.25 --flip

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import sys
+import textwrap
 
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.training import recipe_files
@@ -12,7 +13,8 @@ from keras_pvt.training.distribution.selection import NAMES
 from keras_pvt.training.flags import add_flags, overridden
 
 LISTED = "\n".join(
-    f"  {what + ':':<13}{', '.join(names)}" for what, names in recipe_files.names().items()
+    textwrap.fill(", ".join(names), 100, initial_indent=f"  {what:<13}", subsequent_indent=" " * 15)
+    for what, names in recipe_files.names().items()
 )
 
 DESCRIPTION = f"""\
@@ -22,15 +24,19 @@ Train a PVT classifier, detector or segmenter. RECIPE is a .toml file of your ow
 `keras-pvt train RECIPE --help` lists the options of a recipe, each of which can be given here
 instead; `keras-pvt train RECIPE --show` prints the recipe with all its values.
 
-DATA is, of a classifier, a folder with train/CLASS/* and val/CLASS/*; of a detector, a JSON file in
-COCO's format; of a segmenter, a folder with train/, train_labels/, val/ and val_labels/; or the
-name of a set of tensorflow-datasets. A run that was stopped, at whatever moment, goes on when the
-same command is given again, with the same result as if it had not been."""
+DATA is, of a classifier, a folder with CLASS/*, or with train/CLASS/* and val/CLASS/*; of a detector,
+a JSON file in COCO's format; of a segmenter, a folder with images/ and masks/, or with train/,
+train_labels/, val/ and val_labels/; or the name of a set of tensorflow-datasets.
+
+A run that was stopped, at whatever moment, goes on when the same command is given again, with the
+same result as if it had not been."""
 
 EPILOG = """\
 examples:
-  keras-pvt train cifar10_pvt_nano --data cifar10 --out runs/nano
-  keras-pvt train finetune --data flowers --out runs/flowers --variant pvt_small
+  keras-pvt train finetune --data flowers --out runs/flowers
+  keras-pvt train finetune --data flowers --out runs/small --variant pvt_small
+  keras-pvt train retinanet_finetune --data boxes.json --images photos --out runs/boxes
+  keras-pvt train semantic_fpn_finetune --data street --out runs/street
   keras-pvt train mask_rcnn_coco_1x --data annotations/instances_train2017.json \\
       --images train2017 --val-data annotations/instances_val2017.json --val-images val2017
   keras-pvt train semantic_fpn_ade20k --data ADEChallengeData2016 --out runs/ade

@@ -48,7 +48,7 @@ class SegmentationRecipe(BaseRecipe):
     learning_rate: float = option(2e-4, "the highest")
     head_rate: float = option(1.0, "factor of the rate of what is no backbone, with adamw")
     schedule: str = option("poly", "poly (power 0.9) or cosine")
-    warm_up: float = option(0.0, "times evaluate-every steps of rising rate, with cosine")
+    warm_up: float = option(0.0, "epochs (evaluate-every steps each) of rising rate, with cosine")
     decay_all: bool = option(True, "decay vectors too")
     loss_mean: str = option("all", "average over all pixels, or over the valid ones")
 
