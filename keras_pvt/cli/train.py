@@ -24,9 +24,9 @@ Train a PVT classifier, detector or segmenter. RECIPE is a .toml file of your ow
 `keras-pvt train RECIPE --help` lists the options of a recipe, each of which can be given here
 instead; `keras-pvt train RECIPE --show` prints the recipe with all its values.
 
-DATA is, of a classifier, a folder with CLASS/*, or with train/CLASS/* and val/CLASS/*; of a detector,
-a JSON file in COCO's format; of a segmenter, a folder with images/ and masks/, or with train/,
-train_labels/, val/ and val_labels/; or the name of a set of tensorflow-datasets.
+DATA is, of a classifier, a folder with CLASS/*, or with train/CLASS/* and val/CLASS/*; of a
+detector, a JSON file in COCO's format; of a segmenter, a folder with images/ and masks/, or with
+train/, train_labels/, val/ and val_labels/; or the name of a set of tensorflow-datasets.
 
 A run that was stopped, at whatever moment, goes on when the same command is given again, with the
 same result as if it had not been."""
