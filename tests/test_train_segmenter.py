@@ -18,6 +18,7 @@ from keras_pvt import training
 from keras_pvt.cli import main
 from keras_pvt.segmentation import Predictor, TrainedSegmenter
 from keras_pvt.segmentation.recipe import SegmentationRecipe
+from keras_pvt.systems import SYSTEMS
 from keras_pvt.training.recipe_files import load
 from keras_pvt.variants import VARIANTS
 
@@ -163,10 +164,8 @@ def test_the_head_has_a_rate_of_its_own(data, tmp_path):
     fields = {field.name: settings[field.name] for field in dataclasses.fields(SegmentationRecipe)}
     fields["classes"] = 0  # where the settings have their names
     recipe = SegmentationRecipe(**fields)
-    from keras_pvt.segmentation.train import build
-
     keras.utils.set_random_seed(recipe.seed)
-    model, _ = build(recipe, 2)
+    model, _ = SYSTEMS[recipe.system].load("build")(recipe, 2)
     before = {variable.path: np.array(variable) for variable in model.trainable_variables}
     moved = TrainedSegmenter.load(tmp_path / "moved" / "model.keras").model
     steps = {

@@ -4,7 +4,6 @@ import pathlib
 
 import keras
 
-from keras_pvt import systems, training
 from keras_pvt.models.trained_model import TrainedModel
 from keras_pvt.training import augmentation, distillation
 from keras_pvt.training.data import ImageBatches, Images, InMemory, open_train_and_val
@@ -52,16 +51,12 @@ class ClassificationTrainer(Trainer):
     def compiled(self, steps):
         recipe = self.recipe
         classes = len(self.classes)
-        model, _ = systems.named(recipe.system).load("build")(recipe, classes)
-        optimizer = training.make_optimizer(
-            recipe.optimizer,
+        model, _ = self.build()
+        optimizer = self.optimizer(
             model,
             learning_rate(recipe, steps),
-            recipe.weight_decay,
             not_muon=["^head/"],
-            clip_norm=recipe.clip_norm or None,
             ema=recipe.ema,
-            accumulate=recipe.accumulate,
             layer_decay=recipe.layer_decay,
             frozen_steps=round(recipe.frozen_epochs * steps),
         )

@@ -12,10 +12,15 @@ from keras_pvt.detection.data.tfds import as_coco
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.drawing import draw_sheet
 from keras_pvt.detection.evaluation import MASK_METRICS, METRICS, Evaluation
-from keras_pvt.detection.libraries import best_possible_recall, without_input_warning
+from keras_pvt.detection.libraries import (
+    LABEL_KEYS,
+    best_possible_recall,
+    retinanet,
+    without_input_warning,
+)
 from keras_pvt.detection.recipe import DetectionRecipe
-from keras_pvt.detection.systems import build, label_key
-from keras_pvt.training import WarmUpCosine, WarmUpSteps, make_optimizer
+from keras_pvt.models.backbone import PVTBackbone
+from keras_pvt.training import WarmUpCosine, WarmUpSteps
 from keras_pvt.training.data.split import drawn
 from keras_pvt.training.log import read_history
 from keras_pvt.training.trainer import RESULT, Trainer
@@ -50,12 +55,31 @@ class DetectionTrainer(Trainer):
         return self.data.classes
 
     def compiled(self, steps):
-        self.detector, backbone, losses = build(self.recipe, self.data.classes)
+        recipe = self.recipe
+        losses: dict = {}
+        if recipe.own:
+            built, backbone = self.build()
+        else:
+            backbone = PVTBackbone.from_recipe(recipe, input_shape=(*recipe.detector_size, 3))
+            built, losses = retinanet(
+                recipe.library, backbone, len(self.classes), recipe.anchor_size
+            )
+        self.detector = Detector(built, recipe.library, self.classes, recipe.detector_size)
         self._warn_of_low_recall()
-        model = self.detector.model
-        whole = self.strategy.replicate(model)
-        whole.compile(optimizer=_optimizer(self.recipe, model, backbone, steps), **losses)
-        return model, whole
+        factors = {
+            variable.path: recipe.backbone_rate
+            for variable in backbone.trainable_variables
+            if recipe.backbone_rate != 1
+        }
+        optimizer = self.optimizer(
+            built,
+            learning_rate(recipe, steps),
+            decay_all=recipe.decay_all,
+            factors=factors or None,
+        )
+        whole = self.strategy.replicate(built)
+        whole.compile(optimizer=optimizer, **losses)
+        return built, whole
 
     def batches(self, batch_size, done):
         recipe = self.recipe
@@ -65,7 +89,7 @@ class DetectionTrainer(Trainer):
             recipe.augmentation,
             seed=recipe.seed,
             first_epoch=done,
-            label_key=label_key(recipe),
+            label_key=LABEL_KEYS.get(recipe.library, "classes"),
             sizes=recipe.own,
             named=recipe.system == "detr",
             masks=recipe.with_masks,
@@ -171,27 +195,13 @@ def _usable(sample, background: bool) -> bool:
     return large and (background or not sample.crowd.all())
 
 
-def _optimizer(recipe, model, backbone, steps):
+def learning_rate(
+    recipe: DetectionRecipe, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The schedule, for so many steps in an epoch."""
     warm_up = round(recipe.warm_up * steps)
-    rate: keras.optimizers.schedules.LearningRateSchedule
     if recipe.schedule == "step":
         drops = [epoch * steps for epoch in recipe.drop_epochs]
-        rate = WarmUpSteps(recipe.learning_rate, drops, warm_up)
-    else:
-        total = recipe.epochs * steps
-        rate = WarmUpCosine(recipe.learning_rate, warm_up, total, recipe.end_rate)
-    factors = {
-        variable.path: recipe.backbone_rate
-        for variable in backbone.trainable_variables
-        if recipe.backbone_rate != 1
-    }
-    return make_optimizer(
-        recipe.optimizer,
-        model,
-        rate,
-        recipe.weight_decay,
-        clip_norm=recipe.clip_norm or None,
-        accumulate=recipe.accumulate,
-        decay_all=recipe.decay_all,
-        factors=factors or None,
-    )
+        return WarmUpSteps(recipe.learning_rate, drops, warm_up)
+    total = recipe.epochs * steps
+    return WarmUpCosine(recipe.learning_rate, warm_up, total, recipe.end_rate)

@@ -4,8 +4,6 @@ import pathlib
 
 import keras
 
-from keras_pvt import systems
-from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.segmentation.data.augmentation import TrainTransform
 from keras_pvt.segmentation.data.batches import SegmentationBatches
 from keras_pvt.segmentation.data.opening import open_train_and_val
@@ -15,10 +13,9 @@ from keras_pvt.segmentation.evaluation import Evaluation, evaluate
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.losses import PixelCrossentropy
 from keras_pvt.segmentation.metrics import METRICS, PixelAccuracy, metric_names
-from keras_pvt.segmentation.models.base import Segmenter
 from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.segmentation.trained import TrainedSegmenter
-from keras_pvt.training import WarmUpCosine, make_optimizer
+from keras_pvt.training import WarmUpCosine
 from keras_pvt.training.trainer import RESULT, Trainer
 
 SHEET_IMAGES = 6
@@ -78,11 +75,25 @@ class SegmentationTrainer(Trainer):
         return f"{self.recipe.steps} steps"
 
     def compiled(self, steps):
-        model, backbone = build(self.recipe, len(self.data.classes))
+        model, backbone = self.build()
         self.measuring = predictor(self.recipe, model)
+        recipe = self.recipe
+        inside = {variable.path for variable in backbone.trainable_variables}
+        factors = {
+            variable.path: recipe.head_rate
+            for variable in model.trainable_variables
+            if variable.path not in inside
+        }
+        optimizer = self.optimizer(
+            model,
+            learning_rate(recipe),
+            not_muon=["^logits/"],
+            decay_all=recipe.decay_all,
+            factors=factors if recipe.head_rate != 1 else None,
+        )
         whole = self.strategy.replicate(model)
         whole.compile(
-            _optimizer(self.recipe, model, backbone),
+            optimizer,
             loss=PixelCrossentropy(mean_over=self.recipe.loss_mean),
             metrics=[PixelAccuracy(name="train_pixel_accuracy")],
         )
@@ -115,16 +126,6 @@ class SegmentationTrainer(Trainer):
         return evaluate(self.measuring, self.val)
 
 
-def build(recipe: SegmentationRecipe, classes: int) -> tuple[Segmenter, PVTBackbone]:
-    """The segmenter that a recipe describes, and the backbone in it.
-
-    Args:
-        recipe: what to build.
-        classes: 1 or more.
-    """
-    return systems.named(recipe.system).load("build")(recipe, classes)
-
-
 def predictor(recipe: SegmentationRecipe, model: keras.Model, **options) -> Predictor:
     """What evaluates a model as the recipe says.
 
@@ -136,35 +137,16 @@ def predictor(recipe: SegmentationRecipe, model: keras.Model, **options) -> Pred
     return Predictor(model, short_side=recipe.evaluate_size or None, **options)
 
 
-def _optimizer(recipe, model, backbone):
+def learning_rate(
+    recipe: SegmentationRecipe,
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The schedule of the whole run."""
     if recipe.schedule == "poly":
-        rate = keras.optimizers.schedules.PolynomialDecay(
+        return keras.optimizers.schedules.PolynomialDecay(
             recipe.learning_rate, recipe.steps, recipe.end_rate, power=0.9
         )
-    else:
-        rate = WarmUpCosine(
-            recipe.learning_rate,
-            round(recipe.warm_up * recipe.evaluate_every),
-            recipe.steps,
-            recipe.end_rate,
-        )
-    inside = {variable.path for variable in backbone.trainable_variables}
-    factors = {
-        variable.path: recipe.head_rate
-        for variable in model.trainable_variables
-        if variable.path not in inside
-    }
-    return make_optimizer(
-        recipe.optimizer,
-        model,
-        rate,
-        recipe.weight_decay,
-        not_muon=["^logits/"],
-        clip_norm=recipe.clip_norm or None,
-        accumulate=recipe.accumulate,
-        decay_all=recipe.decay_all,
-        factors=factors if recipe.head_rate != 1 else None,
-    )
+    warm_up = round(recipe.warm_up * recipe.evaluate_every)
+    return WarmUpCosine(recipe.learning_rate, warm_up, recipe.steps, recipe.end_rate)
 
 
 def _transform(recipe):

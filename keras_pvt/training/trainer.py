@@ -11,6 +11,7 @@ import keras
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.training import precision, run_folder
 from keras_pvt.training.distribution import Strategy
+from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.recipe import BaseRecipe
 from keras_pvt.training.run import Run
 
@@ -67,6 +68,29 @@ class Trainer(abc.ABC):
     def length(self, steps: int) -> str:
         """How long the run is, in words."""
         return f"{self.recipe.epochs} epochs of {steps} steps"
+
+    def build(self) -> tuple[keras.Model, keras.Model]:
+        """The model that the recipe describes, and the backbone in it."""
+        return SYSTEMS[self.recipe.system].load("build")(self.recipe, len(self.classes))
+
+    def optimizer(self, model: keras.Model, learning_rate, **options) -> keras.optimizers.Optimizer:
+        """The optimizer that the recipe describes.
+
+        Args:
+            model: to train.
+            learning_rate: a number or a schedule.
+            **options: more of `make_optimizer`.
+        """
+        recipe = self.recipe
+        return make_optimizer(
+            recipe.optimizer,
+            model,
+            learning_rate,
+            recipe.weight_decay,
+            clip_norm=recipe.clip_norm or None,
+            accumulate=recipe.accumulate,
+            **options,
+        )
 
     @abc.abstractmethod
     def compiled(self, steps: int) -> tuple[keras.Model, keras.Model]:
