@@ -23,8 +23,9 @@ OLD_MEMBERS = {
     "keras_pvt_detector.json": "detection",
     "keras_pvt_segmenter.json": "segmentation",
 }
-# Of a description, in bytes; 10,000 long names have less.
+# Of a description and of a configuration, in bytes; 10,000 long names, and PVT-Large, have less.
 LARGEST = 1 << 22
+LARGEST_CONFIG = 1 << 27
 # The command for a task.
 VERBS = {"classification": "predict", "detection": "detect", "segmentation": "segment"}
 KINDS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
@@ -226,12 +227,15 @@ def _read(path: str | os.PathLike) -> tuple[dict[str, Any], str]:
                     f"{where} does not say what its classes are: keras-pvt train saves files that "
                     "do, and keras_pvt.save_model(model, path, classes=[...]) does it in Python."
                 )
-            if archive.getinfo(names[0]).file_size > LARGEST:
-                raise ValueError(f"{where}: its {names[0]} has more than {LARGEST} bytes.")
+            for name, most in ((names[0], LARGEST), ("config.json", LARGEST_CONFIG)):
+                if archive.getinfo(name).file_size > most:
+                    raise ValueError(f"{where}: its {name} has more than {most} bytes.")
             facts = json.loads(archive.read(names[0]))
             config = archive.read("config.json").decode()
         return _checked(facts, OLD_MEMBERS.get(names[0])), config
-    except (zipfile.BadZipFile, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (
+        zipfile.BadZipFile, KeyError, TypeError, UnicodeDecodeError, RecursionError,
+    ) as error:  # fmt: skip
         raise ValueError(f"{where} is no trained model, a .keras file: {error!r}.") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}: its {names[0]} is no JSON: {error}.") from error
