@@ -29,7 +29,7 @@ def main() -> None:
     args = parser.parse_args()
     threads = timing.limit_threads(args.threads)
 
-    from keras_pvt.exporting.formats import FORMATS
+    from keras_pvt.formats import FORMATS
     from keras_pvt.ops import BACKEND
 
     formats = [name for name in ("tflite", "onnx") if BACKEND in FORMATS[name].writers]

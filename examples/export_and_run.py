@@ -15,8 +15,8 @@ from rich.table import Table
 
 from keras_pvt.classification.decoding import decode_predictions
 from keras_pvt.exporting import export, runtimes
-from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.exporting.sources import load
+from keras_pvt.formats import FORMATS
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import eval_transform
 

@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from keras_pvt import default_backend
+from keras_pvt import default_backend  # before anything imports Keras
 
 __version__ = "0.1.0"
 
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _PROGRAM = pathlib.PurePath(next(iter(getattr(sys, "argv", ())), ""))
 
 if _PROGRAM.stem != "keras-pvt":
-    default_backend.choose()  # before anything imports Keras
+    default_backend.check()
 
     from keras_pvt import detection, layers, segmentation, training
     from keras_pvt.classification.decoding import decode_predictions

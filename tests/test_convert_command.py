@@ -32,9 +32,9 @@ def nano(tmp_path_factory):
 
 def run(*words) -> int:
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    options = parser.parse_args(["convert", *map(str, words)])
-    return options.run(options)
+    command.add_arguments(parser)
+    options = parser.parse_args([*map(str, words)])
+    return command.run(options)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pth", ".weights.h5", ".keras"])

@@ -41,9 +41,9 @@ def retinanet():
 
 def run(*words) -> int:
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    options = parser.parse_args(["convert", *map(str, words)])
-    return options.run(options)
+    command.add_arguments(parser)
+    options = parser.parse_args([*map(str, words)])
+    return command.run(options)
 
 
 @pytest.mark.parametrize("layout", ["facebook", "huggingface"])

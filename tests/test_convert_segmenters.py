@@ -54,9 +54,9 @@ def model(request):
 
 def run(*words) -> int:
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    options = parser.parse_args(["convert", *map(str, words)])
-    return options.run(options)
+    command.add_arguments(parser)
+    options = parser.parse_args([*map(str, words)])
+    return command.run(options)
 
 
 def own_config(model):

@@ -16,8 +16,8 @@ from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.libraries import LABEL_KEYS, retinanet, without_input_warning
 from keras_pvt.detection.serving import AnchoredBoxes, serving_model
 from keras_pvt.exporting import runtimes, sources
-from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.exporting.subject import half_precision, named
+from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
 SIZE = (64, 96)

@@ -12,7 +12,7 @@ from scripts import load_script
 
 import keras_pvt
 from keras_pvt.cli import main
-from keras_pvt.exporting.formats import FORMATS
+from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -13,7 +13,7 @@ import keras_pvt
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 from keras_pvt.detection.ops import roi_align
 from keras_pvt.exporting import runtimes
-from keras_pvt.exporting.formats import FORMATS
+from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
 CLASSES = 3

@@ -9,9 +9,9 @@ import keras_pvt
 from keras_pvt.cli import main
 from keras_pvt.conversion import save_checkpoint, to_torch
 from keras_pvt.exporting import ExportError, runtimes, verification
-from keras_pvt.exporting.formats import FORMATS
 from keras_pvt.exporting.sources import CROP, load
 from keras_pvt.exporting.subject import named
+from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 from keras_pvt.segmentation import SemanticFPN, Trans2Seg
 

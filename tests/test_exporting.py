@@ -9,7 +9,7 @@ from conftest import SHALLOW, perturb
 import keras_pvt
 from keras_pvt.conversion import load_checkpoint
 from keras_pvt.exporting import ExportError, runtimes, verification
-from keras_pvt.exporting.formats import FORMATS
+from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
 # Far from each other and from what is traced or verified; the last leaves one cell in stage 4.

@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from keras_pvt.exporting.formats import EXTRAS, FORMATS
+from keras_pvt.formats import EXTRAS, FORMATS
 from keras_pvt.utils import extras
 
 pytestmark = pytest.mark.one_backend("what pip installs")

@@ -9,7 +9,7 @@ from contracts import compiled
 import keras_pvt
 from keras_pvt import layers
 from keras_pvt.exporting import ExportError, runtimes
-from keras_pvt.exporting.formats import FORMATS
+from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
 # Keras says of each kind of layer without a dense matrix that it stays as it is.

@@ -10,7 +10,7 @@ from conftest import TINY, perturb
 import keras_pvt
 from keras_pvt.conversion import load_checkpoint
 from keras_pvt.exporting import runtimes
-from keras_pvt.exporting.formats import QUANTIZATIONS
+from keras_pvt.formats import QUANTIZATIONS
 from keras_pvt.layers import PositionEmbedding
 from keras_pvt.ops import BACKEND
 

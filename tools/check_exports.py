@@ -17,8 +17,8 @@ import keras
 import numpy as np
 
 import keras_pvt
-from keras_pvt.exporting.formats import FORMATS, QUANTIZATIONS
 from keras_pvt.exporting.representative import representative_images
+from keras_pvt.formats import FORMATS, QUANTIZATIONS
 from keras_pvt.ops import BACKEND
 
 SIZES = {"224x224": (224, 224), "256x320": (256, 320), "250x333": (250, 333), "any": (None, None)}

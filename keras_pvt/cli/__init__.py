@@ -14,6 +14,7 @@ that help and wrong usage show at once; what else they need they import in `run`
 """
 
 import argparse
+import functools
 import importlib
 import os
 import sys
@@ -62,12 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
         with 2 by itself.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    options = _parser(words).parse_args(words)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow greets on stderr
-    return exit_status(_run, options)
+    # An error can come before there are options, from what the parser imports.
+    options = argparse.Namespace(traceback="--traceback" in words)
+    return exit_status(functools.partial(_run, words), options)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(words: list[str], options: argparse.Namespace) -> int:
+    _parser(words).parse_args(words, options)
     if options.command not in WITHOUT_KERAS:
         register_classes()
     return options.run(options)

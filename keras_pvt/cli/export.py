@@ -4,7 +4,7 @@ import argparse
 import pathlib
 
 from keras_pvt.cli import arguments
-from keras_pvt.exporting.formats import FORMATS, NEED_IMAGES, QUANTIZATIONS
+from keras_pvt.formats import FORMATS, NEED_IMAGES, QUANTIZATIONS
 from keras_pvt.variants import VARIANTS
 
 DESCRIPTION = f"""\

@@ -15,7 +15,7 @@ def register_classes() -> None:
     Raises:
         ImportError: no backend is installed; says what to install.
     """
-    default_backend.choose()
+    default_backend.check()
     from keras_pvt import detection, exporting, layers, segmentation, training  # noqa: F401
     from keras_pvt.models import backbone, classifier  # noqa: F401
 

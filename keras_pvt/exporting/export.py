@@ -9,10 +9,12 @@ from typing import Literal
 import keras
 import numpy as np
 
+from keras_pvt import formats
 from keras_pvt.detection.ops.nms import NonMaxSuppression
-from keras_pvt.exporting import formats, subject, targets, verification
+from keras_pvt.exporting import subject, targets, verification
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.exporting.transfer import Job, write
+from keras_pvt.ops import BACKEND
 from keras_pvt.utils.files import replacing
 
 
@@ -154,7 +156,7 @@ def check_request(
     formats.check(format, quantize)
     formats.check_path(format, path)
     targets.check(path, folder=not formats.FORMATS[format].suffix, overwrite=overwrite)
-    return formats.choose_writer(format, quantize, verify)
+    return formats.choose_writer(format, quantize, verify, BACKEND)
 
 
 def _check_suppression(model, quantize):

@@ -1,11 +1,13 @@
-"""The formats: who writes them, what runs them, and how they can be quantized."""
+"""The formats of exports: who writes them, what runs them, and how they can be quantized.
+
+Standard library only, as the command line reads the table for its help.
+"""
 
 import dataclasses
 import importlib.util
 import pathlib
 from collections.abc import Mapping
 
-from keras_pvt.ops import BACKEND
 from keras_pvt.utils.extras import install_command
 
 # Package to the extra that brings it.
@@ -88,14 +90,14 @@ def check_path(format: str, path: pathlib.Path) -> None:
         raise ValueError(f"{path}: the name of a file for {format} ends in {suffix!r}.")
 
 
-def choose_writer(format: str, quantize: str | None, verify: bool) -> str:
+def choose_writer(format: str, quantize: str | None, verify: bool, backend: str) -> str:
     """The backend that writes: the one that runs if it can, else the best that is installed.
 
     Raises:
         ImportError: a package is missing; says what to install.
     """
     chosen = FORMATS[format]
-    candidates = sorted(chosen.writers, key=lambda writer: writer != BACKEND)
+    candidates = sorted(chosen.writers, key=lambda writer: writer != backend)
     others = chosen.quantizations.get(quantize or "", ())
     others += (chosen.runtime,) if verify else ()
     missing = {writer: _missing(writer, *chosen.writers[writer], *others) for writer in candidates}
