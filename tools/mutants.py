@@ -31,7 +31,7 @@ COPIED = ("keras_pvt", "tests", "tools", "examples", "benchmarks", "docs")
 # Imported once, where they are there, as each would take seconds in every run; nothing of this
 PRELOADED = ["keras", "tensorflow", "scipy.stats", "safetensors.numpy"]
 # Of one run of tests. An error that makes a loop endless is noticed by this.
-SECONDS = 1200
+SECONDS = 1800
 NOTICED, PASSED, BROKEN = "noticed", "passed", "broken"
 
 
@@ -173,6 +173,14 @@ def main(arguments: list[str] | None = None) -> int:
         trees: queue.Queue[pathlib.Path] = queue.Queue()
         for number in range(options.workers):
             trees.put(copy_of(ROOT, pathlib.Path(folder) / str(number)))
+
+        # What fails without an error would kill every one of them.
+        tree = trees.queue[0]
+        likely = sorted({f"tests/{name}.py" for mutant in mutants for name in mutant.tests})
+        found, by = outcome(context, tree, likely if options.likely else ["tests"])
+        if found != PASSED:
+            print(f"the tests do not pass as the tree is: {by}")
+            return 2
 
         def one(mutant: Mutant) -> dict:
             tree = trees.get()
