@@ -20,7 +20,7 @@ def check_layer(layer: keras.layers.Layer, shape: tuple, tmp_path, rng) -> None:
         rng: for the inputs.
     """
     config = layer.get_config()
-    assert _arguments(type(layer)) <= config.keys(), "arguments that a file would lose"
+    assert arguments(type(layer)) <= config.keys(), "arguments that a file would lose"
     model = _around(layer, shape)
     perturb(model)
     x = rng.standard_normal((2, *shape)).astype("float32")
@@ -55,7 +55,7 @@ def check_layer(layer: keras.layers.Layer, shape: tuple, tmp_path, rng) -> None:
         check_every_weight_learns(model, x)
 
 
-def _arguments(layer: type) -> set[str]:
+def arguments(layer: type) -> set[str]:
     """Names of what this package's part of a layer is made with."""
     own = [cls for cls in layer.__mro__ if cls.__module__.startswith("keras_pvt")]
     makers = [vars(cls)["__init__"] for cls in own if "__init__" in vars(cls)]

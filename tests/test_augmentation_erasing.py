@@ -57,3 +57,10 @@ def test_erasing_refuses_what_it_cannot_take(rng):
     for options in ({"probability": 2}, {"area": (0.5, 0.1)}, {"ratio": (0, 1)}):
         with pytest.raises(ValueError, match=f"`{next(iter(options))}`"):
             RandomErasing(**options)
+
+
+def test_a_box_is_smaller_than_the_image(rng):
+    """One that would be all of it is not drawn."""
+    image = rng.standard_normal((6, 6, 3)).astype("float32")
+    erasing = RandomErasing(probability=1, area=(1, 1), ratio=(1, 1))
+    np.testing.assert_array_equal(erasing(image, rng), image)

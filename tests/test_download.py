@@ -5,6 +5,7 @@ import hashlib
 import json
 import socket
 import time
+import types
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from keras_pvt import weights
 from keras_pvt.conversion import read_checkpoint, save_checkpoint
 from keras_pvt.conversion.shapes import official_shapes
 from keras_pvt.download import DownloadError, fetch, transfer
+from keras_pvt.download.partial import validator
 from keras_pvt.download.transfer import ByteProgress
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
@@ -286,3 +288,16 @@ def test_shapes_are_those_of_the_official_files():
         file = recipe.GOLDEN / "state_dicts" / f"{variant}.json"
         expected = {key: tuple(shape) for key, shape in json.loads(file.read_text()).items()}
         assert official_shapes(VARIANTS[variant]) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"ETag": '"a"', "Last-Modified": "then"}, '"a"'),
+        ({"ETag": 'W/"a"', "Last-Modified": "then"}, "then"),
+        ({"ETag": 'W/"a"'}, None),
+        ({}, None),
+    ],
+)
+def test_a_weak_tag_tells_no_versions_apart(headers, expected):
+    assert validator(types.SimpleNamespace(headers=headers)) == expected

@@ -81,6 +81,8 @@ def arrays(model):
     }
 
 
+# Of Trans2Seg's last block most is there for official checkpoints only.
+@pytest.mark.filterwarnings("ignore:Gradients do not exist for variables .'decoder0:UserWarning")
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_is_taken_and_kept(system, tmp_path):
     build, labels, loss = SYSTEMS[system]
@@ -115,6 +117,6 @@ def take_a_step(system, model, x, labels, loss):
     moved = {v.path for v in model.trainable_variables if (after[v.path] != before[v.path]).any()}
     assert all(np.isfinite(array).all() for array in after.values())
     # Not all: what a softmax does not see, and what no box of these few is about.
-    assert len(moved) > 0.8 * len(model.trainable_variables)
+    assert len(moved) > 0.75 * len(model.trainable_variables)
     for part in () if frozen else ("stage1_patch_embedding", "stage1_position", "stage4_block0"):
         assert any(path.startswith(part) for path in moved), part

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import zipfile
 
@@ -211,3 +212,29 @@ def test_unknown_layer_in_a_file(capsys, tmp_path, path, model):
     assert "Mine" in line
     assert "registered" in line
     assert not path.exists()
+
+
+def test_two_files_are_replaced_together_or_not_at_all(tmp_path, monkeypatch):
+    """The second cannot be moved: the first goes back."""
+    path = tmp_path / "model.xml"
+    path.write_text("old xml")
+    (tmp_path / "model.bin").write_text("old bin")
+    move = os.replace
+
+    def refused(source, target):
+        if str(target).endswith(".xml"):
+            raise OSError("no")
+        move(source, target)
+
+    def write():
+        with replacing(path) as temporary:
+            temporary.write_text("new xml")
+            temporary.with_suffix(".bin").write_text("new bin")
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(OSError, match="no"):
+        write()
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {
+        "model.xml": "old xml",
+        "model.bin": "old bin",
+    }

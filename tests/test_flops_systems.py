@@ -201,3 +201,10 @@ def test_no_bias_and_batch_norm_are_those_of_keras_layers():
         layer.build(x.shape)
         learnt = sum(int(keras.ops.size(weight)) for weight in layer.trainable_weights)
         assert learnt == cost.parameters == cost.layer_parameters, layer.name
+
+
+def test_every_relu_of_retinanets_heads_counts():
+    """Four a head, on all cells of P3 to P7."""
+    *_, classes, boxes = flops.retinanet(SMALL, 800, 1280)
+    cells = 100 * 160 + 50 * 80 + 25 * 40 + 13 * 20 + 7 * 10
+    assert classes.cost.elementwise == boxes.cost.elementwise == 4 * 256 * cells

@@ -247,3 +247,13 @@ def test_other_arrays_are_refused_with_their_shape(shape, dtype):
 def test_image_too_long_to_resize_is_refused():
     with pytest.raises(ImageError, match="too long"):
         eval_transform(np.zeros((1, 2000, 3), "uint8"))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_size_is_that_of_what_is_loaded(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (30, 20)).save(path, exif=exif)
+    assert images.image_size(path) == load_image(path).shape[:2]
+    assert images.image_size(path) == ((30, 20) if orientation > 4 else (20, 30))

@@ -1,5 +1,6 @@
 """Mask R-CNN: files, half precision, images with padding, wrong arguments."""
 
+import contracts
 import keras
 import numpy as np
 import pytest
@@ -9,6 +10,10 @@ from detections import assert_end_with_images
 
 import keras_pvt
 from keras_pvt.detection import MaskRCNN
+from keras_pvt.detection.models.roi_heads import BoxHead, MaskHead
+from keras_pvt.detection.ops.anchors import Anchors
+from keras_pvt.detection.ops.proposals import Proposals
+from keras_pvt.detection.ops.pyramid_decoder import PyramidDecoder
 
 SIZES = np.array([[72, 40], [30, 104]], "float32")
 
@@ -108,3 +113,18 @@ def test_labels_without_masks_are_named():
     labels = {"boxes": np.zeros((1, 1, 4), "float32"), "classes": np.zeros((1, 1), "int32")}
     with pytest.raises(ValueError, match=r'labels need "masks".*`masks=False`'):
         model.loss_parts(None, labels, {})
+
+
+@pytest.mark.one_backend("reads configurations")
+def test_layers_lose_no_argument_in_a_file():
+    options = {"num_classes": 5, "width": 8, "finest": 8}
+    made = (
+        BoxHead(**options),
+        MaskHead(**options, depth=2),
+        Proposals(Anchors(side=8, scales=1), per_level=30, count=20, iou_threshold=0.6),
+        PyramidDecoder(5, Anchors(), per_level=30),
+    )
+    for layer in made:
+        config = layer.get_config()
+        assert contracts.arguments(type(layer)) <= config.keys()
+        assert type(layer).from_config(config).get_config() == config

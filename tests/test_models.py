@@ -1,5 +1,6 @@
 """Constructors, the backbone, saving, and precision; structure on tiny configurations."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -60,6 +61,8 @@ def test_table_is_the_paper_s():
         assert config.grids == (56, 28, 14, 7)
         assert config.levels == ("P2", "P3", "P4", "P5")
         assert config.min_size == 32
+    deeper = dataclasses.replace(VARIANTS["pvt_tiny"], sr_ratios=(16, 4, 2, 1))
+    assert deeper.min_size == 64  # which leaves one key in stage 1
 
 
 @pytest.mark.one_backend("counts weights")

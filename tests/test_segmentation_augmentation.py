@@ -251,3 +251,12 @@ def test_draws_decide_everything(image):
 def test_arguments_out_of_range(options, words):
     with pytest.raises(ValueError, match=words):
         TrainTransform(**{"crop": (8, 8)} | options)
+
+
+def test_a_crop_lies_anywhere(rng):
+    """From the first row to the last."""
+    labels = np.repeat(np.arange(7, dtype="uint8")[:, None], 4, axis=1)
+    image = np.zeros((7, 4, 3), "uint8")
+    transform = TrainTransform((4, 4), scales=(1, 1), flip=0, photometric=False, max_share=1)
+    firsts = {int(transform(image, labels, rng)[1][0, 0]) for _ in range(60)}
+    assert firsts == {0, 1, 2, 3}
