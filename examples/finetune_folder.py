@@ -16,6 +16,7 @@ import keras
 import keras_pvt
 from keras_pvt import training
 from keras_pvt.training import augmentation, data
+from keras_pvt.training.options import check_positive
 from keras_pvt.variants import VARIANTS
 
 
@@ -31,7 +32,7 @@ def parse(arguments) -> argparse.Namespace:
     add("--epochs", type=int, default=20, help="default 20")
     add("--batch-size", type=int, default=32, help="default 32")
     options = parser.parse_args(arguments)
-    training.check_positive(parser, options, "epochs", "batch_size")
+    check_positive(parser, options, "epochs", "batch_size")
     return options
 
 

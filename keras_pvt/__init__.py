@@ -16,7 +16,17 @@ _PROGRAM = pathlib.PurePath(next(iter(getattr(sys, "argv", ())), ""))
 if _PROGRAM.stem != "keras-pvt":
     default_backend.check()
 
-    from keras_pvt import detection, layers, segmentation, training
+    from keras_pvt import (
+        classification,
+        conversion,
+        detection,
+        download,
+        exporting,
+        flops,
+        layers,
+        segmentation,
+        training,
+    )
     from keras_pvt.classification.decoding import decode_predictions
     from keras_pvt.exporting import export
     from keras_pvt.models.backbone import PVTBackbone
@@ -30,10 +40,11 @@ if _PROGRAM.stem != "keras-pvt":
     )
     from keras_pvt.models.preprocessing import preprocess_input
     from keras_pvt.models.trained_model import TrainedModel, load_model, save_model
-    from keras_pvt.utils.images import eval_transform, load_image
-    from keras_pvt.variants import PVTConfig
+    from keras_pvt.utils.images import ImageError, eval_transform, load_image
+    from keras_pvt.variants import PVTConfig, list_variants
 
 __all__ = [
+    "ImageError",
     "PVTBackbone",
     "PVTConfig",
     "PVTLarge",
@@ -42,12 +53,18 @@ __all__ = [
     "PVTSmall",
     "PVTTiny",
     "TrainedModel",
+    "classification",
     "classifier",
+    "conversion",
     "decode_predictions",
     "detection",
+    "download",
     "eval_transform",
     "export",
+    "exporting",
+    "flops",
     "layers",
+    "list_variants",
     "load_image",
     "load_model",
     "preprocess_input",

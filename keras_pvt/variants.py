@@ -184,3 +184,23 @@ def default_name(variant: str) -> str:
         if owner == variant:
             return name
     raise ValueError(f"{variant} has no named weights; give a checkpoint file.")
+
+
+def list_variants(family: str | None = None) -> list[str]:
+    """Names of the variants, as `keras_pvt.classifier` and `keras_pvt.PVTBackbone` take them.
+
+    Args:
+        family: only those of this family, such as "pvt"; None lists all.
+    Returns:
+        Names, the smaller models of a family first.
+    Raises:
+        ValueError: no variant is of this family.
+    Example:
+        >>> keras_pvt.list_variants("pvt")
+        ['pvt_nano', 'pvt_tiny', 'pvt_small', 'pvt_medium', 'pvt_large']
+    """
+    names = [name for name, row in VARIANTS.items() if family in (None, row.family)]
+    if not names:
+        families = dict.fromkeys(row.family for row in VARIANTS.values())
+        raise ValueError(f"no variant is of family {family!r}; there are {', '.join(families)}.")
+    return names

@@ -1,10 +1,38 @@
-"""Detection: RetinaNet, Mask R-CNN, DETR, and boxes, masks and the suppression of duplicates."""
+"""Detection: RetinaNet, Mask R-CNN and DETR, their data, and how good they are.
 
-from keras_pvt.detection.models.detr import DETR
+`boxes` has operations on boxes as tensors, `libraries` the RetinaNets of keras-cv and KerasHub.
+"""
+
+from keras_pvt.detection import libraries
+from keras_pvt.detection.data.coco import load_coco
+from keras_pvt.detection.data.samples import DetectionSet, Sample
+from keras_pvt.detection.detector import Detector
+from keras_pvt.detection.drawing import draw_detections
+from keras_pvt.detection.evaluation import average_precision
+from keras_pvt.detection.models.detr import DETR, DETRPostprocessor
 from keras_pvt.detection.models.mask_rcnn import MaskRCNN
 from keras_pvt.detection.models.retinanet import RetinaNet
 from keras_pvt.detection.ops import boxes
 from keras_pvt.detection.ops.masks import paste_masks
 from keras_pvt.detection.ops.nms import NonMaxSuppression
+from keras_pvt.detection.results import Detections
+from keras_pvt.detection.serving import serving_model
 
-__all__ = ["DETR", "MaskRCNN", "NonMaxSuppression", "RetinaNet", "boxes", "paste_masks"]
+__all__ = [
+    "DETR",
+    "DETRPostprocessor",
+    "DetectionSet",
+    "Detections",
+    "Detector",
+    "MaskRCNN",
+    "NonMaxSuppression",
+    "RetinaNet",
+    "Sample",
+    "average_precision",
+    "boxes",
+    "draw_detections",
+    "libraries",
+    "load_coco",
+    "paste_masks",
+    "serving_model",
+]

@@ -15,6 +15,8 @@ from keras_pvt.detection.ops.nms import NonMaxSuppression
 from keras_pvt.models.trained_model import LIBRARIES
 from keras_pvt.utils.extras import needed_for
 
+__all__ = ["best_possible_recall", "retinanet"]
+
 # Library to what its detector calls the classes of the boxes to be learnt.
 LABEL_KEYS = {"keras_cv": "classes", "keras_hub": "labels"}
 

@@ -5,10 +5,7 @@ import os
 import pathlib
 import shutil
 
-from filelock import FileLock
-
 from keras_pvt.download.origin import MIRROR_VARIABLE, file_name, locate
-from keras_pvt.download.transfer import download
 from keras_pvt.download.verification import RECORD_SUFFIX, largest_file, verify
 from keras_pvt.utils.files import put_in_place
 from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig
@@ -94,6 +91,10 @@ class CachedFile:
             OSError: nothing came, or the folder cannot be written.
             ValueError: something else came than these weights.
         """
+        from filelock import FileLock
+
+        from keras_pvt.download.transfer import download
+
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # The system drops the lock of a process that dies.
         with FileLock(self._beside(".lock")):

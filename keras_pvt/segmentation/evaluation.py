@@ -3,14 +3,11 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from rich.console import Console
-from rich.progress import track
-
 from keras_pvt.segmentation.data.samples import SegmentationSet
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.metrics import Confusion, metric_names
 from keras_pvt.training.callbacks import MetricCallback
-from keras_pvt.utils.image_files import prefetched, processors
+from keras_pvt.utils.threads import prefetched, processors, with_bar
 
 
 def evaluate(
@@ -42,15 +39,12 @@ def evaluate(
             return f"{data.name(number)}: {error}"
 
     confusion, measured = Confusion(data.classes), 0
-    console = Console(stderr=True)
     with ThreadPoolExecutor(processors()) as pool:
-        samples = track(
+        samples = with_bar(
             prefetched(pool, read, range(len(data)), 2 * processors()),
-            "evaluating",
             len(data),
-            console=console,
-            transient=True,
-            disable=not (progress and console.is_terminal),
+            "evaluating",
+            shown=progress,
         )
         for sample in samples:
             if isinstance(sample, str):

@@ -1,28 +1,36 @@
-"""Parts of training, each for use in anyone's `model.fit`."""
+"""Parts of training, each for use in anyone's `model.fit`.
 
-from keras_pvt.training.batches import ShuffledBatches
-from keras_pvt.training.callbacks import StopWhenDiverged
-from keras_pvt.training.checkpoints import Checkpoints, cut_log
+`augmentation` changes images at random, `data` reads them and makes batches, `distribution`
+spreads the training over devices. `train` does it all, by a recipe.
+"""
+
+from keras_pvt.training import augmentation, data, distribution
+from keras_pvt.training.callbacks import Diverged, StopWhenDiverged
+from keras_pvt.training.checkpoints import Checkpoints
+from keras_pvt.training.distillation import with_teacher
+from keras_pvt.training.layerwise import LayerwiseAdamW
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.optimizer import make_optimizer
-from keras_pvt.training.options import check_positive
 from keras_pvt.training.recipe_files import load as load_recipe
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine, WarmUpSteps
 from keras_pvt.training.trainer import train
 
 __all__ = [
     "Checkpoints",
+    "Diverged",
+    "LayerwiseAdamW",
     "Log",
     "OfficialCosine",
-    "ShuffledBatches",
     "StopWhenDiverged",
     "WarmUpCosine",
     "WarmUpSteps",
-    "check_positive",
-    "cut_log",
+    "augmentation",
+    "data",
+    "distribution",
     "draw_curves",
     "load_recipe",
     "make_optimizer",
     "read_history",
     "train",
+    "with_teacher",
 ]

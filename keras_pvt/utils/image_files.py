@@ -1,6 +1,5 @@
 """Image files in batches: threads decode the next ones while a model runs."""
 
-import collections
 import concurrent.futures
 import os
 import pathlib
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from keras_pvt.utils.images import ImageError
+from keras_pvt.utils.threads import prefetched, processors
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -83,24 +83,3 @@ def _read(path, read):
         return FileImage(path, None, str(error))
     except OSError as error:
         return FileImage(path, None, f"{path} cannot be opened: {error.strerror or error}")
-
-
-def prefetched(
-    pool: concurrent.futures.Executor, function: Callable, items: Iterable, count: int
-) -> Iterator:
-    """`map` in threads, with at most `count` results made ahead."""
-    results: collections.deque[concurrent.futures.Future] = collections.deque()
-    for item in items:
-        results.append(pool.submit(function, item))
-        if len(results) > count:
-            yield results.popleft().result()
-    while results:
-        yield results.popleft().result()
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Windows and macOS
-        return os.cpu_count() or 1

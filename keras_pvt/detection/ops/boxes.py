@@ -12,6 +12,8 @@ KerasHub give it:
 
 from keras import ops
 
+__all__ = ["FORMATS", "area", "clip", "convert", "giou", "iou"]
+
 _ABSOLUTE = ("xyxy", "xywh", "center_xywh", "yxyx", "yxhw", "center_yxhw")
 FORMATS = (*_ABSOLUTE, *(f"rel_{name}" for name in _ABSOLUTE))
 

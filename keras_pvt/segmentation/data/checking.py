@@ -6,9 +6,9 @@ import numpy as np
 
 from keras_pvt.segmentation.data.label_files import NoIdsError
 from keras_pvt.segmentation.data.samples import LabelRule, Pairs
-from keras_pvt.training.data.bar import each
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError
+from keras_pvt.utils.threads import each
 
 SHOWN = 5  # ids in a message
 

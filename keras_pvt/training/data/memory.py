@@ -4,9 +4,9 @@ import logging
 
 import numpy as np
 
-from keras_pvt.training.data.bar import each
 from keras_pvt.training.data.images import Images
 from keras_pvt.utils.images import ImageError
+from keras_pvt.utils.threads import each
 
 logger = logging.getLogger("keras_pvt")
 

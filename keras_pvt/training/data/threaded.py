@@ -7,8 +7,8 @@ import numpy as np
 from keras_pvt.training.batches import ShuffledBatches
 from keras_pvt.training.data.batch_sampler import BatchSampler
 from keras_pvt.training.data.prefetching import Prefetcher
-from keras_pvt.utils.image_files import processors
 from keras_pvt.utils.images import ImageError
+from keras_pvt.utils.threads import processors
 
 logger = logging.getLogger("keras_pvt")
 
