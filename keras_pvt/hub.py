@@ -19,8 +19,8 @@ _OFFSET = tuple(-mean / std for mean, std in zip(_MEAN, _STD, strict=True))
 class PVTHubBackbone(PVTBackbone, keras_hub.models.FeaturePyramidBackbone):
     """`keras_pvt.PVTBackbone` with `save_to_preset`, `from_preset` and `enable_lora`.
 
-    Arguments, attributes and the order of the weights are those of `keras_pvt.PVTBackbone`:
-    `set_weights(other.get_weights())` and `.weights.h5` files move weights either way.
+    Arguments, attributes and the order of the weights are those of `keras_pvt.PVTBackbone`, so
+    that `set_weights(other.get_weights())` and `.weights.h5` files move weights either way.
 
     Attributes:
         image_shape: (height, width, channels), by KerasHub's name.
@@ -39,7 +39,7 @@ class PVTSegFormerEncoder(PVTHubBackbone):
     """The backbone for `keras_hub.models.SegFormerBackbone`, which counts levels from P1.
 
     Attributes:
-        pyramid_outputs: as `keras_pvt.PVTBackbone` has it, but P1 to P4 for strides 4 to 32.
+        pyramid_outputs: level to Keras tensor, "P1" to "P4" for strides 4 to 32.
         hidden_dims: channels of the levels.
     """
 
@@ -62,10 +62,10 @@ class PVTImageConverter(keras_hub.layers.ImageConverter):
     `offset=None`, lest images are normalised twice.
 
     Args:
-        image_size: (height, width) wanted; None keeps it.
+        image_size: (height, width) to resize to; None keeps the size.
         scale: factor of each channel.
         offset: added to each channel, after `scale`.
-        **kwargs: see `keras_hub.layers.ImageConverter`.
+        **kwargs: further arguments of `keras_hub.layers.ImageConverter`.
     """
 
     backbone_cls = PVTHubBackbone

@@ -13,11 +13,11 @@ RELEASE_URL = "https://github.com/whai362/PVT/releases/download/v2"
 
 @dataclasses.dataclass(frozen=True)
 class PVTConfig:
-    """One row of an architecture table. Tuples run over stages 1 to 4.
+    """One row of an architecture table. Tuples have one entry for each of stages 1 to 4.
 
     Args:
-        family: which graph reads the row; "pvt" is the first paper's.
         depths: encoder blocks L_i.
+        family: which architecture the row is of; "pvt" is the first paper's.
         embed_dims: channels C_i.
         num_heads: attention heads N_i; each divides its C_i.
         mlp_ratios: hidden over outer width of the feed-forward, E_i.
@@ -28,9 +28,12 @@ class PVTConfig:
         epsilon: in the norms of the blocks and the last norm.
         reduction_epsilon: in the norms of patch embeddings and spatial reductions.
 
-    Source: PVT, arXiv 2102.12122, table 1; whai362/PVT classification/pvt.py. The paper
-        prints 3 blocks for stage 2 of Small and Medium; the code, and the published
-        parameter counts, have 4.
+    Raises:
+        ValueError: a row that is not four integers of at least 1.
+    Source:
+        PVT, arXiv 2102.12122, table 1; whai362/PVT classification/pvt.py. The paper prints 3
+        blocks for stage 2 of Small and Medium; the code, and the published parameter counts,
+        have 4.
     """
 
     depths: tuple[int, ...]
@@ -94,7 +97,7 @@ class PVTConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Facts of one set of trained weights.
+    """Where one set of trained weights comes from, and how good it is.
 
     Args:
         source: where it was trained and published.
@@ -102,7 +105,7 @@ class Weights:
         sha256: of the file, hexadecimal; None where none was ever published.
         classes: class table that the head follows, "imagenet" or "cifar10".
         top1: published accuracy in percent on the validation set of `classes`.
-        top5: the same for top-5; None where not published.
+        top5: published top-5 accuracy in percent; None where there is none.
         mean: per channel, of RGB in 0..1.
         std: per channel, of RGB in 0..1; a standard deviation, not a variance.
         image_size: side of the square that the model sees, in pixels.

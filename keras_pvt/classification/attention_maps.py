@@ -1,4 +1,4 @@
-"""What the tokens of a model attend to, read from its own layers.
+"""Attention maps: what the tokens of a model attend to.
 
 A query looks at a coarse grid where spatial reduction is at work: in PVT-Tiny at 224 pixels
 the 56x56 queries of stage 1 see 7x7 keys, each of 32x32 pixels.
@@ -22,14 +22,15 @@ def attention_maps(
     Args:
         model: a classifier or backbone of keras_pvt.
         images: `(B, H, W, channels)`, as the model takes them.
-        layers: names of the encoder blocks wanted; by default all. One of stage 1 has
-            `H * W / 16` queries, so that large images are better asked for few.
+        layers: names of encoder blocks; by default all. A block of stage 1 has `H * W / 16`
+            queries: for large images, name a few blocks only.
     Returns:
         For each layer name float32 `(B, heads, queries, keys)`, which sum to 1 over the keys.
-        Queries are the cells of the stage's map, row by row, keys those of its reduced map;
-        see `AttentionGrid`. In a classifier's stage 4 the class token comes before both.
+        Queries are the cells of the stage's map, row by row, and keys those of its reduced map;
+        `AttentionGrid` tells where they lie. In a classifier's stage 4 the class token comes
+        before both.
     Raises:
-        ValueError: a name that no encoder block has.
+        ValueError: a name that no encoder block has; a model without encoder blocks.
     """
     blocks = {layer.name: layer for layer in model.layers if isinstance(layer, EncoderBlock)}
     names = list(blocks) if layers is None else list(layers)
@@ -78,6 +79,8 @@ class AttentionGrid:
             height: of the image in pixels.
             width: of the image in pixels.
             class_token: whether the model is a classifier; its stage 4 has the token.
+        Returns:
+            The grid.
         """
         for patch in config.patch_sizes[:stage]:
             height, width = height // patch, width // patch
@@ -93,15 +96,25 @@ class AttentionGrid:
         return rows // self.reduction, columns // self.reduction
 
     def query(self, x: int, y: int) -> int:
-        """Index of the query whose cell has the pixel in column `x` and row `y`.
+        """The query whose cell has a pixel. Pixels beyond the last whole cell belong to it.
 
-        Pixels beyond the last whole cell belong to it.
+        Args:
+            x: column of the pixel.
+            y: row of the pixel.
+        Returns:
+            Index of the query.
         """
         rows, columns = self.queries
         row, column = min(y // self.stride, rows - 1), min(x // self.stride, columns - 1)
         return int(self.class_token) + row * columns + column
 
     def as_map(self, weights: np.ndarray) -> np.ndarray:
-        """Weights `(..., keys)` as maps `(..., rows, columns)`, without the class token's."""
+        """Attention weights as maps, without that of the class token.
+
+        Args:
+            weights: `(..., keys)`.
+        Returns:
+            `(..., rows, columns)`.
+        """
         cells = weights[..., int(self.class_token) :]
         return cells.reshape(*weights.shape[:-1], *self.keys)

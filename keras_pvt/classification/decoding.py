@@ -1,4 +1,4 @@
-"""Names for the classes that a model predicts; the tables ship with the package."""
+"""Names of the classes that a model predicts, from tables that ship with the package."""
 
 import functools
 import importlib.resources

@@ -65,8 +65,13 @@ def _read(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def cast(state: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
-    """The arrays in another floating dtype; integers, such as counters, as they are.
+    """Convert the arrays of a state dict to another floating dtype; integers stay.
 
+    Args:
+        state: key to array.
+        dtype: "float16", "bfloat16", "float32" or "float64".
+    Returns:
+        A new state dict.
     Raises:
         ValueError: a value too large for it.
     """

@@ -94,8 +94,13 @@ def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarr
 
 
 def differences(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str]:
-    """Paths of variables that differ from a state dict, each compared in the latter's dtype.
+    """Compare a model with a state dict.
 
+    Args:
+        model: of keras_pvt.
+        state: key to array; values are compared in the dtypes of these arrays.
+    Returns:
+        Paths of the variables that differ.
     Raises:
         CheckpointError: the state dict does not fit the model.
     """

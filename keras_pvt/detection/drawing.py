@@ -1,4 +1,4 @@
-"""Boxes drawn on images."""
+"""Drawing of boxes and masks on images."""
 
 import pathlib
 from collections.abc import Sequence
@@ -86,13 +86,15 @@ def draw_sheet(
 
 
 def draw_detections(detector: Detector, found: Detections) -> Image.Image:
-    """The image of detections, with their boxes, and masks if they have any.
+    """Draw detections on their image: boxes, class names, scores, and masks if there are any.
 
     Args:
-        detector: that found them.
-        found: with its image.
+        detector: the one that found them; it has the class names.
+        found: detections that hold their image: `Detector.detect(..., keep_images=True)`.
+    Returns:
+        The picture, of the size of the image.
     Raises:
-        ValueError: without it.
+        ValueError: the detections do not hold their image.
     """
     if found.image is None:
         raise ValueError("detections are drawn on their image; pass `keep_images=True`.")

@@ -29,14 +29,19 @@ def average_precision(
     """COCO's average precision of detections.
 
     Args:
-        data: images with their true boxes; crowds neither count as missed nor as wrong.
-        detections: for each sample, of which the best 100 count. An image with an error is left
-            out.
-        masks: compare masks, which both then need, not boxes.
+        data: images with their true boxes; crowds count neither as missed nor as wrong.
+        detections: one for each image, in the same order. The best 100 boxes of an image count,
+            and an image with an error is left out.
+        masks: whether to compare masks rather than boxes; the data and the detections then need
+            masks.
     Returns:
-        AP (mean over IoU 0.50 to 0.95), AP50, AP75, AP_S, AP_M, AP_L (of objects below 32 x 32,
-        up to 96 x 96, and above, in pixels), and of each class "AP50 NAME"; each 0 to 1, NaN
-        where there is nothing to find. Of masks, names begin with "mask_".
+        AP (mean over IoU 0.50 to 0.95), AP50, AP75, AP_S, AP_M, AP_L (objects below 32 x 32
+        pixels, up to 96 x 96, and above), and "AP50 NAME" of each class; each 0 to 1, NaN where
+        there is no object. For masks, the names begin with "mask_".
+    Raises:
+        ImportError: pycocotools is not installed.
+    Source:
+        https://cocodataset.org/#detection-eval, computed by pycocotools.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -105,7 +110,7 @@ def _entry(image, box, label, area) -> dict:
 
 
 class Evaluation(MetricCallback):
-    """After an epoch, COCO's average precision in the log; and the seconds that it took.
+    """Logs COCO's average precision after an epoch, and the seconds that the epoch took.
 
     Args:
         detector: whose model is trained.

@@ -50,8 +50,8 @@ ASPECT_RATIOS = [0.5, 1.0, 2.0]
 
 @contextlib.contextmanager
 def without_input_warning() -> Iterator[None]:
-    """Silence what Keras says of every keras-cv RetinaNet: its input is declared as a dictionary
-    and comes as a tensor, which is meant."""
+    """Silence Keras's warning about every keras-cv RetinaNet, whose input is declared as a
+    dictionary and passed as a tensor, on purpose."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The structure of `inputs` doesn't match", UserWarning)
         yield
@@ -66,11 +66,11 @@ def retinanet(
         library: "keras_cv" or "keras_hub".
         backbone: such as `keras_pvt.PVTBackbone`, with `include_preprocessing=True`: images are
             RGB 0..255. Image sides have to be multiples of 32, for these libraries' pyramid.
-        num_classes: classes, without a background.
+        num_classes: number of classes, without a background.
         anchor_size: side in pixels of the smallest square anchor, of level P3; it doubles with
-            each level. Boxes of less than about 0.7 of it are never learnt.
+            each level. Boxes smaller than about 0.7 of it are never learnt.
     Returns:
-        The model, and the arguments of its `compile` that say the losses.
+        The model, and the losses: keyword arguments for its `compile`.
     Raises:
         ValueError: an unknown library, or a backbone without the levels P3 to P5.
         ImportError: the library is not installed.
@@ -180,14 +180,15 @@ POSITIVE_IOU = 0.5  # from which on a RetinaNet's anchor learns a box
 def best_possible_recall(
     model: keras.Model, data: DetectionSet, size: tuple[int, int], limit: int = 200
 ) -> dict[str, float]:
-    """Share of the true boxes that an anchor fits; the others are never learnt.
+    """The share of true boxes that an anchor fits, by class; the others are never learnt.
 
     Args:
-        model: as `keras_pvt.detection.libraries.retinanet` makes them.
-        data: of which the first `limit` images are looked at.
+        model: from `keras_pvt.detection.libraries.retinanet`.
+        data: images with their boxes.
         size: (height, width) in pixels of the images that the model sees.
+        limit: only the first so many images count.
     Returns:
-        For each class 0 to 1, NaN if it has no boxes.
+        Class name to share, 0 to 1; NaN for a class without boxes.
     """
     levels = model.anchor_generator(keras.ops.zeros((*size, 3)))
     anchors = keras.ops.concatenate(list(levels.values()))

@@ -20,11 +20,11 @@ class Detections:
         boxes: `(N, 4)` float32, xyxy in pixels of the image, clipped to it.
         scores: `(N,)` float32, 0 to 1, falling.
         labels: `(N,)` int, index of the class.
-        error: what was wrong with the file, which then has no boxes; or None.
+        error: why the file could not be read, in which case there are no boxes; or None.
         size: (height, width) of the image in pixels; None where it could not be read.
         image: uint8 `(H, W, 3)`, where it was asked for; else None.
-        masks: `(N, m, m)` float32, 0 to 1, how likely a part of the box is of the object; None
-            of a model that finds boxes only.
+        masks: `(N, m, m)` float32, 0 to 1, the probability that a part of the box is of the
+            object; None for a model that finds boxes only.
     """
 
     path: pathlib.Path
@@ -37,7 +37,13 @@ class Detections:
     masks: np.ndarray | None = None
 
     def above(self, threshold: float) -> "Detections":
-        """Those with a score of at least `threshold`."""
+        """The detections with a score of at least a threshold.
+
+        Args:
+            threshold: 0 to 1.
+        Returns:
+            Detections of this image; this object does not change.
+        """
         count = int((self.scores >= threshold).sum())  # scores fall
         return dataclasses.replace(
             self,
@@ -48,8 +54,12 @@ class Detections:
         )
 
     def mask(self, number: int) -> np.ndarray:
-        """The pixels of an object, bool `(H, W)` of the image's size.
+        """The pixels of an object.
 
+        Args:
+            number: index of the object among the detections.
+        Returns:
+            bool `(H, W)`, of the size of the image.
         Raises:
             ValueError: there are no masks.
         """

@@ -1,4 +1,4 @@
-"""A trained detector as one functional model, from images to boxes, to be exported."""
+"""A trained detector as one functional model from images to boxes, for export."""
 
 import keras
 from keras import ops
@@ -75,7 +75,7 @@ class AnchoredBoxes(keras.layers.Layer):
 
 
 def without_padding(model: keras.Model) -> keras.Model:
-    """A model that is not told where images end, which DETR is in training."""
+    """A DETR for images without padding; other models stay as they are."""
     if not getattr(model, "padded", False):
         return model
     whole = type(model).from_config(model.get_config() | {"padded": False})
@@ -84,15 +84,15 @@ def without_padding(model: keras.Model) -> keras.Model:
 
 
 def serving_model(detector: Detector) -> keras.Model:
-    """What a detector's `predict` does, as a functional model, for `keras_pvt.export`.
+    """A detector as a functional model from images to boxes, for `keras_pvt.export`.
 
     Args:
-        detector: whose weights it shares.
+        detector: the trained detector; the model shares its weights.
     Returns:
-        A model from "images", RGB 0..255 `(B, H, W, 3)`, to what
-        `keras_pvt.detection.NonMaxSuppression` gives, boxes in pixels of these images; of Mask
-        R-CNN masks too. Images of other libraries' detectors are of the detector's size, of
-        ours of any, without padding.
+        A model from "images", RGB 0..255 `(B, H, W, 3)`, to the dictionary of
+        `keras_pvt.detection.NonMaxSuppression`, boxes in pixels of these images; Mask R-CNN also
+        gives "masks". Images have no padding. Their size is free, but for the detectors of
+        keras-cv and KerasHub, which take the size they were trained on.
     """
     if detector.library == OWN:
         return without_padding(detector.model).detector()

@@ -14,7 +14,7 @@ logger = logging.getLogger("keras_pvt")
 
 
 class DownloadError(OSError):
-    """No usable weights file; the message says where one can be put."""
+    """A weights file cannot be downloaded; the message says where to put one by hand."""
 
 
 def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
@@ -25,13 +25,13 @@ def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
     from. Processes that start together fetch once.
 
     Args:
-        variant: name of a row of `keras_pvt.variants.VARIANTS`.
-        weights: name of weights that are published for it.
+        variant: a name from `keras_pvt.list_variants()`.
+        weights: name of published weights of this variant.
     Returns:
-        Path of the file; it may lie in a read-only folder.
+        Path of the file; its folder may be read-only.
     Raises:
         ValueError: no file is published under these names.
-        DownloadError: it cannot be had, or what came is not these weights.
+        DownloadError: the file cannot be fetched, or is not these weights.
     """
     facts = WEIGHTS.get((variant, weights))
     if facts is None or facts.url is None:
@@ -55,7 +55,7 @@ def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
 
 
 def folder() -> pathlib.Path:
-    """Where the files are kept."""
+    """The folder of the cache."""
     home = os.environ.get("KERAS_HOME") or pathlib.Path("~", ".keras")
     return pathlib.Path(home).expanduser() / "models" / "keras_pvt"
 

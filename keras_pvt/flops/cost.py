@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a part of a model costs for one image; costs add up.
+    """What a part of a model costs for one image. Costs can be added, and multiplied by a number.
 
     Args:
         parameters: numbers to learn.
@@ -44,8 +44,8 @@ class Cost:
 
         To the multiply-adds come ReLU and upsampling where they are layers; no norm, softmax,
         GELU or resize.
-
-        Source: mmcv's counter and the attention term added to it in whai362/PVT, which count
+        Source:
+            mmcv's counter and the attention term added to it in whai362/PVT, which count
             attention over patches only, without the class token. Newer versions of mmcv count
             layer norms too.
         """
@@ -53,7 +53,7 @@ class Cost:
 
     @property
     def gflops_with_norms(self) -> float:
-        """The same with layer norms, as newer versions of mmcv count.
+        """`gflops` with layer norms, as newer versions of mmcv count.
 
         Batch norms stay out: they do not know the synchronised ones of the official models.
         """
@@ -62,12 +62,12 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A row of the account: a stage, a neck, a head.
+    """A part of a model, such as a stage, a neck or a head.
 
     Args:
-        name: what it is.
-        output: shape that it gives for one image, such as (height, width, channels).
-        cost: of this part alone.
+        name: of the part.
+        output: shape of its output for one image, such as (height, width, channels).
+        cost: cost of this part alone.
     """
 
     name: str
@@ -76,43 +76,95 @@ class Part:
 
 
 def total(parts: list[Part]) -> Cost:
-    """The cost of all parts together."""
+    """The cost of all parts together.
+
+    Args:
+        parts: of a model.
+    Returns:
+        The sum of their costs.
+    """
     return sum((part.cost for part in parts), Cost())
 
 
 def dense(rows: int, channels: int, width: int, bias: bool = True) -> Cost:
-    """A dense layer for `rows` vectors."""
+    """The cost of a dense layer.
+
+    Args:
+        rows: vectors that it is applied to.
+        channels: channels in.
+        width: channels out.
+        bias: whether it has a bias.
+    Returns:
+        The cost for one image.
+    """
     kernel = channels * width
     learnt = kernel + bias * width
     return Cost(learnt, learnt, layers=rows * kernel)
 
 
 def conv(cells: int, channels: int, width: int, side: int, bias: bool = True) -> Cost:
-    """A `side` x `side` convolution, for `cells` cells that come out.
+    """The cost of a convolution.
 
-    A depthwise one reads one channel for each that it gives.
+    Args:
+        cells: cells of the output.
+        channels: channels in; 1 for a depthwise convolution.
+        width: channels out.
+        side: side of the kernel in cells.
+        bias: whether it has a bias.
+    Returns:
+        The cost for one image.
     """
     learnt = side * side * channels * width + bias * width
     return Cost(learnt, learnt, layers=cells * learnt)
 
 
 def transposed_conv(cells: int, channels: int, width: int, side: int) -> Cost:
-    """A transposed convolution with bias, as wide as its stride, for `cells` that go in."""
+    """The cost of a transposed convolution with bias, whose stride is its kernel.
+
+    Args:
+        cells: cells of the input.
+        channels: channels in.
+        width: channels out.
+        side: side of the kernel in cells.
+    Returns:
+        The cost for one image.
+    """
     kernel = side * side * channels * width
     learnt = kernel + width
     return Cost(learnt, learnt, layers=cells * (kernel + side * side * width))
 
 
 def norm(rows: int, channels: int) -> Cost:
-    """A layer norm of `rows` vectors."""
+    """The cost of a layer norm.
+
+    Args:
+        rows: vectors that it is applied to.
+        channels: of each vector.
+    Returns:
+        The cost for one image.
+    """
     return Cost(parameters=2 * channels, norms=2 * rows * channels)
 
 
 def batch_norm(cells: int, channels: int) -> Cost:
-    """A batch norm of `cells` cells; running statistics are not learnt."""
+    """The cost of a batch norm; its running statistics are not parameters.
+
+    Args:
+        cells: of the map.
+        channels: of the map.
+    Returns:
+        The cost for one image.
+    """
     return Cost(2 * channels, 2 * channels, batch_norms=2 * cells * channels)
 
 
 def relu(cells: int, channels: int) -> Cost:
-    """A ReLU layer on `cells` cells."""
+    """The cost of a ReLU layer.
+
+    Args:
+        cells: of the map.
+        channels: of the map.
+    Returns:
+        The cost for one image.
+    """
     return Cost(elementwise=cells * channels)

@@ -25,8 +25,8 @@ def retinanet(config: PVTConfig, height: int, width: int, classes: int = 80) -> 
         their outputs are (anchors, classes) and (anchors, 4).
     Raises:
         ValueError: an image smaller than `config.min_size` a side.
-
-    Source: arXiv 1708.02002; the configurations under detection/ of whai362/PVT. Its figures
+    Source:
+        arXiv 1708.02002; the configurations under detection/ of whai362/PVT. Its figures
         are without layer norms.
     """
     stages = backbone(config, height, width, class_row=True)
@@ -70,8 +70,8 @@ def mask_rcnn(
         28, classes).
     Raises:
         ValueError: an image smaller than `config.min_size` a side.
-
-    Source: arXiv 1703.06870; the configurations under detection/ of whai362/PVT. Its figures
+    Source:
+        arXiv 1703.06870; the configurations under detection/ of whai362/PVT. Its figures
         are without layer norms.
     """
     stages = backbone(config, height, width, class_row=True)
@@ -121,8 +121,8 @@ def detr(config: PVTConfig, height: int, width: int, classes: int = 80) -> list[
         channels), and two of the head, (queries, classes and none) and (queries, 4).
     Raises:
         ValueError: an image smaller than `config.min_size` a side.
-
-    Source: arXiv 2005.12872. The paper of PVT gives no GFLOPs of it. The heads are counted
+    Source:
+        arXiv 2005.12872. The paper of PVT gives no GFLOPs of it. The heads are counted
         once, for the last layer of the decoder, as they are in use; in training each layer has
         its own predictions.
     """

@@ -13,8 +13,8 @@ def feature_pyramid(stages: list[Part], levels: tuple[str, ...]) -> list[Part]:
         levels: their names.
     Returns:
         A part a level, of `WIDTH` channels.
-
-    Source: FPN, arXiv 1612.03144. The sum is no layer, and neither is the resize before it.
+    Source:
+        FPN, arXiv 1612.03144. The sum is no layer, and neither is the resize before it.
     """
     parts = []
     for name, stage in zip(levels, stages, strict=True):

@@ -12,8 +12,8 @@ def resnet50(height: int, width: int, classes: int = 1000) -> list[Part]:
         classes: width of the head.
     Returns:
         The stem, a part a stage, and the head.
-
-    Source: arXiv 1512.03385; torchvision's, whose 3x3 convolutions have the strides.
+    Source:
+        arXiv 1512.03385; torchvision's, whose 3x3 convolutions have the strides.
     """
     height, width = _halved(height), _halved(width)
     stem = conv(height * width, 3, 64, 7, bias=False) + _norm_relu(height * width, 64)
@@ -45,8 +45,8 @@ def vit_small(height: int, width: int, patch: int = 16, classes: int = 1000) -> 
         classes: width of the head.
     Returns:
         The embedding, the blocks and the head.
-
-    Source: arXiv 2010.11929; timm 0.3.2, vit_small_patch16_224.
+    Source:
+        arXiv 2010.11929; timm 0.3.2, vit_small_patch16_224.
     """
     dim, depth, ratio = 768, 8, 3
     rows, columns = height // patch, width // patch

@@ -21,8 +21,8 @@ def semantic_fpn(config: PVTConfig, height: int, width: int, classes: int = 150)
         finest level, (height, width, classes).
     Raises:
         ValueError: an image smaller than `config.min_size` a side.
-
-    Source: arXiv 1901.02446; the configurations under segmentation/ of whai362/PVT.
+    Source:
+        arXiv 1901.02446; the configurations under segmentation/ of whai362/PVT.
     """
     stages = backbone(config, height, width, class_row=True)
     neck = feature_pyramid(stages, config.levels)

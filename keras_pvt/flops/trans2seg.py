@@ -55,8 +55,8 @@ def trans2seg(
     Raises:
         ValueError: an image smaller than `config.min_size` a side, or a level that there is
             not.
-
-    Source: arXiv 2101.08461; xieenze/Trans2Seg, whose sizes of the grid and of the class table
+    Source:
+        arXiv 2101.08461; xieenze/Trans2Seg, whose sizes of the grid and of the class table
         are those of the image and `classes` here. The paper says 31.6 GFLOPs for PVT-Small at
         512x512 and 150 classes, which no `skip_level` gives.
     """
@@ -86,7 +86,13 @@ def trans2seg(
 
 
 def trans2seg_gflops(parts: list[Part]) -> Trans2SegGflops:
-    """What three counters say of the parts of `trans2seg`."""
+    """GFLOPs of Trans2Seg by three ways of counting.
+
+    Args:
+        parts: what `trans2seg` returned.
+    Returns:
+        GFLOPs by each way.
+    """
     cost = total(parts)
     table = cost.layers + cost.batch_norms
     everything = table + cost.attention + cost.norms + cost.elementwise

@@ -26,9 +26,10 @@ class SpatialReductionAttention(base.Composite):
         qkv_bias: whether queries, keys and values have a bias.
     Call arguments:
         x: float map `(B, H, W, C)`; tokens `(B, N, C)` also, if `sr_ratio` is 1.
-        first_only: only the first token asks; the result is `(B, 1, C)`. Tokens only.
+        first_only: the first token is the only query, so that the result is `(B, 1, C)`. For
+            tokens only.
         training: drops only if True.
-        return_attention_scores: also return what each query attends to.
+        return_attention_scores: also return the attention weights.
     Returns:
         Same shape and dtype as `x`; with `return_attention_scores` a pair of that and the
         weights `(B, heads, queries, keys)`, which sum to 1 over the keys. Queries and keys

@@ -35,8 +35,8 @@ class Composite(keras.layers.Layer):
 def policy_config(owner: keras.layers.Layer) -> dict:
     """The dtype policy of a layer or model in a configuration, with those of its inner layers.
 
-    Keras quantizes inner layers one by one. If theirs were not known, what is saved could not
-    be loaded.
+    Keras quantizes inner layers one by one. Without their policies in the configuration, a saved
+    layer could not be loaded.
     """
     policy = owner.dtype_policy
     policy = policy.default_policy if _is_map(policy) else policy
@@ -105,14 +105,14 @@ def norm(epsilon: float, dtype, name: str) -> keras.layers.LayerNormalization:
 
 @register
 class LastNorm(keras.layers.LayerNormalization):
-    """A norm that is no part of another layer, computed as those in layers are."""
+    """The last norm of a model, computed as the norms inside other layers are."""
 
     def call(self, x):
         return layer_norm(self, x, otherwise=super().call)
 
 
 def dropout(rate: float, dtype, name: str) -> keras.layers.Dropout | None:
-    """Dropout; None where it drops nothing, as a layer takes about a millisecond to make."""
+    """Dropout; None for a rate of 0, as a layer takes about a millisecond to make."""
     if not rate:
         return None
     return keras.layers.Dropout(rate, dtype=inner_policy(dtype, name), name=name)

@@ -22,7 +22,7 @@ class DropPath(keras.layers.Layer):
     Returns:
         Same shape and dtype as `x`.
     Raises:
-        ValueError: `rate` outside its range.
+        ValueError: `rate` outside 0 <= rate < 1.
     Source:
         Huang et al., arXiv 1603.09382; the DropPath of timm, which whai362/PVT uses.
     """

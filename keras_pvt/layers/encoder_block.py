@@ -18,21 +18,25 @@ class EncoderBlock(base.Composite):
         sr_ratio: spatial reduction of keys and values, in cells; 1 means none.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
-        drop_path_rate: probability of dropping a branch for a sample; see `DropPath`.
+        drop_path_rate: probability of dropping a whole branch for a sample, as `DropPath` does.
         epsilon: added to the variance in the two norms (1e-6 upstream).
-        reduction_epsilon: the same in the norm of the spatial reduction (1e-5 upstream).
-        first_only: only the first token asks, and only it comes out, `(B, 1, C)`. The last
-            block before a classifier needs no more; the numbers are the same.
+        reduction_epsilon: added to the variance in the norm of the spatial reduction (1e-5
+            upstream).
+        first_only: compute the first token alone, so that the block returns `(B, 1, C)`. The
+            last block before a classifier needs no more, and the numbers are the same.
         qkv_bias: whether queries, keys and values have a bias.
     Call arguments:
         x: float map `(B, H, W, C)`; tokens `(B, N, C)` also, if `sr_ratio` is 1.
         training: drops only if True.
-        return_attention_scores: also return the attention weights, see
-            `SpatialReductionAttention`.
+        return_attention_scores: also return the attention weights.
     Returns:
-        Same shape and dtype as `x` (but see `first_only`), and the weights if asked for.
+        Same shape and dtype as `x`, or `(B, 1, C)` with `first_only`. With
+        `return_attention_scores` a pair of that and the weights `(B, heads, queries, keys)`,
+        which sum to 1 over the keys.
     Raises:
-        ValueError: see `SpatialReductionAttention`; `first_only` with `sr_ratio` > 1.
+        ValueError: `dim` not divisible by `num_heads`; a number below 1; a rate outside
+            0 <= rate < 1; other channels than `dim`; a map smaller than `sr_ratio`; tokens, or
+            `first_only`, where `sr_ratio` > 1.
     Source:
         whai362/PVT classification/pvt.py, `Block`.
     """

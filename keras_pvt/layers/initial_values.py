@@ -1,4 +1,4 @@
-"""Upstream's initial values: NumPy draws them, faster than a backend, and the same on each."""
+"""Upstream's initial values, drawn by NumPy: faster than by a backend, and the same on each."""
 
 import math
 
@@ -16,7 +16,7 @@ class Normal(keras.initializers.RandomNormal):
 
     Args:
         seed: integer; by default drawn from what `keras.utils.set_random_seed` sets.
-        stddev: their deviation.
+        stddev: their standard deviation.
     """
 
     def __init__(self, seed: int | None = None, stddev: float = 0.02):
@@ -32,10 +32,10 @@ class Normal(keras.initializers.RandomNormal):
 
 @REGISTER
 class FanOutNormal(keras.initializers.VarianceScaling):
-    """Normal values of deviation sqrt(2 / fan_out), He's: the convolutions of necks and heads.
+    """He's normal values, of standard deviation sqrt(2 / fan_out): convolutions of necks and heads.
 
     Args:
-        seed: as of `Normal`.
+        seed: integer; by default drawn from what `keras.utils.set_random_seed` sets.
     """
 
     def __init__(self, seed: int | None = None):
@@ -54,7 +54,7 @@ class FanInUniform(keras.initializers.VarianceScaling):
     """Uniform values within +-1 / sqrt(fan_in), torch's default: convolutions.
 
     Args:
-        seed: as of `Normal`.
+        seed: integer; by default drawn from what `keras.utils.set_random_seed` sets.
     """
 
     def __init__(self, seed: int | None = None):

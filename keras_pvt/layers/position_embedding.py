@@ -119,7 +119,13 @@ class ClassToken(keras.layers.Layer):
 
 @base.register
 class TakeClassToken(keras.layers.Layer):
-    """Takes the class token out of tokens: `(B, 1 + N, C)` to `(B, C)`."""
+    """Takes the class token out of tokens.
+
+    Call arguments:
+        x: float tokens `(B, 1 + N, C)`, the class token first.
+    Returns:
+        `(B, C)`, in the dtype of `x`.
+    """
 
     def call(self, x):
         # A slice and a reshape, where an index would keep TFLite from delegating the graph.
@@ -128,5 +134,5 @@ class TakeClassToken(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1])
 
-    def get_config(self):  # see ClassToken
+    def get_config(self):  # for the same reason as in ClassToken
         return super().get_config()

@@ -33,12 +33,13 @@ class _Resize(keras.layers.Layer):
 
 @base.register
 class Upsample(_Resize):
-    """Makes a map twice, or so many times, as high and wide.
+    """Makes a map `factor` times as high and wide.
 
     Args:
-        factor: times.
+        factor: by which height and width are multiplied, 1 or more.
         interpolation: "bilinear" or "nearest".
-        align_corners: see `keras_pvt.ops.resize`.
+        align_corners: for "bilinear": the centres of the first and last cells coincide, rather
+            than the outer edges.
     Call arguments:
         x: float map `(B, H, W, C)`.
     Returns:
@@ -47,8 +48,14 @@ class Upsample(_Resize):
         ValueError: `factor` below 1; an unknown interpolation.
     """
 
-    def __init__(self, factor: int = 2, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        factor: int = 2,
+        interpolation: str = "bilinear",
+        align_corners: bool = False,
+        **kwargs,
+    ):
+        super().__init__(interpolation, align_corners, **kwargs)
         base.check_positive("Upsample", factor=factor)
         self.factor = factor
 
@@ -67,11 +74,12 @@ class Upsample(_Resize):
 
 @base.register
 class ResizeLike(_Resize):
-    """Resizes a map to the height and width of another; nothing where they are known to be equal.
+    """Resizes a map to the height and width of another; a map of that size stays as it is.
 
     Args:
         interpolation: "bilinear" or "nearest".
-        align_corners: see `keras_pvt.ops.resize`.
+        align_corners: for "bilinear": the centres of the first and last cells coincide, rather
+            than the outer edges.
     Call arguments:
         x: float map `(B, H, W, C)`.
         like: map or image `(B, H2, W2, any)`.

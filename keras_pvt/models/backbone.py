@@ -18,14 +18,17 @@ class PVTBackbone(keras.Model):
     functional model: keras-cv and KerasHub read its attributes, so neither is needed.
 
     Args:
-        variant: name of a row of `keras_pvt.variants.VARIANTS`, or a `PVTConfig`.
-        input_shape: (height, width, channels), channels last; None for a size of run time.
-        weights: None for random initial values; "imagenet"; or the path of a file that
-            `keras_pvt.conversion` reads. A classifier's class token and head are left out.
+        variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
+        input_shape: (height, width, channels), channels last; None for a height or width that
+            is known at run time only.
+        weights: None for random initial values; "imagenet" ("cifar10" for PVTNano); or the path
+            of a checkpoint. A classifier's class token and head are left out.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
-        drop_path_rate: stochastic depth, of the last block; linearly less before.
-        include_preprocessing: take RGB 0..255 and normalise inside.
+        drop_path_rate: probability of dropping a residual branch of the last block; it falls
+            linearly to 0 at the first block.
+        include_preprocessing: whether the model takes RGB 0..255 and normalises inside;
+            otherwise pass images through `keras_pvt.preprocess_input` first.
         name: of the model; by default the variant's.
         dtype: policy of every layer; by default Keras's own.
     Call arguments:
@@ -39,9 +42,11 @@ class PVTBackbone(keras.Model):
         pyramid_level_inputs: level to name of the layer whose output it is.
         embedding_dims: channels of the levels.
     Raises:
-        ValueError: an unknown variant or weights; a shape that does not work.
+        ValueError: an unknown variant or weights; a shape that does not work; weights that do
+            not fit.
+        OSError: weights that cannot be read or downloaded.
     Source:
-        whai362/PVT detection/pvt.py.
+        PVT, arXiv 2102.12122; whai362/PVT detection/pvt.py.
     """
 
     def __init__(

@@ -25,35 +25,40 @@ def classifier(
     name: str | None = None,
     dtype=None,
 ) -> keras.Model:
-    """Build a PVT classifier, or its trunk, as a functional model.
+    """Build a PVT classifier, or the model without its head, as a functional model.
 
     Args:
-        variant: name of a row of `keras_pvt.variants.VARIANTS`, or a row of your own.
-        include_top: end in the class token, its norm and the head.
+        variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
+        include_top: whether the model ends in the class token, its norm and the head.
         weights: None for random initial values; "imagenet" ("cifar10" for PVTNano); or the
-            path of a file that `keras_pvt.conversion` reads.
+            path of a checkpoint: .pth, .safetensors, .npz, .weights.h5 or .keras.
         input_tensor: Keras tensor to start from, instead of a new input.
-        input_shape: (height, width, channels), channels last; None for a height or width of
-            run time. By default the size of the position tables with the top, (224, 224, 3)
-            for the paper's, and (None, None, 3) without.
+        input_shape: (height, width, channels), channels last; None for a height or width that
+            is known at run time only. By default, with the top, the size that the variant was
+            made for, (224, 224, 3) for the paper's, and without it (None, None, 3).
         pooling: without the top: None gives stage 4's map, as detectors use it, `(B, H / 32,
             W / 32, C)`; "avg" and "max" pool that map; "token" gives the normalised class
-            token. Each of the last three is `(B, C)`.
+            token. The last three give `(B, C)`.
         classes: width of the head; by default the variant's, 1000 for the paper's.
         classifier_activation: of the head; None gives logits.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
-        drop_path_rate: stochastic depth, of the last block; linearly less before.
-        include_preprocessing: take RGB 0..255 and normalise inside; otherwise pass images
-            through `keras_pvt.preprocess_input` first.
+        drop_path_rate: probability of dropping a residual branch of the last block; it falls
+            linearly to 0 at the first block.
+        include_preprocessing: whether the model takes RGB 0..255 and normalises inside;
+            otherwise pass images through `keras_pvt.preprocess_input` first.
         name: of the model; by default the variant's.
         dtype: policy of every layer, such as "mixed_bfloat16"; by default Keras's own. A
             half-precision model still gives its predictions in float32.
     Returns:
-        A functional `keras.Model` of `(B, classes)`, or see `pooling`.
+        A functional `keras.Model`. It gives `(B, classes)` with the top, probabilities unless
+        `classifier_activation` is another; without it, what `pooling` says.
     Raises:
         ValueError: an unknown variant, pooling or weights; a shape that does not work; weights
             that do not fit.
+        OSError: weights that cannot be read or downloaded.
+    Source:
+        PVT, arXiv 2102.12122; whai362/PVT classification/pvt.py.
     """
     config = resolve(variant)
     if pooling not in POOLINGS:
@@ -138,7 +143,7 @@ def from_recipe(recipe, num_classes: int) -> tuple[keras.Model, keras.Model]:
 
 
 def resolve(variant: str | PVTConfig) -> PVTConfig:
-    """The row that a name stands for; a row stands for itself.
+    """The configuration of a variant; a configuration stays as it is.
 
     Raises:
         ValueError: no row has this name.
@@ -150,7 +155,7 @@ def resolve(variant: str | PVTConfig) -> PVTConfig:
     return VARIANTS[variant]
 
 
-def _named(function_name: str, variant: str, default_weights: str, paper: str):
+def _named(function_name: str, variant: str, default_weights: str, title: str):
     """A constructor with the signature of `keras.applications`, for one variant."""
 
     def constructor(
@@ -186,12 +191,16 @@ def _named(function_name: str, variant: str, default_weights: str, paper: str):
         )
 
     constructor.__name__ = constructor.__qualname__ = function_name
-    constructor.__doc__ = f"{paper}; see `keras_pvt.classifier` for the arguments."
+    # The arguments are those of `classifier`, but for the variant.
+    sections = (classifier.__doc__ or "").partition("    Args:\n")[2]
+    arguments = "        include_top" + sections.partition("        include_top")[2]
+    constructor.__doc__ = f"{title}\n\n    Args:\n{arguments}"
     return constructor
 
 
-PVTNano = _named("PVTNano", "pvt_nano", "cifar10", "Ours, for 32-pixel images, not in the paper")
-PVTTiny = _named("PVTTiny", "pvt_tiny", "imagenet", "PVT-Tiny of arXiv 2102.12122")
-PVTSmall = _named("PVTSmall", "pvt_small", "imagenet", "PVT-Small of arXiv 2102.12122")
-PVTMedium = _named("PVTMedium", "pvt_medium", "imagenet", "PVT-Medium of arXiv 2102.12122")
-PVTLarge = _named("PVTLarge", "pvt_large", "imagenet", "PVT-Large of arXiv 2102.12122")
+_NANO = "A small PVT for 32-pixel images, which is not in the paper: 1.8 million parameters."
+PVTNano = _named("PVTNano", "pvt_nano", "cifar10", _NANO)
+PVTTiny = _named("PVTTiny", "pvt_tiny", "imagenet", "PVT-Tiny, 13.2 million parameters.")
+PVTSmall = _named("PVTSmall", "pvt_small", "imagenet", "PVT-Small, 24.5 million parameters.")
+PVTMedium = _named("PVTMedium", "pvt_medium", "imagenet", "PVT-Medium, 44.2 million parameters.")
+PVTLarge = _named("PVTLarge", "pvt_large", "imagenet", "PVT-Large, 61.4 million parameters.")

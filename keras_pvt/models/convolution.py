@@ -37,7 +37,7 @@ def conv_layer(
     initializer=None,
     bias_initializer="zeros",
 ) -> keras.layers.Conv2D:
-    """The layer of `conv`, to be called on several maps, or with more of Keras's options."""
+    """The layer of `conv`, for several maps, or with more of Keras's options."""
     return keras.layers.Conv2D(
         width,
         side,
@@ -54,7 +54,7 @@ def conv_layer(
 
 
 def apply_layers(layers: list[keras.layers.Layer], x):
-    """One layer after the other, such as a tower that all levels of a pyramid share."""
+    """Apply layers one after the other, such as a tower that all levels of a pyramid share."""
     for layer in layers:
         x = layer(x)
     return x
@@ -63,7 +63,8 @@ def apply_layers(layers: list[keras.layers.Layer], x):
 def conv_norm_relu(x, width: int, side: int, dtype, name: str):
     """A convolution without bias, batch norm and ReLU: layers `name` and `name` + "_norm".
 
-    Source: mmcv 1.3.8 `ConvModule`.
+    Source:
+        mmcv 1.3.8 `ConvModule`.
     """
     x = conv(x, width, side, dtype, name, use_bias=False)
     norm = f"{name}_norm"

@@ -1,4 +1,4 @@
-"""What segmentation models and detectors share."""
+"""The base class of segmentation models and detectors."""
 
 import functools
 
@@ -8,10 +8,10 @@ from keras_pvt.layers import base
 
 
 class DensePredictionModel(keras.Model):
-    """A functional model from a backbone's input to what its heads say, saved with its backbone.
+    """A functional model of a backbone and heads, which is saved with its backbone.
 
-    The backbone's layers are layers of the model itself, under their own names, so that weights
-    are found by the same paths as in the backbone alone.
+    The backbone's layers are layers of the model itself, under their own names, so that its
+    weights have the same paths as in the backbone alone.
     """
 
     @staticmethod
@@ -41,9 +41,9 @@ class DensePredictionModel(keras.Model):
         return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
 
     def store_config(self, backbone: keras.Model, policy, **options) -> None:
-        """What `get_config` gives, and attributes of the same names."""
+        """Keep what `get_config` returns."""
         self.dtype_policy = policy
-        # When it is asked for, as serializing imports TensorFlow, wherever that is installed.
+        # Serialized on demand, since that imports TensorFlow, wherever it is installed.
         self._backbone_config = functools.partial(keras.saving.serialize_keras_object, backbone)
         self._options = options
         self.num_classes = options["num_classes"]
@@ -66,6 +66,6 @@ class DensePredictionModel(keras.Model):
         )
         config["dtype"] = keras.dtype_policies.get(config["dtype"])
         model = cls(**config)
-        if not trainable:  # otherwise some of its layers may not be, see `PrototypeDecoderBlock`
+        if not trainable:  # True would unfreeze what `PrototypeDecoderBlock` has frozen
             model.trainable = False
         return model

@@ -28,7 +28,7 @@ def coarsest_levels(backbone: keras.Model, count: int) -> list[str]:
 
 
 def level_number(level: str) -> int:
-    """n of a level "Pn", whose cells have sides of 2**n pixels."""
+    """The n of a level "Pn", whose cells have sides of 2**n pixels."""
     return int(level.removeprefix("P"))
 
 
@@ -43,7 +43,7 @@ def pyramid_maps(backbone: keras.Model, levels: int = 4) -> list:
 
 
 def feature_pyramid(maps: list, width: int, dtype, initializer=None) -> list:
-    """Maps of one width, each with what the coarser ones know.
+    """Maps of one width, to each of which the coarser ones are added.
 
     Args:
         maps: `(B, H, W, C)`, the finest first.
@@ -71,7 +71,7 @@ def feature_pyramid(maps: list, width: int, dtype, initializer=None) -> list:
 
 
 def strided_conv(x, width: int, dtype, name: str, initializer=None):
-    """A 3x3 convolution to every other cell of a map, a level coarser.
+    """A 3x3 convolution of stride 2, which makes a map one level coarser.
 
     Args:
         x: map `(B, H, W, C)`.

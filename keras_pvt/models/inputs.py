@@ -9,7 +9,7 @@ PREPROCESSING = "preprocessing"  # the layer's name
 
 
 def make_input(input_shape, input_tensor, config: PVTConfig, default_size: int | None):
-    """The Keras tensor that a model starts from, its shape checked.
+    """The Keras tensor that a model starts from, after a check of its shape.
 
     Args:
         input_shape: (height, width, channels); None for a size of run time.

@@ -1,4 +1,4 @@
-"""What the models take: RGB images 0..255, normalised by the ImageNet statistics."""
+"""Normalisation of RGB images 0..255 by the ImageNet statistics."""
 
 import functools
 import logging
@@ -11,7 +11,7 @@ logger = logging.getLogger("keras_pvt")
 
 
 def channel_statistics(channels: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation, of values 0..1, of images of so many channels.
+    """Mean and standard deviation of each channel, of values 0..1.
 
     RGB has ImageNet's. One channel (gray) has their averages; otherwise they repeat, as
     the weights of the first convolution do.
@@ -25,12 +25,13 @@ def channel_statistics(channels: int) -> tuple[list[float], list[float]]:
 
 
 def preprocess_input(x) -> np.ndarray:
-    """Normalise images; a new array comes back, `x` is left alone.
+    """Normalise images by the ImageNet statistics. `x` itself is not changed.
 
-    Float images of at most 1 are taken for 0..255 as well, and a warning is logged once.
+    Float images of at most 1 count as 0..255 too, and a warning is logged once.
 
     Args:
-        x: array `(..., C)`, RGB (or see `channel_statistics`), 0..255, any numeric dtype.
+        x: array `(..., C)`, 0..255, any numeric dtype. Three channels are RGB; one channel has
+            the average statistics of RGB; further channels repeat those of RGB.
     Returns:
         float32 NumPy array of the same shape: `(x / 255 - mean) / std`.
     Raises:

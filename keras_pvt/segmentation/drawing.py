@@ -1,4 +1,4 @@
-"""Classes of pixels in colour."""
+"""Drawing of the classes of pixels in colour."""
 
 import functools
 import pathlib
@@ -43,10 +43,10 @@ def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.6) -> Image.
 
     Args:
         image: uint8 `(H, W, 3)`.
-        labels: uint8 `(H, W)`; what is ignored, 255, stays as it is.
-        alpha: of the colours: 0 leaves the image, 1 hides it.
+        labels: uint8 `(H, W)`; pixels of 255 keep the colour of the image.
+        alpha: opacity of the colours: 0 leaves the image, 1 hides it.
     Raises:
-        ValueError: sizes that differ.
+        ValueError: image and labels differ in size.
     """
     if image.shape[:2] != labels.shape:
         raise ValueError(
@@ -102,11 +102,13 @@ def draw_labels(
 
     Args:
         image: uint8 `(H, W, 3)`.
-        labels: uint8 `(H, W)`.
-        classes: names.
-        alpha: of the colours, see `overlay`.
+        labels: uint8 `(H, W)`; pixels of 255 keep the colour of the image.
+        classes: names, in the order of the labels.
+        alpha: opacity of the colours: 0 leaves the image, 1 hides it.
+    Returns:
+        The picture, of the image's width or that of the legend.
     Raises:
-        ValueError: see `overlay`.
+        ValueError: image and labels differ in size.
     """
     found = shares(labels, classes)
     captions = {number: f"{classes[number]} {share:.1%}" for number, share in found.items()}

@@ -1,4 +1,4 @@
-"""How good a segmenter is on a set, also while it is trained."""
+"""Evaluation of a segmenter on a data set, also during training."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +15,20 @@ def evaluate(
 ) -> dict[str, float]:
     """Predict the images of a set, and compare with their labels at the images' own sizes.
 
-    What cannot be read is named on stderr, and left out.
+    Images that cannot be read are named on stderr and left out.
 
     Args:
-        predictor: gives as many classes as the set has.
+        predictor: finds as many classes as the set has.
         data: images and labels.
         progress: whether to draw a bar, on a terminal.
     Returns:
-        What `Confusion.results` gives, of the whole set.
+        "mIoU", "pixel_accuracy", "mean_accuracy" and "IoU NAME" of each class, of all images
+        together: 0 to 1, NaN where there is nothing to count. mIoU is the mean over classes that
+        occur in labels or predictions.
     Raises:
-        ValueError: numbers of classes differ; nothing could be read.
+        ValueError: numbers of classes differ; no image could be read.
+    Source:
+        mmsegmentation 0.13 mmseg/core/evaluation/metrics.py, `mean_iou`.
     """
     if predictor.num_classes != len(data.classes):
         raise ValueError(
@@ -59,7 +63,7 @@ def evaluate(
 
 
 class Evaluation(MetricCallback):
-    """After an epoch, what `evaluate` finds in the log; and the seconds that it took.
+    """Logs what `evaluate` finds after an epoch, and the seconds that the epoch took.
 
     Args:
         predictor: of the model that is trained.

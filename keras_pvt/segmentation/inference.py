@@ -1,4 +1,4 @@
-"""The classes of an image's pixels: image in one piece or in windows, at several scales."""
+"""Prediction of the classes of pixels: whole images or windows, at one or several scales."""
 
 import itertools
 import math
@@ -48,16 +48,16 @@ class Predictor:
         mode: "whole" stretches the image so that its sides are multiples of 32 pixels, or the
             model's own; "slide" moves a window over it and averages the logits where windows
             overlap; "auto" is "slide" for a model of one size, which would not stretch.
-        short_side: first resize the image, proportions kept, so that its short side is of so
-            many pixels, and its long side of four times as many at most; None leaves it.
+        short_side: pixels of the short side to which an image is first resized, its long side at
+            most four times as long, proportions kept; None leaves it.
         window: (height, width) or side of the window, in pixels; by default the model's size.
             An image that is smaller is filled up with the mean colour.
         stride: from one window to the next, (down, right) or both, in pixels; by default two
             thirds of the window.
-        scales: factors of the image's size; the probabilities at each are averaged.
-        flip: average with what is found in the mirrored image.
-        max_pixels: of an image that goes through the model, or of what windows are moved over;
-            a larger one is cut into tiles that overlap by an eighth. Besides what the model
+        scales: factors of the image's size; the probabilities at all scales are averaged.
+        flip: whether to average with the predictions for the mirrored image.
+        max_pixels: the most pixels that go through the model, or that windows are moved over, at
+            once; a larger image is cut into tiles that overlap by an eighth. Besides what the model
             itself needs, 4 * K * max_pixels bytes are held at most for each scale, twice that
             with `flip`; of a model of this package, in mode "whole", a sixteenth.
     Raises:
@@ -123,7 +123,7 @@ class Predictor:
             )
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Of each class at each pixel.
+        """The probability of each class at each pixel.
 
         Args:
             image: RGB `(H, W, 3)`, uint8.

@@ -12,10 +12,10 @@ MEANS = ("all", "valid")
 
 @base.register
 class PixelCrossentropy(keras.losses.Loss):
-    """Crossentropy of the pixels' classes, of logits of any size.
+    """Crossentropy of the classes of pixels, for logits of any size.
 
-    Pixels that are ignored cost nothing and have no gradient; so do those whose label is no
-    class of the logits, as in a program that is compiled nothing can be raised.
+    Ignored pixels cost nothing and have no gradient. The same holds for labels that are no class
+    of the logits, since a compiled program cannot raise an error.
 
     Args:
         ignore: label of the pixels that are ignored.

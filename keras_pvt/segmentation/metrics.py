@@ -1,4 +1,4 @@
-"""How well labels are predicted, counted over a whole set."""
+"""Metrics of segmentation, counted over a whole set."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def metric_names(classes: Sequence[str]) -> list[str]:
 
 
 class Confusion:
-    """Which class was taken for which, summed over images: one count for the whole set.
+    """The confusion matrix of a whole set of images.
 
     Args:
         classes: names, in the order of the labels.
@@ -95,12 +95,12 @@ def _mean(values: np.ndarray) -> float:
 
 @base.register
 class PixelAccuracy(keras.metrics.Metric):
-    """Share of pixels whose class has the largest logit, of those that are not ignored.
+    """The share of pixels whose class has the largest logit, without ignored pixels.
 
     Args:
-        ignore: as of `PixelCrossentropy`.
-        name: of the metric; not that of the whole set's, which is in the log beside it.
-        dtype: that is counted in.
+        ignore: label of the pixels that are ignored.
+        name: of the metric.
+        dtype: dtype of the counts; by default Keras's.
     Call arguments:
         y_true: integer labels `(B, H, W)`.
         y_pred: logits or probabilities `(B, h, w, K)`, resized as `PixelCrossentropy` does it.

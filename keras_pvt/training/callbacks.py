@@ -100,11 +100,11 @@ class Speed(keras.callbacks.Callback):
 
 
 class MetricCallback(keras.callbacks.Callback):
-    """After an epoch, what a function measures in the log; and the seconds that it all took.
+    """Logs what a function measures after an epoch, and the seconds that the epoch took.
 
     Args:
-        names: of what is measured.
-        measure: gives the values by their names.
+        names: names of the metrics.
+        measure: returns the metrics by their names.
         epochs: of the run; the last one is always measured.
         every: epochs from one time to the next; NaN is logged between them.
     """
@@ -135,22 +135,22 @@ class MetricCallback(keras.callbacks.Callback):
 
 
 class Diverged(ValueError):
-    """The loss is no number, or the model has forgotten what it had learnt."""
+    """The loss is NaN or infinite, or has risen again to that of guessing."""
 
 
 class StopWhenDiverged(keras.callbacks.Callback):
-    """End the run by an error, before a checkpoint of what is left of it is written.
+    """Ends a run by an error when its loss diverges, before a checkpoint is written.
 
     A collapse is a mean loss of an epoch that is back at ln(classes), which is what guessing costs,
     after it had been below nine tenths of that. It was seen with PVT-Large at a rate of 1e-3
     without clipping (whai362/PVT, issue 6).
 
     Args:
-        classes: number of classes, 2 or more; None looks for a collapse of no loss.
-        losses: mean losses of the epochs before, where a run goes on.
-        every: steps from one look at the loss to the next; each waits for the device.
+        classes: number of classes, 2 or more; None does not look for a collapse.
+        losses: mean losses of earlier epochs, when a run is resumed.
+        every: steps from one check of the loss to the next; each check waits for the device.
     Raises:
-        Diverged: which says what to try.
+        Diverged: in `fit`, when the loss has diverged; the message says what to try.
     """
 
     def __init__(self, classes: int | None = None, losses: Sequence[float] = (), every: int = 50):

@@ -12,15 +12,15 @@ BEST = "best.safetensors"
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Keeps the last epochs and the best one; `restore` goes on from the last.
+    """Keeps the last epochs and the best one; `restore` resumes from the last.
 
-    Put it after callbacks that may refuse an epoch, and after those that log it.
+    Put it after callbacks that may stop the run, and after those that log metrics.
 
     Args:
         folder: for the files, `epoch-0007.safetensors` and `best.safetensors`.
-        model: whose variables are kept: under a wrapper, the wrapped one.
-        keep: how many of the last epochs.
-        monitor: value of the log that the best epoch has most of; None keeps no best one.
+        model: the model whose variables are kept; inside a wrapper, the wrapped one.
+        keep: how many of the last epochs to keep.
+        monitor: metric in the log that is highest in the best epoch; None keeps no best one.
         writes: False for processes that only restore.
     """
 
@@ -38,7 +38,11 @@ class Checkpoints(keras.callbacks.Callback):
         self.best = -math.inf
 
     def files(self) -> list[pathlib.Path]:
-        """Checkpoints of epochs, the last one last."""
+        """The checkpoints of epochs.
+
+        Returns:
+            Paths, the last epoch last.
+        """
         return sorted(self.folder.glob("epoch-*.safetensors"))
 
     def restore(self, optimizer: keras.optimizers.Optimizer) -> int:

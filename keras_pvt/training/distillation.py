@@ -5,8 +5,8 @@ import keras
 
 class HardDistillation(keras.distillation.DistillationLoss):
     """Cross-entropy of the student with the class that the teacher puts first.
-
-    Source: Touvron et al., DeiT, arXiv 2012.12877, section 4, here with one head for both
+    Source:
+        Touvron et al., DeiT, arXiv 2012.12877, section 4, here with one head for both
         targets, as PVT has no distillation token.
     """
 
@@ -32,15 +32,17 @@ def with_teacher(
     weight: float = 0.5,
     temperature: float = 1.0,
 ) -> keras.Model:
-    """A model to compile and fit, whose fit trains `student`.
+    """A model to compile and fit that trains a student with the help of a teacher.
 
     Args:
         student: gives logits `(B, classes)`.
-        teacher: gives logits of the same classes for the same images; it stays as it is.
+        teacher: gives logits of the same classes for the same images; it is not trained.
         kind: "hard", or "soft": Kullback-Leibler divergence from the teacher's distribution,
             averaged over images (DeiT's code averages over the classes too).
         weight: share of the teacher in the loss, 0 to 1.
         temperature: of "soft", above 0.
+    Returns:
+        A `keras.distillation.Distiller`.
     Raises:
         ValueError: an unknown kind, or outputs of different shapes.
     """

@@ -9,7 +9,7 @@ BLOCK = re.compile(r"stage\d+_block\d+$")
 
 
 def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
-    """Share of the learning rate that each weight of a PVT gets: less, the nearer to the image.
+    """The factor of the learning rate of each weight of a PVT: smaller, the nearer to the image.
 
     The head and the last norm get 1, the last block `decay`, the block before `decay` squared, and
     so on; what stands between two blocks belongs to the earlier one.
@@ -19,7 +19,8 @@ def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
         decay: above 0, at most 1.
     Returns:
         Factor by path of the trainable variable.
-    Source: Bao et al., BEiT, arXiv 2106.08254, section 3.1, for networks of equal blocks.
+    Source:
+        Bao et al., BEiT, arXiv 2106.08254, section 3.1, for networks of equal blocks.
     """
     if not 0 < decay <= 1:
         raise ValueError(f"`decay` must be above 0 and at most 1; got {decay}.")
@@ -39,12 +40,13 @@ class LayerwiseAdamW(keras.optimizers.Adam):
 
     Args:
         learning_rate: number or schedule, for a factor of 1.
-        factors: by path of the weight; 1 where a path is missing.
-        decoupled_decay: weight decay, taken times the weight's own rate.
+        factors: factor of the learning rate by path of the weight; 1 where a path is missing.
+        decoupled_decay: weight decay; it is multiplied by the weight's own rate.
         no_decay: paths of weights that do not decay.
-        frozen_steps: for so many steps, weights with a factor below 1 do not move. Their gradients
-            are still computed: it spares them the first, wild gradients of a new head, no time.
-        kwargs: of `keras.optimizers.Adam`.
+        frozen_steps: number of steps in which weights with a factor below 1 do not move. Their
+            gradients are still computed: this protects them from the first gradients of a new
+            head, and saves no time.
+        **kwargs: further arguments of `keras.optimizers.Adam`.
     """
 
     def __init__(

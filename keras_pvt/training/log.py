@@ -14,10 +14,10 @@ from keras_pvt.utils.files import replacing
 class Log(keras.callbacks.Callback):
     """A line of CSV after each epoch; the columns are those of the first.
 
-    `keras.callbacks.CSVLogger` would add an empty column for each that other callbacks logged.
+    `keras.callbacks.CSVLogger` adds an empty column for each value that other callbacks logged.
 
     Args:
-        path: of the file, which is gone on with if it is there.
+        path: of the file; rows are appended to one that exists.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -35,7 +35,15 @@ class Log(keras.callbacks.Callback):
 
 
 def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
-    """Rows of a log, a dictionary each."""
+    """Read the log of a training run.
+
+    Args:
+        path: of a file that `Log` wrote.
+    Returns:
+        For each epoch a dictionary of column to value.
+    Raises:
+        OSError: the file cannot be opened.
+    """
     with open(path, newline="") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
@@ -47,8 +55,10 @@ def draw_curves(
 
     Args:
         rows: as `read_history` gives them, with a column "epoch" from 0.
-        panels: for each panel its title and the columns that it shows.
+        panels: title of each panel to the columns that it shows.
         path: of the PNG to write.
+    Raises:
+        ImportError: matplotlib is not installed.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure

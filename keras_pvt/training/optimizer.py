@@ -12,8 +12,8 @@ def not_decayed(model: keras.Model) -> list[keras.Variable]:
 
     Vectors are biases and norms. Position tables do decay, the class token's position too; DeiT,
     which that code goes back to, leaves them out.
-
-    Source: whai362/PVT classification/main.py, by timm 0.3.2's `add_weight_decay`.
+    Source:
+        whai362/PVT classification/main.py, by timm 0.3.2's `add_weight_decay`.
     """
     return [
         variable
@@ -37,25 +37,28 @@ def make_optimizer(
     layer_decay: float = 1.0,
     frozen_steps: int = 0,
 ) -> keras.optimizers.Optimizer:
-    """AdamW or Muon; what does not decay is as in the official code of the classifiers.
+    """AdamW or Muon; the same weights decay as in the official code of the classifiers.
 
     Args:
         name: "adamw" (betas 0.9 and 0.999, epsilon 1e-8, which Keras adds to the second moment
             before that is corrected, PyTorch after) or "muon".
-        model: whose weights are going to be trained.
-        rate: learning rate by step.
-        weight_decay: for both kinds of update.
-        not_muon: expressions for paths of matrices that AdamW updates all the same.
+        model: the model to train.
+        rate: learning rate, a number or a schedule by step.
+        weight_decay: for the updates of AdamW and of Muon.
+        not_muon: regular expressions for paths of matrices that AdamW updates under "muon".
         clip_norm: largest norm of all gradients together; None does not clip.
         ema: momentum of a moving average of the weights, such as 0.9999; 0 keeps none.
         accumulate: steps whose gradients are averaged before the weights move.
-        decay_all: have every weight decay.
-        factors: AdamW only: of the learning rate, by path of the weight; 1 where it is missing.
-        layer_decay: AdamW only, without `factors`: that of the learning rate from one block to the
-            one before.
-        frozen_steps: AdamW only: steps in which nothing but the head learns.
+        decay_all: whether every weight decays, vectors and the class token too.
+        factors: for "adamw": factor of the learning rate by path of the weight; 1 where a path is
+            missing.
+        layer_decay: for "adamw" without `factors`: factor of the learning rate from one block to
+            the one before.
+        frozen_steps: for "adamw": number of steps in which only the head learns.
+    Returns:
+        The optimizer, not yet built.
     Raises:
-        ValueError: an unknown name, or Muon with what AdamW alone has.
+        ValueError: an unknown name, or "muon" with an option of "adamw".
     """
     settings = {
         "global_clipnorm": clip_norm,

@@ -50,8 +50,10 @@ class OfficialCosine(keras.optimizers.schedules.LearningRateSchedule):
         epochs: of the whole run.
         steps: in an epoch.
         warm_up: epochs of rising rate.
-        start, end: the first and the last rate.
-    Source: whai362/PVT classification/main.py with the CosineLRScheduler of timm 0.3.2.
+        start: the first rate.
+        end: the last rate.
+    Source:
+        whai362/PVT classification/main.py with the CosineLRScheduler of timm 0.3.2.
     """
 
     def __init__(

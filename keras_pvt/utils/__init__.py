@@ -1,1 +1,1 @@
-"""What all rooms share: files, images, pictures."""
+"""Files, images, drawing and threads, for all parts of the package."""

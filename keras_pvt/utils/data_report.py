@@ -1,21 +1,21 @@
-"""What is wrong with a data set, counted."""
+"""A report of what was wrong with a data set."""
 
 import collections
 
 
 class DataReport:
-    """What was wrong with a data set: how often each kind, and where it was seen first."""
+    """What was wrong with a data set: how often each kind occurred, and where first."""
 
     def __init__(self) -> None:
         self.counts: collections.Counter[str] = collections.Counter()
         self._first: dict[str, str] = {}
 
     def add(self, kind: str, where: str) -> None:
-        """Count a problem.
+        """Count one more problem.
 
         Args:
             kind: what is wrong and what was done about it, in words.
-            where: file and annotation.
+            where: the file, and the annotation in it.
         """
         self.counts[kind] += 1
         self._first.setdefault(kind, where)

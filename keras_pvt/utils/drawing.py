@@ -1,4 +1,4 @@
-"""Pictures of several images, and PNG files."""
+"""Sheets of several pictures, and PNG files."""
 
 import pathlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Images from files, and the crop that the published accuracies were measured on."""
+"""Reading of image files, and the evaluation crop of the published accuracies."""
 
 import io
 import os
@@ -15,14 +15,14 @@ HIGH_DEPTH = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 class ImageError(ValueError):
-    """A file that is no image that can be read; the message names it."""
+    """A file cannot be read as an image; the message names it."""
 
 
 def load_image(path: str | os.PathLike) -> np.ndarray:
     """Read an image file as RGB.
 
-    The orientation in EXIF is applied. Gray, palette and CMYK become RGB, an alpha channel is
-    dropped, of 16 bits the upper 8 are kept, of an animation the first frame.
+    The orientation in EXIF is applied. Gray, palette and CMYK images become RGB, and an alpha
+    channel is dropped. The upper 8 of 16 bits are kept, and the first frame of an animation.
 
     Args:
         path: of a file in any format that Pillow reads.
@@ -37,19 +37,19 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
-    """What `load_image` gives, of the bytes of a file.
+    """`load_image` for the bytes of a file.
 
     Args:
         content: of a file in any format that Pillow reads.
-        name: for the message, should it be no image.
+        name: of the file, for messages.
     Raises:
-        ImageError: see `load_image`.
+        ImageError: it cannot be read as an image.
     """
     return np.array(_decode(io.BytesIO(content), name))
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
-    """(height, width) in pixels of what `load_image` would give, from the head of the file.
+    """(height, width) in pixels of an image file, from its header; the orientation is applied.
 
     Raises:
         OSError: the file cannot be opened.
@@ -78,7 +78,9 @@ def eval_transform(
         uint8 array `(size, size, 3)`, RGB 0..255, for `preprocess_input` or a model with
         `include_preprocessing=True`.
     Raises:
-        ImageError: see `load_image`; also an image so long that it cannot be resized.
+        ImageError: the file is not an image, is damaged, or too large; or an image is so long
+            that it cannot be resized.
+        OSError: the file cannot be opened.
         ValueError: an array of other shape or dtype; a crop larger than the resized image.
     Source:
         whai362/PVT classification/datasets.py: torchvision's Resize (bicubic, by Pillow, which

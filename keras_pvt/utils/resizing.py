@@ -1,4 +1,4 @@
-"""Parts of resized images and labels, without resizing the rest."""
+"""Resizing of images and labels; parts of the result without the rest."""
 
 import numpy as np
 
@@ -15,8 +15,8 @@ def fit_scale(size: tuple[int, int], limits: tuple[int, int], turned: bool = Fal
     Args:
         size: (height, width) of an image.
         limits: the most that (height, width) may be.
-        turned: whether the limits are for the longer and the shorter side instead, whichever of
-            height and width that is.
+        turned: whether the limits are for the longer and the shorter side instead, in either
+            order.
     """
     if turned:
         size, limits = sorted(size), sorted(limits)  # type: ignore[assignment]
@@ -26,7 +26,7 @@ def fit_scale(size: tuple[int, int], limits: tuple[int, int], turned: bool = Fal
 def resized_part(
     image: np.ndarray, size: tuple[int, int], rows: slice, columns: slice
 ) -> np.ndarray:
-    """A part of an image that is resized bilinearly, half-pixel centres, no antialias.
+    """A part of a resized image: bilinear, half-pixel centres, no antialias.
 
     As OpenCV's INTER_LINEAR and torch's `interpolate` with `align_corners=False`.
 
@@ -58,7 +58,7 @@ def resized_part(
 def resized_labels_part(
     labels: np.ndarray, size: tuple[int, int], rows: slice, columns: slice
 ) -> np.ndarray:
-    """The same of labels `(H, W)`: that of the pixel in which the centre lies."""
+    """`resized_part` for labels `(H, W)`: each pixel takes the label at its centre."""
     near = [
         np.minimum((np.arange(part.start, part.stop) + 0.5) * (cells / whole), cells - 1)
         for cells, whole, part in zip(labels.shape, size, (rows, columns), strict=True)

@@ -1,1 +1,1 @@
-"""Images with boxes: reading, augmentation, batches."""
+"""Images with boxes: reading, augmentation and batches."""

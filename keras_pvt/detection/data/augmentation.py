@@ -8,12 +8,12 @@ import numpy as np
 from keras_pvt.detection.data.letterbox import Letterbox
 from keras_pvt.utils.resizing import fit_scale, scaled
 
-# A box of which less is left on the canvas is dropped: what it names can hardly be told.
+# A box of which less is left on the canvas is dropped: its object can hardly be recognised.
 MIN_VISIBLE = 0.3
 
 
 class Augmentation(Protocol):
-    """Decides where an image lies for the model to see."""
+    """Draws a random place for each image."""
 
     def draw(self, source: tuple[int, int], rng: np.random.Generator) -> Letterbox:
         """A random place for an image of (height, width)."""
@@ -21,16 +21,15 @@ class Augmentation(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class FixedCanvas:
-    """Images of any scale, anywhere on a canvas that is always the same.
+    """Images at a random scale, anywhere on a canvas of a fixed size.
 
     Args:
         canvas: (height, width) in pixels.
         flip_x: probability of mirroring left to right.
         flip_y: probability of mirroring top to bottom, for images without an up, as from
             microscopes.
-        scales: smallest and largest size, 1 being the whole image as large as it fits the
-            canvas. A smaller image lies anywhere on the canvas, of a larger one any part is
-            seen.
+        scales: smallest and largest scale; at 1 the image just fits the canvas. A smaller image
+            lies anywhere on the canvas, and a larger one is cropped at random.
     """
 
     canvas: tuple[int, int]
@@ -57,8 +56,9 @@ class KeepRatio:
         short_sides: least and most pixels of the shorter side, which are drawn evenly.
         long_side: most pixels of the longer side.
         step: from one short side that can be drawn to the next: 1, or DETR's 32.
-        multiple: that sides of the canvas are rounded up to.
-        flip_x, flip_y: as in `FixedCanvas`.
+        multiple: number of pixels to a multiple of which sides of the canvas are rounded up.
+        flip_x: probability of mirroring left to right.
+        flip_y: probability of mirroring top to bottom.
     Source:
         mmdetection 2.13 mmdet/datasets/pipelines/transforms.py, Resize with `keep_ratio`.
     """

@@ -12,10 +12,10 @@ from keras_pvt.utils.images import load_image
 
 
 class DetectionBatches(ThreadedBatches):
-    """Shuffled, augmented batches, see `ThreadedBatches`; an epoch has each image once.
+    """Shuffled, augmented batches, read by threads; an epoch has each image once.
 
-    Images lie in the upper left corner of what all of a batch need. Boxes are dense: each image
-    has as many as the fullest of the set, filled up with zeros of class -1.
+    Images lie in the upper left corner of a canvas that fits all images of the batch. Boxes are
+    dense: each image has as many as the fullest of the set, filled up with zeros of class -1.
 
     Args:
         data: the samples; crowds are left out.

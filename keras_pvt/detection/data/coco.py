@@ -12,7 +12,7 @@ from keras_pvt.detection.data.segmentations import Segmentation, checked
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError, image_size
 
-ROUNDING = 0.1  # pixels over the edge that are not worth a word
+ROUNDING = 0.1  # pixels over the edge that are not reported
 
 
 def load_coco(
@@ -21,19 +21,21 @@ def load_coco(
     classes: list[str] | None = None,
     masks: bool = False,
 ) -> DetectionSet:
-    """Read a data set in COCO's format.
+    """Read a data set in COCO's format, and check every entry.
 
-    What is wrong is counted in `report` and left out, never raised: an image that is missing,
-    is none, or has another size than its entry says; a box that is no four finite numbers, has
-    no area or lies outside the image; an unknown category or image. A box that reaches over the
-    edge is clipped. Images without boxes stay: they show background.
+    Bad entries are left out and counted in the `report` of the result: an image that is missing,
+    cannot be read, or has another size than its entry says; a box that is not four finite numbers,
+    has no area or lies outside the image; an unknown category or image. A box that reaches over
+    the edge is clipped. Images without boxes stay, as background.
 
     Args:
         annotations: JSON file with "images", "annotations" (boxes xywh, pixels), "categories".
         images: folder that the "file_name" entries are relative to.
-        classes: names that decide the labels, as of the training set; by default the categories
-            in the order of their ids.
-        masks: whether outlines are wanted too; an object without one is then left out.
+        classes: names of the classes in the order of their labels, such as those of the training
+            set; by default the categories in the order of their ids.
+        masks: whether to read outlines too. Objects without one are then left out.
+    Returns:
+        Images with their boxes, the class names, and the report.
     Raises:
         OSError: the JSON file cannot be opened.
         ValueError: it is not in COCO's format, or no image is left.
@@ -143,7 +145,7 @@ def _sample(file, size, annotations, labels, masks, report) -> Sample:
 
 
 def _corners(box) -> np.ndarray | None:
-    """COCO's xywh as xyxy; None for what is no box."""
+    """COCO's xywh as xyxy; None if it is no box."""
     try:
         x, y, width, height = np.array(box, "float64")
     except (TypeError, ValueError):
@@ -153,7 +155,7 @@ def _corners(box) -> np.ndarray | None:
 
 
 def _area(annotation, box) -> float:
-    """As it is listed, which may be that of a mask; of the box where it is not."""
+    """The area in the entry, which may be that of a mask; else that of the box."""
     area = annotation.get("area")
     if isinstance(area, int | float) and 0 < area < np.inf:
         return area

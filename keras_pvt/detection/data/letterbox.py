@@ -1,4 +1,4 @@
-"""Where an image lies on the canvas that a detector sees."""
+"""Letterboxing: where an image lies on the canvas that a detector sees."""
 
 import dataclasses
 
@@ -8,24 +8,24 @@ from PIL import Image
 from keras_pvt.utils.resizing import fit_scale, resized_labels_part, resized_part, scaled
 from keras_pvt.variants import IMAGENET_MEAN
 
-# What is beside the image: zero after the normalisation.
+# The colour beside the image: zero after the normalisation.
 PADDING = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 
 
 @dataclasses.dataclass(frozen=True)
 class Letterbox:
-    """An image scaled, flipped and moved on a canvas; the same for pixels, boxes and masks.
+    """An image scaled, flipped and moved on a canvas: its pixels, its boxes and its masks.
 
     Args:
         canvas: (height, width) in pixels.
         source: (height, width) of the image.
         target: (height, width) that it is resized to.
         left: column of the canvas where its left edge lies; negative if that is cut off.
-        top: the same for rows.
+        top: row of the canvas where its upper edge lies; negative if that is cut off.
         flip_x: whether the image is mirrored left to right.
         flip_y: whether the image is mirrored top to bottom.
-        antialias: whether pixels are averaged where the image shrinks, as Pillow does it; else
-            they are sampled, as OpenCV and so mmdetection do it.
+        antialias: whether pixels are averaged where the image shrinks, as in Pillow; otherwise
+            they are sampled, as in OpenCV and mmdetection.
     """
 
     canvas: tuple[int, int]
@@ -55,9 +55,9 @@ class Letterbox:
 
         Args:
             source: (height, width) of the image.
-            short_side: pixels that the shorter side has, unless
-            long_side: pixels would be exceeded by the longer one.
-            multiple: sides of the canvas are rounded up to.
+            short_side: pixels of the shorter side, unless the longer one would be too long.
+            long_side: the most pixels of the longer side.
+            multiple: number of pixels to a multiple of which sides of the canvas are rounded up.
             **flips: `flip_x`, `flip_y`.
         Source:
             mmdetection 2.13 mmdet/datasets/pipelines/transforms.py, Resize with `keep_ratio`
@@ -79,7 +79,7 @@ class Letterbox:
         return height, width
 
     def on(self, canvas: tuple[int, int]) -> "Letterbox":
-        """The same place on another canvas, (height, width)."""
+        """This place on another canvas, (height, width)."""
         return dataclasses.replace(self, canvas=canvas)
 
     def image(self, image: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ class Letterbox:
         return np.clip(boxes, 0, np.array([width, height, width, height], "float32"))
 
     def _laid(self, canvas: np.ndarray, resized: np.ndarray) -> np.ndarray:
-        """What is resized, on the canvas, which is changed."""
+        """Put a resized image on the canvas, which is changed."""
         if self.flip_x:
             resized = resized[:, ::-1]
         if self.flip_y:

@@ -19,9 +19,9 @@ class Sample:
         width: of the image, in pixels.
         boxes: `(N, 4)` float32, xyxy in pixels of the image, inside it, of an area above 0.
         labels: `(N,)` int32, index of the class.
-        areas: `(N,)` float32, of the objects in square pixels; by it COCO tells small from large.
-        crowd: `(N,)` bool, True for what is neither trained on nor counted as missed.
-        segmentations: N outlines, or none where only boxes are wanted.
+        areas: `(N,)` float32, of the objects in square pixels; COCO's small, medium and large.
+        crowd: `(N,)` bool, True for objects that are neither trained on nor counted as missed.
+        segmentations: N outlines, or none where only boxes were read.
     """
 
     path: pathlib.Path
@@ -36,12 +36,12 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class DetectionSet:
-    """Samples, the names of their classes, and what was left out.
+    """Images with boxes, the names of the classes, and a report of what was left out.
 
     Args:
         classes: names, in the order of the labels.
         samples: in the order of the file.
-        report: found while reading.
+        report: what was wrong with the data, and was left out.
     """
 
     classes: list[str]
@@ -50,5 +50,5 @@ class DetectionSet:
 
     @property
     def max_boxes(self) -> int:
-        """Most boxes to be trained on in one image; at least 1."""
+        """The most boxes that an image has for training; at least 1."""
         return max([1, *(int((~sample.crowd).sum()) for sample in self.samples)])

@@ -12,11 +12,11 @@ Segmentation = Sequence[Sequence[float]] | Mapping
 
 
 def checked(segmentation, size: tuple[int, int]) -> Segmentation | None:
-    """A segmentation from a file, or None for what is none.
+    """A segmentation from a file, or None if it is not one.
 
     Args:
-        segmentation: whatever the file has.
-        size: (height, width) of its image, which run lengths have to be of.
+        segmentation: the entry in the file, of any type.
+        size: (height, width) of its image, which run lengths have to fit.
     """
     if isinstance(segmentation, Mapping):
         counts = segmentation.get("counts")

@@ -1,1 +1,1 @@
-"""What detectors learn from."""
+"""The losses of detectors."""

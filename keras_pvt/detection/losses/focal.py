@@ -10,13 +10,13 @@ from keras_pvt.ops import take_rows
 
 
 def focal_loss(logits, labels, alpha: float = 0.25, gamma: float = 2.0):
-    """Sigmoid focal loss: of each class whether it is there, the easy cases counting little.
+    """Sigmoid focal loss, in which easy cases count little.
 
     Args:
         logits: float tensor `(..., K)`.
         labels: integer tensor `(...)`, each 0 to K - 1, or below 0 for none of them.
-        alpha: weight of the class that is there; others have 1 - alpha.
-        gamma: power of the error that a term is multiplied by; 1 or more.
+        alpha: weight of the true class; the others have 1 - alpha.
+        gamma: exponent of the error by which a term is multiplied; 1 or more.
     Returns:
         `(...)`, summed over classes.
     Source:
@@ -30,18 +30,18 @@ def focal_loss(logits, labels, alpha: float = 0.25, gamma: float = 2.0):
 
 
 def l1_loss(values, targets):
-    """Distances, summed over the last axis: `(..., n)` to `(...)`."""
+    """Absolute differences, summed over the last axis: `(..., n)` to `(...)`."""
     return ops.sum(ops.abs(values - targets), axis=-1)
 
 
 class AnchorTargets(NamedTuple):
-    """What anchors have to say.
+    """What a head should predict for each anchor.
 
     Args:
         labels: int32 `(B, N)`, the class, or -1 where there is no box.
-        deltas: float32 `(B, N, 4)`, see `encode`; zeros where there is no box.
+        deltas: float32 `(B, N, 4)`, as `encode` gives them; zeros where there is no box.
         positive: bool `(B, N)`: whether there is a box.
-        valid: bool `(B, N)`: False where whatever is said does not count.
+        valid: bool `(B, N)`: False for anchors that are ignored.
     """
 
     labels: object
@@ -51,15 +51,15 @@ class AnchorTargets(NamedTuple):
 
 
 def assign_targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> AnchorTargets:
-    """Give the boxes of images to anchors.
+    """Match the anchors with the true boxes of images.
 
     Args:
         anchors: "xyxy", float32 tensor `(N, 4)`.
-        boxes: "xyxy", float tensor `(B, G, 4)`; those without area do not count, nor do those
-            with a NaN or an infinity.
+        boxes: "xyxy", float tensor `(B, G, 4)`; boxes without area, or with a NaN or an
+            infinity, do not count.
         labels: tensor `(B, G)`: the class; below 0 for padding.
-        matcher: decides who gets what.
-        usable: boolean tensor `(B, N)`: other anchors do not count; None for all.
+        matcher: decides which anchor gets which box.
+        usable: boolean tensor `(B, N)`: False for anchors to ignore; None for none.
     """
     boxes, labels, exists = valid_boxes(boxes, labels)
     if usable is None:
@@ -78,7 +78,7 @@ def assign_targets(anchors, boxes, labels, matcher: Matcher, usable=None) -> Anc
 
 
 def valid_boxes(boxes, labels):
-    """True boxes of images, and which of them count.
+    """True boxes of images in finite numbers, and which of them count.
 
     Args:
         boxes: "xyxy", tensor `(B, G, 4)`.

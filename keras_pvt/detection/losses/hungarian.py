@@ -11,7 +11,7 @@ from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.ops import CALLS_HOST, class_crossentropy, on_host, take_rows
 from keras_pvt.utils.extras import needed_for
 
-# In place of a cost that is none.
+# In place of a cost that is not finite.
 _DEAR = 1e4
 _FAR = math.inf
 
@@ -19,18 +19,18 @@ _FAR = math.inf
 def assign(costs, exists):
     """Give each row a column of its own, so that the sum of costs is the least possible.
 
-    With torch and TensorFlow SciPy does it, on the CPU; in a program of JAX, which cannot wait
-    for that, `shortest_augmenting_paths`. Nothing is differentiated.
+    SciPy solves it on the CPU, but for JAX, whose programs cannot wait for the host:
+    `shortest_augmenting_paths` does it there. The result has no gradient.
 
     Args:
         costs: float tensor `(B, N, M)`, N and M static; a NaN or an infinity counts as 1e4,
             which should be more than any other.
-        exists: boolean tensor `(B, N)`: other rows get no column.
+        exists: boolean tensor `(B, N)`: False for rows that get no column.
     Returns:
         int32 tensor `(B, M)`: the row of each column, or -1. Where there are more rows than
-        columns, as many rows as columns get one.
+        columns, each column gets a row.
     Raises:
-        ImportError: no SciPy; JAX brings it.
+        ImportError: SciPy is not installed; JAX brings it.
     """
     costs = ops.cast(ops.stop_gradient(costs), "float32")
     costs = ops.where(ops.isfinite(costs), costs, _DEAR)
@@ -52,7 +52,9 @@ def _by_scipy(costs: np.ndarray, exists: np.ndarray) -> np.ndarray:
 
 
 def shortest_augmenting_paths(costs, exists):
-    """See `assign`. Costs that differ by less than 1e-6 of their size are the same.
+    """`assign` as a program of array operations.
+
+    Costs that differ by less than 1e-6 of their size count as equal.
 
     Source:
         Crouse, On implementing 2D rectangular assignment algorithms, 2016, of all problems side
@@ -170,7 +172,7 @@ FORMAT = "rel_center_xywh"
 
 
 class HungarianLosses(NamedTuple):
-    """Of each layer `(L,)`, with their weights: to be summed."""
+    """The weighted losses of each layer, each `(L,)`; the loss is their sum."""
 
     of_class: object
     of_box: object
@@ -178,18 +180,17 @@ class HungarianLosses(NamedTuple):
 
 
 def hungarian_losses(logits, boxes, labels, targets) -> HungarianLosses:
-    """How far the queries of all layers are from the objects of their images.
+    """The Hungarian loss: queries are matched with objects one to one, in each layer by itself.
 
-    Of each layer by itself, each object gets a query of its own, the cheapest in all; what has
-    none has to say "no object".
+    The matching has the least cost in total. A query without an object should predict "no
+    object".
 
     Args:
         logits: float tensor `(B, L, Q, K + 1)`, no softmax, "no object" last.
         boxes: "rel_center_xywh", float tensor `(B, L, Q, 4)`.
         labels: tensor `(B, G)`: the class, 0 to K - 1; below 0 for padding.
-        targets: "rel_center_xywh", float tensor `(B, G, 4)`; those without area do not count,
-            nor do those with a NaN or an infinity. Of more than Q in an image, the cheapest Q
-            count.
+        targets: "rel_center_xywh", float tensor `(B, G, 4)`; those without area, or with
+            a NaN or an infinity, do not count. Of more than Q objects in an image, Q count.
     Source:
         DETR, arXiv 2005.12872, equations 1 and 2, appendix A.2; mmdetection 2.13
         mmdet/models/dense_heads/detr_head.py, where a batch is that of one device.
@@ -222,7 +223,7 @@ def hungarian_losses(logits, boxes, labels, targets) -> HungarianLosses:
 
 
 def matching_costs(logits, boxes, labels, targets):
-    """What it costs to give an object a query: `(B, L, G, Q)`; see `hungarian_losses`."""
+    """The cost of each pair of object and query, `(B, L, G, Q)`."""
     probability = ops.softmax(logits, axis=-1)
     one_hot = ops.one_hot(labels, logits.shape[-1], dtype=logits.dtype)  # (B, G, K + 1)
     of_class = ops.einsum("blqk,bgk->blgq", probability, one_hot)
@@ -232,7 +233,7 @@ def matching_costs(logits, boxes, labels, targets):
 
 
 def _whole(labels, targets):
-    """At least one object of each image, in numbers that can be computed with; which count."""
+    """At least one object of each image, in finite numbers, and which of them count."""
     labels, targets = ops.cast(labels, "int32"), ops.cast(targets, "float32")
     if targets.shape[1] == 0:
         labels = ops.pad(labels, ((0, 0), (0, 1)), constant_values=-1)

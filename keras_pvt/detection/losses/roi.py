@@ -1,4 +1,4 @@
-"""Losses of the two stages of Mask R-CNN, and what each box has to say."""
+"""The losses of the two stages of Mask R-CNN, and their targets."""
 
 import typing
 
@@ -14,14 +14,14 @@ from keras_pvt.ops import take_rows
 
 
 class BoxTargets(typing.NamedTuple):
-    """What drawn boxes have to say.
+    """What the second stage should predict for the sampled boxes.
 
     Args:
         boxes: "xyxy", `(B, N, 4)`.
         matches: int32 `(B, N)`, the true box of each that has one; else 0.
         labels: int32 `(B, N)`, the class; K, the background's, where there is none.
-        deltas: `(B, N, 4)`, to the true box, see `encode`; zeros where there is none.
-        drawn: see `SampledBoxes`.
+        deltas: `(B, N, 4)`, to the true box, as `encode` gives them; zeros where there is none.
+        drawn: the `SampledBoxes`.
     """
 
     boxes: typing.Any
@@ -34,13 +34,14 @@ class BoxTargets(typing.NamedTuple):
 def box_targets(
     drawn: SampledBoxes, candidates, matches, boxes, classes, num_classes: int
 ) -> BoxTargets:
-    """What drawn candidates have to say.
+    """The targets of sampled boxes.
 
     Args:
         drawn: of the candidates.
         candidates: "xyxy", `(B, N, 4)`.
         matches: int32 `(B, N)`: of each candidate, the true box, or below 0.
-        boxes, classes: true ones, as `valid_boxes` gives them.
+        boxes: true boxes, as `valid_boxes` gives them.
+        classes: their classes.
         num_classes: K.
     """
     own = take_rows(candidates, drawn.index)
@@ -55,12 +56,12 @@ def box_targets(
 
 
 def proposal_losses(logits, deltas, targets, drawn: SampledBoxes) -> list:
-    """Whether there is an object at an anchor, and where; of what was drawn.
+    """The losses of the first stage: objectness and boxes of sampled anchors.
 
     Args:
         logits: float tensor `(B, N, 1)`.
         deltas: float tensor `(B, N, 4)`.
-        targets: `(B, N, 4)`, what deltas should be.
+        targets: `(B, N, 4)`, the deltas that are right.
         drawn: anchors to learn from.
     Returns:
         Two scalars, both divided by the number of drawn anchors, with an object and without at
@@ -82,7 +83,7 @@ def proposal_losses(logits, deltas, targets, drawn: SampledBoxes) -> list:
 
 
 def box_losses(logits, deltas, targets: BoxTargets) -> list:
-    """The class of a box, and where it ends.
+    """The losses of the box head: classes and boxes of sampled proposals.
 
     Args:
         logits: float tensor `(B, N, K + 1)`.
@@ -107,12 +108,12 @@ def box_losses(logits, deltas, targets: BoxTargets) -> list:
 
 
 def mask_loss(head, maps, targets: BoxTargets, masks, most: int):
-    """The mean over the parts of boxes with an object of how wrong the mask head is.
+    """The loss of the mask head: mean crossentropy over the parts of boxes with an object.
 
     Args:
         head: a `MaskHead`.
-        maps: what it takes.
-        targets: whose first `most` boxes have all that have an object.
+        maps: maps of the pyramid, the finest first.
+        targets: whose first `most` boxes include all that have an object.
         masks: true ones, `(B, G, H, W)`, 0 or 1.
         most: boxes of an image.
     Returns:

@@ -1,4 +1,4 @@
-"""Detectors that know their losses."""
+"""The base class of detectors, which compute their own losses."""
 
 import typing
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from keras_pvt.ops import replica_share
 
 
 class DetectionModel(DensePredictionModel):
-    """A model that is compiled without a loss, as it has its losses in itself.
+    """A model that computes its own losses, and is compiled without one.
 
     Under `tf.distribute` and torch's DDP, each device's losses are of its own images, as in
     mmdetection, and gradients are averaged.
 
     Attributes:
-        loss_names: what the logs call the losses, whose sum is the loss.
+        loss_names: names of the losses in the logs; the loss is their sum.
     """
 
     loss_names: typing.ClassVar[Sequence[str]]
 
     def track_losses(self, names: Sequence[str] | None = None) -> None:
-        """Have the losses in the logs; for the constructor, once it is a model.
+        """Log each loss by its name. Constructors call this, after `keras.Model`'s own.
 
         Args:
             names: by default `loss_names`.
@@ -44,7 +44,7 @@ class DetectionModel(DensePredictionModel):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if self.loss is not None or sample_weight is not None:
             raise ValueError(
-                f"{type(self).__name__} has its losses in itself and weighs no samples: compile it "
+                f"{type(self).__name__} computes its own losses and weighs no samples: compile it "
                 "without `loss`, and fit it without `sample_weight`."
             )
         losses = self.loss_parts(x, y, y_pred)

@@ -23,18 +23,20 @@ from keras_pvt.ops import COMPILES_HOST_CALLS, argmax, take_rows
 
 @base.register_as("BestQueries")
 class DETRPostprocessor(keras.layers.Layer):
-    """Takes the queries that are surest of an object; there is no suppression.
+    """Turns what DETR gives into detections: the queries with the highest scores.
+
+    No suppression follows, as each object has one query.
 
     Args:
         confidence_threshold: probability that a detection has to exceed, 0 to 1.
-        max_detections: detections of an image, at most; of fewer queries, as many as those.
+        max_detections: the most detections of an image; with fewer queries, their number.
     Call arguments:
         outputs: what a `DETR` gives; its last layer counts.
         sizes: `(B, 2)`, (height, width) of each image without padding: in pixels of the frame
             that boxes are wanted in, such as the image as it was before it was resized.
         images: instead of `sizes`, the images `(B, H, W, channels)`, which have no padding.
     Returns:
-        A dictionary as of `NonMaxSuppression`: "boxes" "xyxy" `(B, N, 4)`, in pixels and inside
+        A dictionary: "boxes" "xyxy" `(B, N, 4)`, in pixels and inside
         the image; "confidence" `(B, N)`, 0 to 1, falling; "classes" and "labels" `(B, N)` int32;
         "num_detections" `(B,)` int32. After the detections come boxes of zeros, of class -1 and
         confidence 0.
@@ -90,26 +92,27 @@ class DETRPostprocessor(keras.layers.Layer):
 
 @base.register
 class DETR(DetectionModel):
-    """DETR on a backbone's coarsest map: a class and a box for each of a fixed set of queries.
+    """DETR on a backbone's coarsest map: a class and a box for each of a fixed number of queries.
 
-    It has its losses in itself: `model.compile(optimizer)`, without any, then
+    The model computes its own losses: call `model.compile(optimizer)` without a loss, then
     `model.fit(x, {"boxes": ..., "classes": ...})`. `detector` gives the model that ends in
     boxes.
 
     Args:
         backbone: `PVTBackbone`, or a functional model with `pyramid_outputs`. If its input has
-            another name than "images", Keras warns, but all works.
+            another name than "images", Keras warns, and everything works all the same.
         num_classes: K. A checkpoint of facebookresearch/detr or Hugging Face for COCO has 91,
             as its classes are COCO's own ids; one of mmdetection 80.
-        num_queries: Q, the most objects that an image can have.
+        num_queries: Q, the most objects that it can find in an image.
         embed_dim: channels of the transformer; divisible by 4.
         depth: layers L of its encoder, and of its decoder.
         num_heads: divides `embed_dim`.
         hidden_dim: channels inside the feed-forwards.
-        drop_rate: probability of dropping, see `DETREncoderLayer`.
-        auxiliary: whether each layer of the decoder predicts, as the loss wants; otherwise the
-            last alone, and L is 1 in what is returned.
-        padded: whether images of a batch may have padding, of which they then have to tell.
+        drop_rate: probability of dropping an attention weight, and a feature after each
+            attention and in each feed-forward.
+        auxiliary: whether each layer of the decoder predicts, as the loss wants. Otherwise only
+            the last one does, and L is 1 in the result.
+        padded: whether images of a batch may have padding. The model then takes their sizes.
         name: of the model.
         dtype: policy of all but the backbone; by default the backbone's. What the heads compute
             is float32 at least.
@@ -118,17 +121,20 @@ class DETR(DetectionModel):
             top left corner; "sizes": int `(B, 2)`, (height, width) in pixels of each without
             its padding}. With `padded=False` the images alone.
     Returns:
-        A dictionary, of every layer of the decoder, the last of which is the model's answer:
+        A dictionary with the predictions of each layer of the decoder; the last are the
+        model's answer:
         "class_logits" `(B, L, Q, K + 1)`, no softmax, of which the last is "no object";
-        "boxes" `(B, L, Q, 4)`, 0 to 1, "rel_center_xywh" as fractions of the image without its
-        padding. No query is left out, and none is sorted.
+        "boxes" `(B, L, Q, 4)`, "rel_center_xywh", 0 to 1: fractions of the image without its
+        padding. All queries are there, in their own order.
     Labels to train on:
         A dictionary: "boxes" `(B, G, 4)`, "xyxy" in pixels of the images; "classes" `(B, G)`,
-        0 to K - 1, or -1 for padding. Logs have `class_loss`, `box_loss` and `giou_loss`, whose
-        sum is the loss; see `hungarian_losses`. Needs SciPy.
+        0 to K - 1, or -1 for padding. The logs have `class_loss`, `box_loss` and `giou_loss`;
+        the loss is their sum. Training needs SciPy.
     Attributes:
         num_classes: K.
-        depth, auxiliary, padded: as given.
+        depth: L.
+        auxiliary: whether each layer of the decoder predicts.
+        padded: whether the model takes the sizes of the images.
     Raises:
         ValueError: a backbone without pyramid; numbers out of range.
     Source:
@@ -241,9 +247,10 @@ class DETR(DetectionModel):
         """A functional model of the same layers and input that ends in boxes.
 
         Args:
-            decoder: by default 100 queries, however unsure they are.
+            decoder: makes detections of the predictions; by default the 100 queries with the
+                highest scores, however low those are.
         Returns:
-            A model that gives what `DETRPostprocessor` does, boxes in pixels of the images.
+            A model that gives the dictionary of `DETRPostprocessor`, boxes in pixels of the images.
         """
         if decoder is None:
             decoder = DETRPostprocessor(dtype="float32", name="best_queries")
@@ -251,12 +258,14 @@ class DETR(DetectionModel):
         return keras.Model(self.input, decoder(self.output, **frame), name=self.name)
 
     def hungarian_losses(self, x, y, y_pred) -> HungarianLosses:
-        """The losses of each layer of the decoder, see `hungarian_losses`.
+        """The losses of each layer of the decoder, with their weights.
 
         Args:
             x: what the model takes.
-            y: labels, as the class says.
+            y: labels: a dictionary of "boxes" and "classes", which the class describes.
             y_pred: what the model gives.
+        Returns:
+            Losses of the classes, of the boxes and of their overlap, each `(L,)`.
         """
         if self.padded:
             sizes = ops.cast(x["sizes"], "float32")

@@ -32,7 +32,7 @@ LEVELS = 4
 class MaskRCNN(DetectionModel):
     """Mask R-CNN, or Faster R-CNN, on any backbone, images of any size.
 
-    It has its losses in itself: `model.compile(optimizer)`, without any, then
+    The model computes its own losses: call `model.compile(optimizer)` without a loss, then
     `model.fit(images, {"boxes": ..., "classes": ..., "masks": ...})`. `detector` gives the model
     that ends in boxes and masks.
 
@@ -42,13 +42,16 @@ class MaskRCNN(DetectionModel):
             this model.
         num_classes: K, without a background.
         neck_width: channels of the feature pyramid and of the convolutions after it.
-        head_width: of the dense layers that look at a box.
+        head_width: width of the two dense layers of the box head.
         anchor_side: side of the smallest square anchor, in cells: 8 is 32 pixels in P2.
-        masks: False leaves the mask head out: Faster R-CNN.
-        sampled_anchors: of an image, that a step learns from, half of them with an object.
-        sampled_boxes: the same of proposals, a quarter of them with an object.
-        compared_anchors: of a level, at most, that proposals to learn from are made of; the best.
-        proposals: to learn from, of an image, at most.
+        masks: whether there is a mask head; without one the model is a Faster R-CNN.
+        sampled_anchors: anchors of an image that a training step learns from, at most half of
+            them with an object.
+        sampled_boxes: proposals of an image that a training step learns from, at most a quarter
+            of them with an object.
+        compared_anchors: anchors of a level, those with the highest scores, that become
+            proposals in training.
+        proposals: the most proposals of an image in training.
         name: of the model.
         dtype: policy of neck and heads; by default the backbone's. Outputs are float32 at least.
     Call arguments:
@@ -60,14 +63,18 @@ class MaskRCNN(DetectionModel):
     Labels to train on:
         A dictionary: "boxes" `(B, G, 4)`, "xyxy" in pixels of the images; "classes" `(B, G)`,
         0 to K - 1, or -1 for padding; "masks" `(B, G, H, W)`, 0 or 1, of the images' size; and,
-        where images were padded to the size of a batch, "sizes" `(B, 2)`, see `RetinaNet`.
-        Logs have `proposal_class_loss`, `proposal_box_loss`, `class_loss`, `box_loss` and
-        `mask_loss`, whose sum is the loss. What is learnt from is drawn at random.
+        where images were padded to the size of a batch, "sizes" `(B, 2)`, their
+        (height, width) in pixels without it: anchors whose centre lies beyond them, rounded up
+        to `multiple`, learn nothing.
+        The logs have `proposal_class_loss`, `proposal_box_loss`, `class_loss`, `box_loss` and
+        `mask_loss`; the loss is their sum. Anchors and proposals to learn from are drawn at
+        random.
     Attributes:
         num_classes: K.
-        box_head, mask_head: the second stage; `mask_head` is None without masks.
-        anchors: of a cell.
-        multiple: of pixels that official code pads the sides of images to.
+        box_head: gives classes and boxes of proposals.
+        mask_head: gives masks of boxes; None without masks.
+        anchors: the `Anchors` of a cell.
+        multiple: number of pixels of which official code pads image sides to a multiple.
     Raises:
         ValueError: a backbone without pyramid; numbers out of range; labels without masks.
     Source:
@@ -203,17 +210,17 @@ class MaskRCNN(DetectionModel):
         """A functional model of the same layers that ends in boxes, and masks.
 
         Args:
-            suppression: by default as official code does it: scores above 0.05, overlaps of
-                0.5, 100 boxes, empty ones too.
-            per_level: anchors of a level that are compared, at most; the best.
-            proposals: that the second stage looks at, of all levels.
+            suppression: of duplicates; by default the official one: scores above 0.05, overlaps
+                up to 0.5, 100 boxes, empty ones too.
+            per_level: anchors of a level, those with the highest scores, that become proposals.
+            proposals: the most proposals of an image, of all levels.
             padded: whether images have padding on their right and below. The model then takes
                 {"images": images, "sizes": float `(B, 2)`, (height, width) in pixels of each
-                without it}, and boxes end where the images do; otherwise the images alone.
+                without it}, and clips boxes to the images; otherwise it takes the images alone.
         Returns:
-            A model that gives what `NonMaxSuppression` does, boxes in pixels of the images; and
-            "masks" `(B, 100, 28, 28)`, 0 to 1, how likely a part of the box is of the object,
-            zeros after the last box; see `paste_masks`.
+            A model that gives the dictionary of `NonMaxSuppression`, boxes in pixels of the
+            images, and "masks" `(B, 100, 28, 28)`, 0 to 1, the probability that a part of the
+            box is of the object, zeros after the last box. `paste_masks` makes pixels of them.
         Source:
             mmdetection 2.13. Differs only where more than `suppression.max_candidates` pairs of
             box and class score above 0.05: upstream compares all.

@@ -36,7 +36,7 @@ DEVIATION = 0.01
 class RetinaNet(DetectionModel):
     """RetinaNet on any backbone, images of any size.
 
-    It has its losses in itself: `model.compile(optimizer)`, without any, then
+    The model computes its own losses: call `model.compile(optimizer)` without a loss, then
     `model.fit(images, {"boxes": ..., "classes": ...})`. `detector` gives the model that ends in
     boxes.
 
@@ -55,19 +55,20 @@ class RetinaNet(DetectionModel):
         x: what the backbone takes, float images `(B, H, W, channels)`.
     Returns:
         A dictionary of two, each with a map of each level, "P3" to "P7" on PVT, whose cells have
-        2**3 to 2**7 pixels a side, and A = 9 anchors each, see `Anchors`:
+        2**3 to 2**7 pixels a side, and A = 9 anchors each:
         "class_logits" `(B, h, w, A * K)`, one sigmoid for each class, anchor after anchor;
-        "box_deltas" `(B, h, w, A * 4)`, see `keras_pvt.detection.ops.box_deltas`.
+        "box_deltas" `(B, h, w, A * 4)`, how the centre of the anchor moves in x and y, in sides
+        of the anchor, and logarithms of the factors of its width and height.
     Labels to train on:
         A dictionary: "boxes" `(B, G, 4)`, "xyxy" in pixels of the images; "classes" `(B, G)`,
         0 to K - 1, or -1 for padding; and, where images were padded to the size of a batch,
-        "sizes" `(B, 2)`, their (height, width) in pixels without it: anchors whose centre is
-        beyond them, rounded up to `multiple`, learn nothing. Logs have `class_loss` and
-        `box_loss`, whose sum is the loss.
+        "sizes" `(B, 2)`, their (height, width) in pixels without it: anchors whose centre lies
+        beyond them, rounded up to `multiple`, learn nothing. The logs have `class_loss` and
+        `box_loss`; the loss is their sum.
     Attributes:
         num_classes: K.
-        anchors: of a cell.
-        multiple: of pixels that official code pads the sides of images to.
+        anchors: the `Anchors` of a cell.
+        multiple: number of pixels of which official code pads image sides to a multiple.
     Raises:
         ValueError: a backbone without pyramid; numbers out of range.
     Source:
@@ -160,14 +161,16 @@ class RetinaNet(DetectionModel):
         """A functional model of the same layers that ends in boxes.
 
         Args:
-            suppression: by default as official code does it: scores above 0.05, overlaps of
-                0.5, 100 boxes, empty ones too.
-            per_level: anchors that each level contributes, at most; the best.
+            suppression: of duplicates; by default the official one: scores above 0.05, overlaps
+                up to 0.5, 100 boxes, empty ones too.
+            per_level: the most anchors of a level that are compared, those with the highest
+                scores.
             padded: whether images have padding on their right and below. The model then takes
                 {"images": images, "sizes": float `(B, 2)`, (height, width) in pixels of each
-                without it}, and boxes end where the images do; otherwise the images alone.
+                without it}, and clips boxes to the images; otherwise it takes the images alone.
         Returns:
-            A model that gives what `NonMaxSuppression` does, boxes in pixels of the images.
+            A model that gives the dictionary of `NonMaxSuppression`, boxes in pixels of the
+            images.
         Source:
             mmdetection 2.13. Differs only where fewer than 100 of the best
             `suppression.max_candidates` pairs of box and class stay: upstream compares all.
@@ -187,11 +190,13 @@ class RetinaNet(DetectionModel):
         return keras.Model({"images": self.input, "sizes": sizes}, found, name=self.name)
 
     def anchor_losses(self, y, y_pred) -> tuple:
-        """Class loss and box loss of each anchor, `(B, N)`, to be summed; level after level.
+        """The losses of each anchor, level after level.
 
         Args:
-            y: labels, as the class says.
+            y: labels: a dictionary of "boxes" and "classes", which the class describes.
             y_pred: what the model gives.
+        Returns:
+            Class losses and box losses, both `(B, N)`; the loss is the sum of all.
         """
         levels = self.anchors.of_maps(y_pred["class_logits"])
         anchors = ops.concatenate(list(levels.values()))

@@ -16,7 +16,7 @@ BOX_PARTS, MASK_PARTS = 7, 14
 
 @base.register
 class BoxHead(base.Composite):
-    """A class for each box, and for each class how the box is to be moved.
+    """A class for each box, and deltas of the box for each class.
 
     Args:
         num_classes: K, without the background.
@@ -26,8 +26,9 @@ class BoxHead(base.Composite):
         maps: of a pyramid, the finest first, `(B, H, W, C)`.
         boxes: "xyxy" in pixels of the images, float tensor `(B, N, 4)`.
     Returns:
-        class logits `(B, N, K + 1)`, the last of the background, and deltas `(B, N, K, 4)`, see
-        `box_deltas`; float32 at least.
+        class logits `(B, N, K + 1)`, the last of the background, and deltas `(B, N, K, 4)`: how
+        the centre moves in sides of the box, and logarithms of the factors of its sides, in
+        units of `DEVIATIONS`; float32 at least.
     Source:
         mmdetection 2.13 mmdet/models/roi_heads/bbox_heads/convfc_bbox_head.py.
     """
@@ -83,15 +84,16 @@ class BoxHead(base.Composite):
 
 @base.register
 class MaskHead(base.Composite):
-    """Which parts of a box are of an object of its class.
+    """Masks of boxes: which parts of a box are of an object of its class.
 
     Args:
         num_classes: K.
         width: of the convolutions.
-        depth: of them, before the map is doubled.
-        finest: as in `BoxHead`.
+        depth: convolutions before the map is doubled.
+        finest: side of a cell of the finest map in pixels.
     Call arguments:
-        maps, boxes: as in `BoxHead`.
+        maps: of a pyramid, the finest first, `(B, H, W, C)`.
+        boxes: "xyxy" in pixels of the images, float tensor `(B, N, 4)`.
         classes: int tensor `(B, N)`; below 0 counts as 0.
     Returns:
         logits `(B, N, 28, 28)`, float32 at least.
@@ -153,19 +155,22 @@ class MaskHead(base.Composite):
         }
 
 
-# What a box head's deltas are multiplied by: mmdetection's target_stds.
+# The box head's deltas are in units of these: mmdetection's target_stds.
 DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
 
 
 @base.register
 class ClassBoxes(keras.layers.Layer):
-    """Boxes with scores, for every class of its own.
+    """Decodes what the box head gives: a box and a score for each proposal and class.
 
     Call arguments:
         proposals: "xyxy" in pixels of the images, float tensor `(B, N, 4)`.
         scores: `(B, N)`, below 0 where there is no proposal.
-        class_logits, box_deltas: as `BoxHead` gives them.
-        images, sizes: as in `Proposals`.
+        class_logits: float tensor `(B, N, K + 1)`, the last of the background.
+        box_deltas: float tensor `(B, N, K, 4)`.
+        images: the images `(B, H, W, channels)`, to which boxes are clipped; or None.
+        sizes: instead of `images`, tensor `(B, 2)`, the (height, width) in pixels of the images
+            without padding on their right and below.
     Returns:
         boxes `(B, N, K, 4)`, clipped, and probabilities `(B, N, K)`, 0 where there is no proposal.
     Source:

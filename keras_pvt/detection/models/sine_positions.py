@@ -20,6 +20,7 @@ class SinePositions(keras.layers.Layer):
             divisible by 4.
     Call arguments:
         x: map `(B, h, w, any)`.
+        visible: boolean `(B, h * w)`, which cells are of the image; None for all.
     Returns:
         `(B, h * w, C)`, -1 to 1, row-major. Cells of padding go on with the last row and column.
     Raises:
@@ -38,7 +39,6 @@ class SinePositions(keras.layers.Layer):
         self.built = True
 
     def call(self, x, visible=None):
-        """`visible` is what `VisibleCells` gives; None if all cells are the image's."""
         batch, height, width, _ = ops.shape(x)
         if visible is None:
             rows = ops.ones_like(x[:, :, 0, 0])
@@ -73,9 +73,9 @@ class SinePositions(keras.layers.Layer):
 
 @base.register
 class VisibleCells(keras.layers.Layer):
-    """Which cells of a map are of the image, and not of the padding below and right of it.
+    """Which cells of a map are of the image, not of the padding on its right and below.
 
-    A cell is what the pixel at its top left corner is.
+    The pixel at the top left corner of a cell decides.
 
     Call arguments:
         x: map `(B, h, w, any)`.

@@ -59,7 +59,7 @@ class CrossAttention(base.Composite):
     Call arguments:
         query: float tokens `(B, N, C)`.
         key: float tokens `(B, M, C)`.
-        value: the same.
+        value: float tokens `(B, M, C)`.
         visible: boolean `(B, M)`, the keys that are attended to; None for all.
         training: drops only if True.
     Returns:
@@ -116,16 +116,7 @@ class CrossAttention(base.Composite):
 
 
 class _TransformerLayer(base.Composite):
-    """What both layers have: a feed-forward, and norms after each residual.
-
-    Args:
-        dim: channels C, in and out.
-        num_heads: attention heads; divides `dim`.
-        hidden_dim: channels inside the feed-forward.
-        drop_rate: probability of dropping an attention weight, and a feature after each
-            attention, inside the feed-forward and after it.
-        epsilon: added to the variance in the norms.
-    """
+    """What both layers have: a feed-forward, and norms after each residual."""
 
     attentions: tuple[str, ...]
 
@@ -189,9 +180,15 @@ class _TransformerLayer(base.Composite):
 
 @base.register
 class DETREncoderLayer(_TransformerLayer):
-    """Cells attend to each other; feed-forward; each has a residual, and a norm after it.
+    """Self-attention of the cells, then a feed-forward; each with a residual and a norm after it.
 
-    Args: see `_TransformerLayer`.
+    Args:
+        dim: channels C, in and out; divisible by `num_heads`.
+        num_heads: attention heads.
+        hidden_dim: channels inside the feed-forward.
+        drop_rate: probability of dropping an attention weight, and a feature after the
+            attention, inside the feed-forward and after it.
+        epsilon: added to the variance in the norms.
     Call arguments:
         x: cells `(B, N, C)`.
         positions: of the cells, added to queries and keys, `(B, N, C)`.
@@ -200,7 +197,7 @@ class DETREncoderLayer(_TransformerLayer):
     Returns:
         `(B, N, C)`.
     Raises:
-        ValueError: see `CrossAttention`.
+        ValueError: `dim` not divisible by `num_heads`; a rate outside 0 <= rate < 1.
     Source:
         DETR, arXiv 2005.12872, figure 10; mmdetection 2.13 mmdet/models/utils/transformer.py.
     """
@@ -221,12 +218,20 @@ class DETREncoderLayer(_TransformerLayer):
 
 @base.register
 class DETRDecoderLayer(_TransformerLayer):
-    """Objects attend to each other, then to the cells; feed-forward; as in `DETREncoderLayer`.
+    """Self-attention of the objects, attention to the cells, then a feed-forward.
 
-    Args: see `_TransformerLayer`.
+    Each has a residual and a norm after it.
+
+    Args:
+        dim: channels C, in and out; divisible by `num_heads`.
+        num_heads: attention heads.
+        hidden_dim: channels inside the feed-forward.
+        drop_rate: probability of dropping an attention weight, and a feature after each
+            attention, inside the feed-forward and after it.
+        epsilon: added to the variance in the norms.
     Call arguments:
-        x: what is known of the objects, `(B, Q, C)`.
-        queries: what is added where they ask, and where they are asked by each other, `(B, Q, C)`.
+        x: features of the objects, `(B, Q, C)`.
+        queries: learned queries, added to `x` in queries and keys, `(B, Q, C)`.
         cells: of the image, `(B, N, C)`.
         positions: of the cells, `(B, N, C)`.
         visible: boolean `(B, N)`, the cells that are attended to; None for all.
@@ -234,9 +239,9 @@ class DETRDecoderLayer(_TransformerLayer):
     Returns:
         `(B, Q, C)`.
     Raises:
-        ValueError: see `CrossAttention`.
+        ValueError: `dim` not divisible by `num_heads`; a rate outside 0 <= rate < 1.
     Source:
-        see `DETREncoderLayer`.
+        DETR, arXiv 2005.12872, figure 10; mmdetection 2.13 mmdet/models/utils/transformer.py.
     """
 
     attentions = ("self_attention", "cross_attention")

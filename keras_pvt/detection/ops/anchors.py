@@ -13,7 +13,7 @@ class Anchors:
     """The anchors of a cell, of sides that grow with the cells of a level.
 
     Args:
-        side: of the smallest square anchor, in cells.
+        side: side of the smallest square anchor, in cells.
         scales: sizes from one level to the next, each 2**(1 / scales) times the one before.
         ratios: heights divided by widths; the area stays.
     Source:
@@ -49,8 +49,8 @@ class Anchors:
         """The anchors of all cells of a level.
 
         Args:
-            rows: of cells; a number, or what `ops.shape` gives.
-            columns: the same.
+            rows: rows of cells, an integer or a scalar tensor.
+            columns: columns of cells, an integer or a scalar tensor.
             stride: side of a cell in pixels.
         Returns:
             "xyxy" in pixels, float32 `(rows * columns * per_cell, 4)`, row after row.
@@ -75,7 +75,7 @@ class Anchors:
 
 
 def per_anchor(x, width: int):
-    """What a head says of the anchors: map `(B, H, W, A * width)` to `(B, H * W * A, width)`."""
+    """A head's map `(B, H, W, A * width)` as a row for each anchor, `(B, H * W * A, width)`."""
     rows, columns, channels = x.shape[1:]
     if rows is None or columns is None:
         return ops.reshape(x, (ops.shape(x)[0], -1, width))

@@ -1,4 +1,4 @@
-"""Boxes as four numbers that say how an anchor, or a proposal, is moved and scaled."""
+"""Box deltas: how an anchor, or a proposal, is moved and scaled to become a box."""
 
 import math
 
@@ -11,7 +11,7 @@ LIMIT = math.log(1000 / 16)
 
 
 def encode(boxes, anchors):
-    """The deltas that make anchors boxes.
+    """The deltas that turn anchors into boxes.
 
     Args:
         boxes: "xyxy", float tensor `(..., 4)`, of sides above 0.
@@ -30,7 +30,14 @@ def encode(boxes, anchors):
 
 
 def decode(deltas, anchors):
-    """The inverse of `encode`, where factors are kept within 1 / 62.5 and 62.5; not clipped."""
+    """The inverse of `encode`. Factors of sides are kept within 1 / 62.5 and 62.5.
+
+    Args:
+        deltas: float tensor `(..., 4)`.
+        anchors: "xyxy", float tensor of a shape that fits, of sides above 0.
+    Returns:
+        "xyxy" `(..., 4)`, not clipped to an image.
+    """
     centre, size = _split(anchors)
     centre = deltas[..., :2] * size + centre
     size = ops.exp(ops.clip(deltas[..., 2:], -LIMIT, LIMIT)) * size

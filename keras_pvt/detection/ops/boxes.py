@@ -34,8 +34,8 @@ def convert(boxes, source: str, target: str, image_size: tuple | None = None):
 
     Args:
         boxes: float tensor `(..., 4)`.
-        source: format that they have, one of `FORMATS`.
-        target: format that is wanted.
+        source: their format, one of `FORMATS`.
+        target: the format of the result, one of `FORMATS`.
         image_size: (height, width) in pixels, numbers, scalar tensors, or tensors `(..., 1)`;
             needed only between pixels and fractions.
     Returns:
@@ -118,7 +118,13 @@ def clip(boxes, image_size: tuple):
 
 
 def area(boxes):
-    """Area of "xyxy" boxes: `(..., 4)` to `(...)`; 0 for corners in the wrong order."""
+    """Area of boxes; 0 for corners in the wrong order.
+
+    Args:
+        boxes: "xyxy", float tensor `(..., 4)`.
+    Returns:
+        Tensor `(...)`, in square pixels.
+    """
     sides = ops.relu(boxes[..., 2:] - boxes[..., :2])
     return sides[..., 0] * sides[..., 1]
 

@@ -1,4 +1,4 @@
-"""Masks of boxes: cropped to learn from, as probabilities, and pasted into images."""
+"""Masks of boxes: cropped for training, as probabilities, and pasted into images."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras_pvt.layers import base
 
 
 def crop_masks(masks, boxes, index, size: int):
-    """What a mask head has to say of boxes: which of their parts are of an object.
+    """The targets of a mask head: which parts of each box are of its object.
 
     Args:
         masks: 0 or 1, tensor `(B, G, H, W)`.
@@ -49,11 +49,13 @@ def crop_masks(masks, boxes, index, size: int):
 
 @base.register
 class MaskProbabilities(keras.layers.Layer):
-    """What `MaskHead` gives, 0 to 1; zeros where there is no box.
+    """Probabilities of masks from the logits of `MaskHead`; zeros where there is no box.
 
     Call arguments:
         logits: float tensor `(B, N, m, m)`.
         classes: int tensor `(B, N)`, -1 where there is no box.
+    Returns:
+        `(B, N, m, m)`, 0 to 1.
     """
 
     def call(self, logits, classes):
@@ -73,11 +75,12 @@ def paste_masks(
         masks: `(N, m, n)` float, 0 to 1, as `MaskRCNN.detector` gives them.
         boxes: "xyxy" in pixels, `(N, 4)`; they may reach out of the image. One without area, or
             with a NaN or an infinity, covers nothing.
-        height, width: of the image in pixels.
+        height: of the image in pixels.
+        width: of the image in pixels.
         threshold: probability from which on a pixel is covered, above 0, at most 1.
     Returns:
-        bool `(N, height, width)`. Where only some are needed at a time, hand over these: all of
-        a large image's take gigabytes.
+        bool `(N, height, width)`. All masks of a large image take gigabytes: pass a few at a
+        time.
     Raises:
         ValueError: other shapes; a threshold outside its range.
     Source:

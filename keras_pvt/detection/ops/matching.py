@@ -1,4 +1,4 @@
-"""Which box each anchor has to find."""
+"""Matching of anchors with true boxes."""
 
 import dataclasses
 
@@ -12,16 +12,16 @@ IGNORED = -2
 
 @dataclasses.dataclass(frozen=True)
 class Matcher:
-    """Matches anchors with the boxes of an image by their overlap, intersection over union.
+    """Matches anchors with the boxes of an image by their intersection over union (IoU).
 
-    An anchor gets the box that it overlaps most, if by enough. Afterwards each box gets the
-    anchor that overlaps it most, and all others that do so by just as much, whatever they had
-    before; if two boxes want an anchor, the later one gets it.
+    First, an anchor gets the box with which its IoU is highest, if that is high enough. Then each
+    box gets the anchors with which its own IoU is highest, ties included, whatever box they had
+    before. If two boxes compete for an anchor, the later one gets it.
 
     Args:
-        positive: overlap from which on an anchor gets a box.
-        negative: overlap below which an anchor is background; between the two it is ignored.
-        best_from: overlap from which on a box's best anchors get it; None for never.
+        positive: IoU from which on an anchor gets a box.
+        negative: IoU below which an anchor is background; between the two it is ignored.
+        best_from: IoU from which on a box gets its best anchors; None for never.
     Source:
         mmdetection 2.13 mmdet/core/bbox/assigners/max_iou_assigner.py. Differs: a box that no
         anchor overlaps at all gets none, where upstream gives it every anchor.
@@ -37,8 +37,8 @@ class Matcher:
         Args:
             anchors: "xyxy", float tensor `(N, 4)`.
             boxes: "xyxy", float tensor `(G, 4)`, G of 1 or more.
-            exists: boolean tensor `(G,)`: which of them are no padding.
-            usable: boolean tensor `(N,)`: other anchors are ignored.
+            exists: boolean tensor `(G,)`: False for padding.
+            usable: boolean tensor `(N,)`: False for anchors to ignore.
         Returns:
             int32 tensor `(N,)`: index of a box, `BACKGROUND` or `IGNORED`.
         """

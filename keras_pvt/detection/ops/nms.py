@@ -14,7 +14,7 @@ _NEVER = -math.inf  # score of what is not a detection
 
 
 def suppress(boxes, groups, valid, iou_threshold: float):
-    """Greedy suppression among boxes that are sorted by score, the best first.
+    """Greedy suppression among boxes, sorted by falling score.
 
     A box goes if it overlaps a better one that stays, of its own group.
 
@@ -63,9 +63,9 @@ def non_max_suppression(
         from_logits: whether `scores` are logits, of a sigmoid for each class.
         iou_threshold: overlap above which the worse box of one class goes, 0 to 1.
         confidence_threshold: probability that a detection has to exceed, 0 to 1.
-        max_detections: detections of an image, at most; the best stay.
-        max_candidates: pairs of box and class that are compared; the best. Memory grows with
-            its square.
+        max_detections: the most detections of an image, those with the highest scores.
+        max_candidates: pairs of box and class that are compared, those with the highest scores.
+            Memory grows with its square.
         drop_empty: whether boxes without area are never a detection.
     Returns:
         boxes `(B, max_detections, 4)`, classes `(B, max_detections)` int32, confidence
@@ -105,7 +105,7 @@ def _best_pairs(boxes, scores, usable, count: int):
 
 
 def _best_of_classes(boxes, scores, usable, count: int):
-    """The same, where each class has boxes of its own."""
+    """`_best_pairs`, where each class has boxes of its own."""
     classes, number = scores.shape[-1], ops.shape(scores)[1]
     scores = ops.where(usable, scores, _NEVER)
     pairs, order = _best(ops.reshape(scores, (-1, number * classes)), count)
@@ -121,7 +121,7 @@ def _best(scores, count: int):
 
 
 def at_least_float32(x):
-    """Pixels need more digits than half precision has."""
+    """`x` in float32 or float64: pixels need more digits than half precision has."""
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
@@ -144,15 +144,15 @@ class NonMaxSuppression(keras.layers.Layer):
         from_logits: whether scores are logits, as those detectors give them.
         iou_threshold: overlap above which the worse box of one class goes, 0 to 1.
         confidence_threshold: probability that a detection has to exceed, 0 to 1.
-        max_detections: detections of an image, at most.
-        max_candidates: pairs of box and class that are compared; the best.
+        max_detections: the most detections of an image, those with the highest scores.
+        max_candidates: pairs of box and class that are compared, those with the highest scores.
         drop_empty: whether boxes without area, such as those outside the image, are never a
             detection; official detectors keep them.
     Call arguments:
         boxes: float tensor `(B, N, 4)`.
         scores: float tensor `(B, N, classes)`.
-        images: the images `(B, H, W, channels)`, or
-        image_shape: their (height, width, channels). With either, boxes are first clipped.
+        images: the images `(B, H, W, channels)`, to which boxes are first clipped; or None.
+        image_shape: instead of `images`, their (height, width, channels).
     Returns:
         A dictionary: "boxes" `(B, max_detections, 4)`; "confidence" `(B, max_detections)`, 0 to
         1, falling; "classes" and, as KerasHub calls them, "labels", `(B, max_detections)`

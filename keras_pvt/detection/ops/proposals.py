@@ -1,4 +1,4 @@
-"""Region proposals: the boxes that a second stage looks at."""
+"""Region proposals: the boxes that the second stage of Mask R-CNN classifies."""
 
 import dataclasses
 import math
@@ -16,19 +16,19 @@ from keras_pvt.ops import take_rows
 
 @base.register
 class Proposals(keras.layers.Layer):
-    """The best boxes of all levels, after those that show the same as a better one of their level.
+    """The boxes with the highest scores of all levels, after suppression in each level.
 
     Args:
-        anchors: of a cell, or their configuration.
-        per_level: anchors of a level that are compared, at most; the best.
+        anchors: the `Anchors` of a cell, or their configuration.
+        per_level: the most anchors of a level that are compared, those with the highest scores.
         count: boxes N, of all levels; fewer where there are fewer anchors.
         iou_threshold: overlap above which the worse box of a level goes.
     Call arguments:
-        logits: of a level such as "P2" to a map `(B, H, W, anchors)`.
-        deltas: the same, `(B, H, W, anchors * 4)`.
-        images: the images `(B, H, W, channels)`, to which boxes are clipped; or
-        sizes: tensor `(B, 2)`, the height and width in pixels of what the images are
-            without the padding on their right and below.
+        logits: dictionary of a level such as "P2" to a map `(B, H, W, anchors)`.
+        deltas: dictionary of a level to a map `(B, H, W, anchors * 4)`.
+        images: the images `(B, H, W, channels)`, to which boxes are clipped; or None.
+        sizes: instead of `images`, tensor `(B, 2)`, the (height, width) in pixels of the images
+            without padding on their right and below.
     Returns:
         boxes `(B, N, 4)`, "xyxy" in pixels of the images, zeros after the last one; and scores
         `(B, N)`, 0 to 1, falling, -1 after the last one; both float32 at least, without gradient.
@@ -106,12 +106,12 @@ class Proposals(keras.layers.Layer):
 
 
 def top_k(scores, count: int, lowest: float):
-    """The best of scores and their places, falling.
+    """The highest scores and their places, falling.
 
     Args:
         scores: tensor `(B, N)`.
-        count: how many; N where that is smaller and known. Where it is not known, the rest is
-        lowest: whose places mean nothing.
+        count: how many; N where that is smaller and static.
+        lowest: fills up the result where N is not static; the places of these mean nothing.
     Returns:
         Two tensors `(B, min(N, count))`.
     """

@@ -1,4 +1,4 @@
-"""The best boxes of each level, from what a detector's heads say."""
+"""Decoding of a RetinaNet's outputs: the boxes with the highest scores of each level."""
 
 import dataclasses
 import math
@@ -16,18 +16,18 @@ from keras_pvt.ops import take_rows
 
 @base.register_as("PyramidCandidates")
 class PyramidDecoder(keras.layers.Layer):
-    """Boxes with scores, of the anchors whose best class scores highest, from every level.
+    """Decodes anchors: from each level, those whose best class has the highest scores.
 
     Args:
         num_classes: K.
-        anchors: of a cell, or their configuration.
-        per_level: anchors of a level, at most.
+        anchors: the `Anchors` of a cell, or their configuration.
+        per_level: the most anchors of a level.
     Call arguments:
         outputs: "class_logits" and "box_deltas", each of a level such as "P3" to a map, as
             `RetinaNet` gives them.
-        images: the images `(B, H, W, channels)`, to which boxes are clipped; or
-        sizes: tensor `(B, 2)`, the height and width in pixels of what the images are
-            without the padding on their right and below.
+        images: the images `(B, H, W, channels)`, to which boxes are clipped; or None.
+        sizes: instead of `images`, tensor `(B, 2)`, the (height, width) in pixels of the images
+            without padding on their right and below.
     Returns:
         boxes `(B, N, 4)`, "xyxy" in pixels of the images, clipped, and logits `(B, N, K)`,
         those of boxes with a NaN minus infinity; both float32 at least.

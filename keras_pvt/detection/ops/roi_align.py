@@ -1,4 +1,4 @@
-"""RoIAlign: what a feature map shows in boxes, whatever their size, as maps of one size."""
+"""RoIAlign: the features of boxes of any size, as maps of one size."""
 
 import math
 
@@ -14,7 +14,7 @@ CELLS = 2**25
 
 
 def box_levels(boxes, finest: int, count: int):
-    """The level that each box is looked at in, by its size.
+    """The level that each box takes its features from, by its size.
 
     Args:
         boxes: "xyxy" in pixels, float tensor `(..., 4)`.
@@ -32,7 +32,7 @@ def box_levels(boxes, finest: int, count: int):
 
 
 def roi_align(maps, boxes, size: int, finest: int = 4):
-    """What each box shows, by the mean of bilinear samples in each of its parts.
+    """The features of each box: the mean of bilinear samples in each of its parts.
 
     A part of b cells a side has ceil(b) samples a side, in regular distances. Samples more than a
     cell outside of the map are zeros; others outside have the value at the edge. Gradients
@@ -120,14 +120,15 @@ def roi_align(maps, boxes, size: int, finest: int = 4):
 
 
 def sample_weights(low, high, cells, size: int, count, first=0):
-    """How much each cell has in the mean of the samples of each part of an interval.
+    """The weight of each cell in the mean of the samples of each part of an interval.
 
     Args:
-        low, high: ends of intervals, 0 in the middle of the first cell, float tensors `(...)`.
-        cells: that there are, int tensor that fits.
+        low: starts of intervals, 0 in the middle of the first cell, float tensor `(...)`.
+        high: ends of intervals, float tensor `(...)`.
+        cells: number of cells, int tensor of a shape that fits.
         size: parts of an interval.
-        count: cells that are asked for, from
-        first: int tensor `(...)`, or 0.
+        count: number of cells to give weights of.
+        first: the first of these cells, int tensor `(...)`, or 0.
     Returns:
         float tensor `(..., size, count)`.
     """

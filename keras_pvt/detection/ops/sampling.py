@@ -1,4 +1,4 @@
-"""A random part of boxes to learn from, of a size that is known beforehand."""
+"""Random sampling of boxes to learn from, with a fixed number of results."""
 
 import typing
 
@@ -10,12 +10,12 @@ from keras_pvt.ops import take_rows
 
 
 class SampledBoxes(typing.NamedTuple):
-    """What was drawn, positives first.
+    """Sampled boxes, those with an object first.
 
     Args:
         index: int32 `(B, count)`, places of the boxes.
-        positive: bool `(B, count)`: whether it is one with an object.
-        drawn: bool `(B, count)`: False where there was nothing left to draw.
+        positive: bool `(B, count)`: whether the box has an object.
+        drawn: bool `(B, count)`: False where no box was left to draw.
     """
 
     index: typing.Any
@@ -24,13 +24,14 @@ class SampledBoxes(typing.NamedTuple):
 
 
 def sample_boxes(positive, negative, count: int, most_positive: int, seed) -> SampledBoxes:
-    """Draw positives, as many as there may be, and fill up with negatives.
+    """Draw boxes with an object, up to a limit, and fill up with background.
 
     Args:
-        positive: bool tensor `(B, N)`.
-        negative: the same; what is neither is never drawn.
-        count: boxes of an image.
-        most_positive: of them, at most.
+        positive: which boxes have an object, bool tensor `(B, N)`.
+        negative: which boxes are background, bool tensor `(B, N)`; a box that is neither is
+            never drawn.
+        count: boxes to draw of each image.
+        most_positive: the most boxes with an object among them.
         seed: `keras.random.SeedGenerator`, or an integer.
     Source:
         mmdetection 2.13 mmdet/core/bbox/samplers/random_sampler.py.

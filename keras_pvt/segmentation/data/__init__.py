@@ -1,1 +1,1 @@
-"""Images with labels: reading, augmentation, batches."""
+"""Images with labels: reading, augmentation and batches."""

@@ -10,7 +10,7 @@ from keras_pvt.training.data.threaded import ThreadedBatches, stacked
 
 
 class SegmentationBatches(ThreadedBatches):
-    """Batches of images and labels, see `ThreadedBatches`.
+    """Batches of images and labels, read and augmented by threads.
 
     Args:
         data: the samples.

@@ -1,4 +1,4 @@
-"""What is wrong with images and labels, found before training."""
+"""Checks of images and labels before training."""
 
 import dataclasses
 
@@ -39,17 +39,18 @@ def inspect(pairs: Pairs, description: str) -> list[Finding]:
 def usable(
     pairs: Pairs, findings: list[Finding], rule: LabelRule, classes: int, report: DataReport
 ) -> list[int]:
-    """Numbers of the pairs to train on or to measure.
+    """Numbers of the pairs that can be used.
 
     Left out are an image or label that cannot be read, a label that has no ids or another size
     than its image, and one whose every pixel is ignored. Of a label with ids that are neither a
     class nor ignored, those pixels are ignored.
 
     Args:
-        findings: of `inspect`.
+        pairs: the source.
+        findings: what `inspect` returned.
         rule: how ids become labels.
-        classes: there are.
-        report: is told.
+        classes: number of classes.
+        report: counts what is wrong.
     """
     numbers = []
     for number, finding in enumerate(findings):

@@ -10,7 +10,7 @@ from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import load_image
 
-# What the folders of a split are called; the first that is there is taken.
+# Names of the folders of a split; the first that exists is taken.
 SPLITS = {"train": ("train", "training"), "val": ("val", "validation", "test")}
 LABELS = ("labels", "annotations", "masks")
 CLASSES = "classes.txt"
@@ -22,7 +22,7 @@ class FolderPairs:
     Args:
         images: folder of images; what begins with a dot and deeper folders are passed over.
         labels: folder of label files, see `load_ids`.
-        report: is told of files that have no partner; they are left out.
+        report: counts files without a partner, which are left out.
     Raises:
         OSError: a folder that is not there or cannot be read.
         ValueError: a folder without an image.

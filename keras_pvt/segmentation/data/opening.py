@@ -1,4 +1,4 @@
-"""A data set of images and labels by the one name that a user gives."""
+"""Data sets of images and labels by name: a folder, or a set of tensorflow-datasets."""
 
 import dataclasses
 import os
@@ -24,25 +24,30 @@ def open_split(
     rule: LabelRule | None = None,
     data_dir: str | os.PathLike | None = None,
 ) -> SegmentationSet:
-    """One split of a data set, every file of it checked.
+    """One split of a data set, after a check of every file.
 
-    What is wrong is counted in `report` of what comes back, see `usable`; files without a
-    partner are left out too.
+    Left out, and counted in the `report` of the result, are an image or a label without its
+    partner or that cannot be read, a label of another size than its image or without ids, and
+    labels whose every pixel is ignored.
 
     Args:
-        data: a folder, see `find_folders` for its layout, or the name of a set of
-            tensorflow-datasets, see `TfdsPairs`.
-        split: such as "train" or "val", see `find_folders` and `find_split`.
-        classes: names in the order of the labels, or how many there are, to be called by their
-            numbers. By default those of classes.txt in the folder, one a line, or of the set; or
-            else as many as it takes for the largest id that is not ignored.
+        data: a folder, or the name of a set of tensorflow-datasets, such as "scene_parse150". A
+            folder has SPLIT and SPLIT_labels, or images/SPLIT and labels/SPLIT; "annotations" or
+            "masks" may stand for "labels".
+        split: such as "train" or "val". "val" may also be called "validation" or "test", and
+            "train" "training".
+        classes: names in the order of the labels, or the number of classes, which are then called
+            by their numbers. By default the names in the folder's classes.txt, one a line, or
+            those of the set; failing that, as many as the largest id needs.
         rule: how ids become labels; by default `LabelRule()`.
-        data_dir: where tensorflow-datasets keeps its sets.
+        data_dir: folder of the sets of tensorflow-datasets; by default its own.
+    Returns:
+        The images with labels, the class names, and the report.
     Raises:
-        OSError: a folder that is not there or cannot be read.
+        OSError: a folder does not exist or cannot be read.
         ImportError: tensorflow-datasets is needed and not installed.
-        ValueError: nothing is left to use, not 1 to 255 classes, two of one name, or see
-            `FolderPairs` and `TfdsPairs`.
+        ValueError: no image is left, there are not 1 to 255 classes, two have one name, or the
+            set has no images with labels.
     """
     rule = LabelRule() if rule is None else rule
     report = DataReport()
@@ -81,13 +86,22 @@ def open_train_and_val(
     """The images to train and to validate on, of the same classes: those of the first.
 
     Args:
-        data, classes, rule, data_dir: see `open_split`.
+        data: a folder, or the name of a set of tensorflow-datasets.
+        classes: names in the order of the labels, or the number of classes; by default what the
+            folder's classes.txt, the set, or the ids in the labels tell.
+        rule: how ids become labels; by default `LabelRule()`.
         train: split to train on.
-        val: split to validate on.
-        val_split: share of the images to validate on, where a folder has nothing for it.
-        seed: draws that share.
+        val: split to validate on; "val" may also be called "validation" or "test".
+        data_dir: folder of the sets of tensorflow-datasets; by default its own.
+        val_split: share of the training images to validate on, 0 to 1, where a folder has no
+            split for it; 0 for none.
+        seed: decides which images these are.
+    Returns:
+        The images to train on, and those to validate on.
     Raises:
-        OSError, ImportError, ValueError: see `open_split`.
+        OSError: a folder does not exist or cannot be read.
+        ImportError: tensorflow-datasets is needed and not installed.
+        ValueError: no image is left in a split, or there are not 1 to 255 classes.
     """
     folder = data_folder(data)
     if folder is not None and val_split and not _has(folder, val):

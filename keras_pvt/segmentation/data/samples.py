@@ -13,7 +13,7 @@ MOST_CLASSES = IGNORED  # labels are uint8, and one of them is taken
 
 
 class Pairs(Protocol):
-    """Images and the ids that files give their pixels; read by several threads at once."""
+    """Images and the ids of their pixels, read by several threads at once."""
 
     def __len__(self) -> int: ...
 
@@ -50,13 +50,24 @@ class LabelRule:
     reduce_zero: bool = False
 
     def known(self, ids: np.ndarray) -> np.ndarray:
-        """Which ids are not to be ignored, bool of the same shape."""
+        """Which ids have a class.
+
+        Args:
+            ids: integers of any shape, as in the files.
+        Returns:
+            bool of the same shape.
+        """
         return ~np.isin(ids, [0, *self.ignore] if self.reduce_zero else self.ignore)
 
     def labels(self, ids: np.ndarray, classes: int) -> np.ndarray:
-        """Labels of integer ids, uint8 of the same shape.
+        """The labels of ids.
 
-        0 to `classes - 1`, and `IGNORED` for what is ignored or is no class.
+        Args:
+            ids: integers of any shape, as in the files.
+            classes: number of classes.
+        Returns:
+            uint8 of the same shape: 0 to `classes - 1`, and 255 where an id is ignored or is no
+            class.
         """
         if ids.dtype == np.uint8 and ids.ndim > 1:  # by a table, as it is faster
             return self.labels(np.arange(256), classes)[ids]
@@ -67,14 +78,14 @@ class LabelRule:
 
 @dataclasses.dataclass(frozen=True)
 class SegmentationSet:
-    """Images with labels, the names of the classes, and what was left out.
+    """Images with labels, the names of the classes, and a report of what was left out.
 
     Args:
-        pairs: the source.
-        numbers: of the pairs to use, in order.
+        pairs: the source of images and ids.
+        numbers: which pairs of the source are used, in order.
         classes: names, in the order of the labels; at most 255.
         rule: how ids become labels.
-        report: found by the check.
+        report: what was wrong with the data, and was left out.
     """
 
     pairs: Pairs
@@ -87,13 +98,37 @@ class SegmentationSet:
         return len(self.numbers)
 
     def name(self, number: int) -> str:
-        """What a message calls a sample."""
+        """The name of a sample in messages.
+
+        Args:
+            number: index of the sample, from 0.
+        Returns:
+            The path of the image, or its place in the set.
+        """
         return self.pairs.name(self.numbers[number])
 
     def image(self, number: int) -> np.ndarray:
-        """uint8 `(H, W, 3)`, RGB 0..255; OSError or `ImageError` if it cannot be read."""
+        """The image of a sample.
+
+        Args:
+            number: index of the sample, from 0.
+        Returns:
+            uint8 `(H, W, 3)`, RGB 0..255.
+        Raises:
+            OSError: it cannot be opened.
+            ImageError: it cannot be decoded.
+        """
         return self.pairs.image(self.numbers[number])
 
     def labels(self, number: int) -> np.ndarray:
-        """uint8 `(H, W)`: a class or `IGNORED`; OSError or `ImageError` as for the image."""
+        """The labels of a sample.
+
+        Args:
+            number: index of the sample, from 0.
+        Returns:
+            uint8 `(H, W)`: the class of each pixel, 255 where it is ignored.
+        Raises:
+            OSError: they cannot be opened.
+            ImageError: they cannot be decoded.
+        """
         return self.rule.labels(self.pairs.ids(self.numbers[number]), len(self.classes))

@@ -47,10 +47,10 @@ class ClassPrototypes(keras.layers.Layer):
 
 @base.register
 class PrototypeDecoderBlock(base.Composite):
-    """Prototypes look at the image; what each looks at, head by head, is what it finds.
+    """A block of Trans2Seg's decoder: attention of the class prototypes to the image.
 
-    Every block has the same weights, though of the last only the attention is used, and of the
-    others all but it: what is not used is not trainable.
+    Every block has the same weights, as upstream. The last block uses those of the attention
+    alone, and the others all but the attention's feed-forward: unused weights are not trainable.
 
     Args:
         dim: channels C of prototypes and features.

@@ -13,8 +13,8 @@ class PrototypeHead(base.Composite):
     """The same small network for each class, on its attention maps and the image's features.
 
     Three depthwise separable convolutions, the last at the size of a finer map, and one logit.
-    What the classes share is computed once: the features' part of the first convolution. In
-    inference, classes are taken a few at a time, as all at once at stride 4 would need
+    The part of the first convolution that the classes share, that of the features, is computed
+    once. In inference, classes are taken a few at a time, as all at once at stride 4 would need
     K * H * W / 16 * `width` numbers. In training they go together, because the batch norms
     average over all classes, as upstream.
 

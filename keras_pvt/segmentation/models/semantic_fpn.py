@@ -21,8 +21,8 @@ class SemanticFPN(Segmenter):
         neck_width: channels of the feature pyramid.
         head_width: channels of the head.
         drop_rate: probability of dropping a channel before the last convolution, in training.
-        full_size: give logits for each pixel of the image, as training and evaluation want
-            them; otherwise of the finest level's map, a sixteenth of the numbers.
+        full_size: whether to give logits for each pixel of the image, as training and evaluation
+            want them, rather than for each cell of the finest map, a sixteenth of the numbers.
         name: of the model.
         dtype: policy of neck and head; by default the backbone's. Logits are float32 at least.
     Call arguments:

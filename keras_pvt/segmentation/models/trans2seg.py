@@ -35,18 +35,21 @@ class Trans2Seg(Segmenter):
         num_heads: divides `embed_dim`.
         mlp_ratio: hidden over outer width of the feed-forwards.
         head_width: channels of the head.
-        class_chunk: see `PrototypeHead`.
-        full_size: give logits for each pixel; otherwise of the map that the head ends in.
+        class_chunk: classes that the head computes at a time in inference; 0 for all.
+        full_size: whether to give logits for each pixel, rather than for each cell of the map
+            that the head ends in.
         name: of the model.
         dtype: policy of all but the backbone; by default the backbone's. The head's last
             step and the logits are float32 at least.
     Call arguments:
         x: what the backbone takes, float images `(B, H, W, channels)`.
     Returns:
-        Logits, no softmax: `(B, H, W, K)`, or less high and wide, see `full_size`.
+        Logits, no softmax: `(B, H, W, K)`, or without `full_size` `(B, h, w, K)`.
     Attributes:
         num_classes: K.
-        skip_level, embed_dim, depth: as given.
+        skip_level: the finer map that the head adds, or None.
+        embed_dim: channels of the transformer.
+        depth: blocks of its encoder, and of its decoder.
     Raises:
         ValueError: a backbone without pyramid, of an open size, or without `skip_level`; numbers
             out of range.

@@ -75,14 +75,14 @@ def _draw_part(shape, rng, scale, ratio):
 
 
 def random_shift(image: np.ndarray, pixels: int, rng: np.random.Generator) -> np.ndarray:
-    """Move an image by up to so many pixels each way; what comes in is its mirror image.
+    """Move an image by a few pixels each way; the new edge mirrors the image.
 
     Args:
         image: `(H, W, C)`, any dtype.
-        pixels: largest shift, at least 0; each up to it is as likely.
+        pixels: largest shift, at least 0; all shifts up to it are equally likely.
         rng: is drawn from.
     Returns:
-        The same shape and dtype; may share memory with `image`.
+        Array of the shape and dtype of `image`; it may share its memory.
     Raises:
         ValueError: `pixels` is below 0.
     Source:
@@ -100,8 +100,13 @@ def random_shift(image: np.ndarray, pixels: int, rng: np.random.Generator) -> np
 def random_flip(
     image: np.ndarray, rng: np.random.Generator, probability: float = 0.5
 ) -> np.ndarray:
-    """Mirror an image `(H, W, C)`, any dtype, left to right with a probability.
+    """Mirror an image left to right, with a probability.
 
-    A view of the image comes back, or the image.
+    Args:
+        image: `(H, W, C)`, any dtype.
+        rng: is drawn from.
+        probability: of mirroring, 0 to 1.
+    Returns:
+        A view of the image, or the image itself.
     """
     return image[:, ::-1] if rng.random() < probability else image

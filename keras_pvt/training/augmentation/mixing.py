@@ -48,7 +48,8 @@ class MixUpCutMix:
     Args:
         mixup: parameter of the symmetric Beta distribution of MixUp's weight; 0 leaves MixUp
             out.
-        cutmix: the same of the part of an image that CutMix keeps; 0 leaves CutMix out.
+        cutmix: parameter of the symmetric Beta distribution of the part of an image that CutMix
+            keeps; 0 leaves CutMix out.
         switch_probability: of CutMix, where both are on.
         probability: that a batch is mixed at all.
     Raises:

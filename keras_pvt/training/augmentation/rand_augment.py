@@ -23,8 +23,8 @@ class RandAugment:
         magnitude_std: standard deviation of the level, which is drawn anew for each
             operation, and clipped to 0..10.
         count: operations drawn for an image, with replacement.
-        probability: that one which is drawn is carried out.
-        fill: RGB, 0..255, of what comes in from outside.
+        probability: that an operation which is drawn is carried out.
+        fill: RGB, 0..255, of pixels that come in from outside.
     Raises:
         ValueError: a value outside its range.
     Source:
@@ -49,12 +49,14 @@ class RandAugment:
 
     @classmethod
     def parse(cls, text: str) -> "RandAugment":
-        """From a text such as "rand-m9-mstd0.5-inc1".
+        """Read timm's notation, such as "rand-m9-mstd0.5-inc1".
 
         Args:
             text: "rand", then in any order, with hyphens between: "inc1", which must be
                 there; "m" and the magnitude, otherwise 10; "mstd" and the standard deviation,
                 otherwise 0; "n" and the count, otherwise 2.
+        Returns:
+            The augmentation that the text describes.
         Raises:
             ValueError: anything else. timm's operations without "inc1", most of which get
                 weaker with the level, and its weights "w" are not here; timm 0.3.2 itself

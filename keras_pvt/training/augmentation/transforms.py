@@ -62,11 +62,10 @@ class TrainTransform:
 
     Args:
         size: of the result in pixels: a side, or (height, width).
-        crop: "resized", see `random_resized_crop`; "shift", see `random_shift`; "none". With
-            the last two an image of another size is brought to it first, bicubic, whatever
-            its proportions.
+        crop: "resized" for `random_resized_crop`, "shift" for `random_shift`, or "none". The
+            last two first resize an image of another size, bicubic, whatever its proportions.
         flip: whether half of the images are mirrored left to right.
-        rand_augment: see `RandAugment.parse`; None for none.
+        rand_augment: a text that `RandAugment.parse` reads; None for none.
         color_jitter: strength of `ColorJitter`; as in DeiT, it does nothing beside
             `rand_augment`.
         erasing: probability of `RandomErasing`.
@@ -104,7 +103,7 @@ class TrainTransform:
         object.__setattr__(self, "_erase", RandomErasing(self.erasing))
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """What a model learns from.
+        """Transform an image at random.
 
         Args:
             image: RGB `(H, W, 3)`, uint8, as from `load_image`.
@@ -134,9 +133,8 @@ class EvalTransform:
 
     Args:
         size: side of the result in pixels.
-        whole: whether all of the image is brought to the size, bicubic, whatever its
-            proportions, rather than cut as by `keras_pvt.eval_transform`. By default it is
-            below 64 pixels.
+        whole: whether the whole image is resized, bicubic, whatever its proportions, instead of
+            cropped as by `keras_pvt.eval_transform`. By default True below 64 pixels.
     """
 
     size: int

@@ -12,9 +12,12 @@ from keras_pvt.utils.images import ImageError
 
 
 class ImageBatches(ThreadedBatches):
-    """Batches of images and labels, see `ThreadedBatches`.
+    """Batches of images and labels for `fit`, read and augmented by threads.
 
-    What `mix` draws depends on the process as well.
+    The seed and the epoch decide the order and what is drawn for each image, whatever the number
+    of threads and processes; what `mix` draws depends on the process as well. An image that
+    cannot be read is logged once, entered in `skipped`, and replaced by another. Pass
+    `shuffle=False` to `fit`: otherwise Keras changes the order of the batches.
 
     Args:
         images: the source.
@@ -32,14 +35,15 @@ class ImageBatches(ThreadedBatches):
         mix: of images, labels `(B, classes)` and a random generator, makes both anew.
         smoothing: part of a label that is spread over all classes.
         workers: threads that decode and augment; by default one for each processor.
-        last_batch: "drop", "keep" or "pad", see `BatchSampler`. "pad" is for validation, with the
-            metrics as `weighted_metrics`.
+        last_batch: "drop" leaves out images that make no whole batch, "keep" makes a smaller
+            batch of them (one process only), "pad" fills it up. "pad" is for validation, with
+            the metrics as `weighted_metrics`.
     Returns:
         For an index images `(B, ...)` and labels `(B, classes)`, float32. With "pad" also weights
         `(B,)`: 0 for what fills up the last batch or stands in for another image, otherwise 1.
     Raises:
-        ValueError: arguments out of range, or fewer images than a batch. While reading: see
-            `ThreadedBatches`.
+        ValueError: arguments out of range, or fewer images than a batch. In `fit`: as many
+            images in a row cannot be read as a batch has, at least 16.
     """
 
     def __init__(

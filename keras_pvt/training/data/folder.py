@@ -19,8 +19,8 @@ class FolderImages:
 
     Args:
         folder: with a folder for each class.
-        classes: names that decide the labels, as of the training set; by default the names of
-            the class folders, sorted.
+        classes: names of the classes in the order of their labels, such as those of the training
+            set; by default the names of the class folders, sorted.
     Raises:
         OSError: a folder that is not there or cannot be read.
         ValueError: fewer than two class folders, one without an image, or others than `classes`.
@@ -49,12 +49,36 @@ class FolderImages:
         return len(self._files)
 
     def label(self, number: int) -> int:
+        """The label of an image.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            Index of its class.
+        """
         return int(self.labels[number])
 
     def name(self, number: int) -> str:
+        """The name of an image in messages.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            Its path.
+        """
         return str(self._path(number))
 
     def read(self, number: int) -> np.ndarray:
+        """Read an image.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            uint8 `(H, W, 3)`, RGB 0..255.
+        Raises:
+            OSError: the file cannot be opened.
+            ImageError: it cannot be decoded.
+        """
         return load_image(self._path(number))
 
     def _path(self, number: int) -> pathlib.Path:

@@ -1,4 +1,4 @@
-"""What a source of labelled images has to offer."""
+"""The interface of sources of labelled images."""
 
 from typing import Protocol
 
@@ -10,23 +10,39 @@ class Images(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of the labels."""
+        """Names of the classes, in the order of the labels."""
 
     @property
     def labels(self) -> np.ndarray:
-        """`(N,)` integers, 0 to `len(classes) - 1`. Some sources read everything for it."""
+        """`(N,)` integers, 0 to `len(classes) - 1`. Some sources read all images for it."""
 
     def __len__(self) -> int: ...
 
     def label(self, number: int) -> int:
-        """Label of one image."""
+        """The label of an image.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            Index of its class.
+        """
 
     def name(self, number: int) -> str:
-        """What a message calls the image."""
+        """The name of an image in messages.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            Its path, or its place in the set.
+        """
 
     def read(self, number: int) -> np.ndarray:
-        """The image, uint8 `(H, W, 3)`, RGB 0..255; each may have a size of its own.
+        """Read an image.
 
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            uint8 `(H, W, 3)`, RGB 0..255; each image may have a size of its own.
         Raises:
             OSError: it cannot be opened.
             ValueError: it cannot be decoded.

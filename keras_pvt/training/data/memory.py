@@ -14,11 +14,13 @@ logger = logging.getLogger("keras_pvt")
 class InMemory:
     """Images of another source, all decoded at once, by threads: for small sets.
 
-    How much memory they take is logged, and `nbytes`. An image that cannot be read raises the
-    error when it is asked for, as it would from the source. The arrays are read-only.
+    An image that cannot be read raises its error when it is asked for, as from the source. The
+    arrays are read-only.
 
     Args:
         images: the source; sizes may differ.
+    Attributes:
+        nbytes: memory that the images take, which is logged too.
     """
 
     def __init__(self, images: Images):
@@ -41,12 +43,35 @@ class InMemory:
         return len(self._names)
 
     def label(self, number: int) -> int:
+        """The label of an image.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            Index of its class.
+        """
         return int(self.labels[number])
 
     def name(self, number: int) -> str:
+        """The name of an image in messages.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            As the source names it.
+        """
         return self._names[number]
 
     def read(self, number: int) -> np.ndarray:
+        """Read an image.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            uint8 `(H, W, 3)`, RGB 0..255.
+        Raises:
+            ImageError: it could not be read.
+        """
         pixels = self._pixels[number]
         if isinstance(pixels, str):
             raise ImageError(pixels)

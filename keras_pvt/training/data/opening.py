@@ -1,4 +1,4 @@
-"""A data set by the one name that a user gives."""
+"""Data sets by name: a folder, or a set of tensorflow-datasets."""
 
 import os
 import pathlib
@@ -23,14 +23,18 @@ def open_images(
 
     Args:
         data: a folder with a folder for each split, or the name of a set of tensorflow-datasets.
-        split: such as "train". "val" is the first of "val", "validation" and "test" that is
-            there.
-        classes: names that decide the labels of a folder, see `FolderImages`.
-        data_dir: where tensorflow-datasets keeps its sets, see `TfdsImages`.
+        split: such as "train". "val" is the first of "val", "validation" and "test" that exists.
+        classes: names of the classes in the order of their labels, for a folder; by default the
+            names of its class folders, sorted.
+        data_dir: folder of the sets of tensorflow-datasets; by default its own.
+    Returns:
+        The images with their labels.
     Raises:
-        OSError: a folder that is not there or cannot be read.
+        OSError: a folder does not exist or cannot be read.
         ImportError: tensorflow-datasets is needed and not installed.
-        ValueError: `data` is neither, or see `FolderImages` and `TfdsImages`.
+        ValueError: `data` is neither a folder nor a set; class folders are empty, fewer than two,
+            or others than `classes`; the set has no labelled images, no such split, or a format
+            without random access.
     """
     folder = data_folder(data)
     if folder is not None:
@@ -76,15 +80,23 @@ def open_train_and_val(
     """The images to train and to validate on, of the same classes.
 
     Args:
-        data: see `open_images`; with `val_split` also a folder that has nothing to validate on:
-            only `train`, or no splits but the class folders themselves.
+        data: a folder with a folder for each split, or the name of a set of tensorflow-datasets.
+            With `val_split`, a folder may have the split `train` alone, or class folders and no
+            splits.
         train: split to train on.
-        val: split to validate on.
-        data_dir: see `open_images`.
-        val_split: share of each class to validate on, where a folder has nothing for it.
-        seed: draws that share.
+        val: split to validate on; "val" is the first of "val", "validation" and "test" that
+            exists.
+        data_dir: folder of the sets of tensorflow-datasets; by default its own.
+        val_split: share of each class to validate on, 0 to 1, where a folder has no split for
+            it; 0 for none.
+        seed: decides which images these are.
+    Returns:
+        The images to train on, and those to validate on.
     Raises:
-        ValueError: see `open_images`; also the class folders of the two differ.
+        OSError: a folder does not exist or cannot be read.
+        ImportError: tensorflow-datasets is needed and not installed.
+        ValueError: `data` is neither a folder nor a set; the class folders of the two splits
+            differ, or are empty; the set has no labelled images, or no such split.
     """
     folder = data_folder(data)
     if folder is not None and val_split:

@@ -38,12 +38,16 @@ class TfdsImages:
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        """Labels of all images; the whole set is read for it, once."""
+        """Labels of all images, `(N,)`; the first use reads the whole set."""
         return np.array([self.label(number) for number in range(len(self))])
 
     def label(self, number: int) -> int:
-        """Label of one image.
+        """The label of an image.
 
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            Index of its class.
         Raises:
             ValueError: it is not that of a class, as in a split without labels.
         """
@@ -56,9 +60,25 @@ class TfdsImages:
         return label
 
     def name(self, number: int) -> str:
+        """The name of an image in messages.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            Its place in the set.
+        """
         return f"image {number} of {self._name}, {self._split}"
 
     def read(self, number: int) -> np.ndarray:
+        """Read an image.
+
+        Args:
+            number: index of the image, from 0.
+        Returns:
+            uint8 `(H, W, 3)`, RGB 0..255.
+        Raises:
+            ImageError: it cannot be decoded.
+        """
         return decode_image(self._source[int(number)]["image"], self.name(number))
 
 

@@ -20,7 +20,7 @@ NAMES = ("auto", "none", *BACKENDS)
 
 
 def choose(name: str = "auto") -> Strategy:
-    """The strategy of a name, ready to train by; to be asked for before anything is computed.
+    """The strategy of a name. Call this before anything is computed.
 
     Args:
         name: "none", one device in this process.
@@ -32,9 +32,11 @@ def choose(name: str = "auto") -> Strategy:
             optimizer's moments.
             "mirrored", "tpu" (TensorFlow), "ddp" (PyTorch): as "data-parallel", by the engine
             of this name.
+    Returns:
+        The strategy, ready to use.
     Raises:
-        ValueError: an unknown name, one of another backend, or one that this machine or the
-            way the program was started has nothing for.
+        ValueError: an unknown name, one of another backend, or one for which this machine lacks
+            the devices or the program the processes.
     """
     if name not in NAMES:
         raise ValueError(f"no strategy {name!r}; there are {', '.join(NAMES)}.")
@@ -62,7 +64,7 @@ def initialize() -> None:
     hosts, by TPU_WORKER_HOSTNAMES, where JAX finds out the rest itself. On a TPU without that
     variable, KERAS_DISTRIBUTION_NUM_PROCESSES alone is enough.
 
-    Has to come before anything is computed; a second call does nothing.
+    Call this before anything is computed; a second call does nothing.
     """
     if BACKEND != "jax":  # torchrun's variables are read where they are needed
         return

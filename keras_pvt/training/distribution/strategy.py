@@ -55,13 +55,13 @@ def varied(state: np.ndarray, number: int) -> np.ndarray:
 
 
 class Strategy:
-    """Training on one device in one process: what all the others are to give the same result as.
+    """Training on one device in one process. The other strategies give the same result.
 
     Attributes:
-        name: as `choose` takes it.
-        devices: that take a part of each batch, of all processes together.
+        name: the name that `choose` takes.
+        devices: number of devices that share each batch, of all processes together.
         process: number of this process, from 0.
-        processes: that train together.
+        processes: number of processes that train together.
     """
 
     name = "none"
@@ -75,23 +75,33 @@ class Strategy:
         return self.process == 0
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """What model and optimizer are made in, and what runs compile, fit and evaluate."""
+        """The context in which to build, compile, fit and evaluate the model.
+
+        Returns:
+            A context manager.
+        """
         return contextlib.nullcontext()
 
     def replicate(self, model: keras.Model) -> keras.Model:
-        """What to compile and fit instead of a model; most often the model itself.
+        """The model to compile and fit; most often the model itself.
 
-        Whatever it is, saving and loading it are saving and loading the model. A layer that is
-        not to be trained is frozen before.
+        Saving and loading it saves and loads the model. Freeze layers before this call.
+
+        Args:
+            model: the built model.
+        Returns:
+            The model, or a wrapper around it.
         """
         return model
 
     def callback(self, weight: float = 1.0, val_weight: float = 1.0) -> keras.callbacks.Callback:
-        """What `fit` needs under this strategy, to be put before all other callbacks.
+        """The callback that `fit` needs under this strategy; put it before all others.
 
         Args:
             weight: samples that this process trains on in an epoch.
             val_weight: samples that this process validates on.
+        Returns:
+            The callback.
         """
         return StrategyCallback(self, weight, val_weight)
 
@@ -119,20 +129,30 @@ class Strategy:
     def share(
         self, logs: dict[str, float], weight: float = 1.0, val_weight: float = 1.0
     ) -> dict[str, float]:
-        """The logs of an epoch as they are for all processes together; every process has to ask.
+        """The logs of an epoch, averaged over all processes; every process has to call this.
 
         Args:
-            logs: of this process.
-            weight: samples that are in them.
-            val_weight: the same for names that begin with "val_".
+            logs: logs of this process.
+            weight: samples of this process that the training logs are of.
+            val_weight: samples of this process that the logs with "val_" are of.
+        Returns:
+            The logs of all processes together.
         """
         return logs
 
     def prepare(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Have an optimizer do what it does on one device; `callback` does this."""
+        """Make an optimizer work as on one device; the callback does this.
+
+        Args:
+            optimizer: of the compiled model.
+        """
 
     def vary_seeds(self, model: keras.Model) -> None:
-        """Have each device draw drops of its own; `callback` does this, once a `fit`."""
+        """Let each device draw its own random numbers; the callback does this, once a `fit`.
+
+        Args:
+            model: the compiled model.
+        """
 
     def barrier(self) -> None:
         """Wait until every process is here."""
