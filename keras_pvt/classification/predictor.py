@@ -57,8 +57,12 @@ class FileClassifier:
 
     @classmethod
     def of(cls, trained: TrainedModel) -> "FileClassifier":
-        """The classifier that a file holds, as `keras_pvt.load_model` reads it.
+        """The classifier of a trained model.
 
+        Args:
+            trained: from `keras_pvt.load_model`.
+        Returns:
+            The classifier.
         Raises:
             ValueError: it takes images that are no squares.
         """
@@ -89,6 +93,8 @@ class FileClassifier:
                 checkpoint of a variant, with its classes.
             weights: of a variant, see `load`.
             size: side of the crop in pixels; None is what the weights were trained on.
+        Returns:
+            The classifier.
         Raises:
             ValueError: none of these, a file for another task, or one that takes another size.
             OSError: a file that cannot be read.
@@ -121,6 +127,8 @@ class FileClassifier:
                 the head; None and "pretrained" take the first name that the table of weights
                 has, "none" and "" leave the initial values.
             size: side of the crop in pixels; None is what the weights were trained on.
+        Returns:
+            The classifier.
         Raises:
             ValueError: an unknown variant, or weights that do not fit.
             OSError: weights that cannot be had.
@@ -141,8 +149,12 @@ class FileClassifier:
         return cls(model, size, resize_size, class_table(TABLES[VARIANTS[variant].classes]))
 
     def crop(self, path: str | os.PathLike) -> np.ndarray:
-        """The part of an image file that the model sees, uint8 `(size, size, 3)`.
+        """The part of an image file that the model sees.
 
+        Args:
+            path: of the file.
+        Returns:
+            uint8 `(size, size, 3)`, RGB 0..255.
         Raises:
             OSError: the file cannot be opened.
             ImageError: it cannot be read as an image.
@@ -150,7 +162,13 @@ class FileClassifier:
         return eval_transform(path, self.size, self.resize_size)
 
     def model_input(self, crops: np.ndarray) -> np.ndarray:
-        """Crops `(B, size, size, 3)`, RGB 0..255, as the model takes them."""
+        """Crops in the form that the model takes.
+
+        Args:
+            crops: `(B, size, size, 3)`, RGB 0..255.
+        Returns:
+            The crops, normalised if the model does not normalise them itself.
+        """
         return crops if self.pixels else preprocess_input(crops)
 
     def predict(
@@ -162,6 +180,8 @@ class FileClassifier:
             paths: image files.
             batch_size: images that the model gets at once. The last batch is filled up, so
                 that a compiled model sees one shape only.
+        Yields:
+            The prediction for each file.
         """
         for files in read_in_batches(paths, self.crop, batch_size):
             yield from self._batch(files, batch_size)

@@ -37,7 +37,13 @@ class Detector:
     size: tuple[int, int]
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write a .keras file that also holds the classes and the size."""
+        """Write a .keras file that also holds the classes and the size.
+
+        Args:
+            path: of the file, which ends in .keras.
+        Raises:
+            OSError: the file cannot be written; what was there is as it was.
+        """
         system = getattr(self.model, "system", "retinanet" if self.library != OWN else "")
         TrainedModel(
             self.model,
@@ -52,14 +58,28 @@ class Detector:
     def load(cls, path: str | os.PathLike) -> "Detector":
         """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote.
 
+        Args:
+            path: of the .keras file.
+        Returns:
+            The detector.
         Raises:
-            OSError, ValueError, ImportError: as of `keras_pvt.load_model`.
+            OSError: the file cannot be opened.
+            ValueError: it is no such file, or is for another task.
+            ImportError: the library that the model is built of is not installed.
         """
         return cls.of(load_model(path, "detection"))
 
     @classmethod
     def of(cls, trained: TrainedModel) -> "Detector":
-        """The detector that a file holds, as `keras_pvt.load_model` reads it."""
+        """The detector of a trained model.
+
+        Args:
+            trained: from `keras_pvt.load_model`.
+        Returns:
+            The detector.
+        Raises:
+            ValueError: the size of the images that it sees is not known.
+        """
         if trained.size is None:
             raise ValueError("a detector needs the size of the images that it sees.")
         if trained.library != OWN:
@@ -67,7 +87,13 @@ class Detector:
         return cls(trained.model, trained.library, list(trained.classes), trained.size)
 
     def place(self, source: tuple[int, int]) -> Letterbox:
-        """Where an image of (height, width) lies for the model to see."""
+        """Where an image lies on the canvas that the model sees.
+
+        Args:
+            source: (height, width) of the image in pixels.
+        Returns:
+            The `Letterbox`.
+        """
         if self.library == OWN:
             return Letterbox.within(source, *self.size)
         return Letterbox.fit(source, self.size)
@@ -87,6 +113,8 @@ class Detector:
                 shape only of each.
             keep_images: whether the detections hold the images, to draw on; up to three batches
                 of them are in memory at once.
+        Yields:
+            The detections of each file.
         """
 
         def read(path):

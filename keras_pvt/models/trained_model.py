@@ -70,6 +70,8 @@ class TrainedModel:
     def save(self, path: str | os.PathLike) -> None:
         """Write a .keras file that `load_model` reads; the state of an optimizer is left out.
 
+        Args:
+            path: of the file, which ends in .keras.
         Raises:
             OSError: the file cannot be written; what was there is as it was.
         """
@@ -111,7 +113,8 @@ def save_model(
             one, the state of the optimizer is left out.
         path: of the file, which ends in .keras; its folder exists.
         classes: names, in the order of the outputs or labels.
-        size: (height, width) in pixels of what the model sees, see `TrainedModel`; by default
+        size: (height, width) in pixels of what the model sees; for a detector, the shorter and
+            the longer side that images are scaled to; by default
             that of the model's input. A detector for images of any size needs one.
         logits: whether a classifier ends before softmax; by default told from its last layer.
     Raises:
@@ -133,7 +136,9 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
 
     Args:
         path: of the .keras file. Detectors and segmenters of version 0.1.0 are read too.
-        task: that the model must be for; None takes any.
+        task: the task that the model must be for; None takes any.
+    Returns:
+        The model, uncompiled, and its description.
     Raises:
         OSError: the file cannot be opened.
         ValueError: it is no such file, or one for another task; it says for which.

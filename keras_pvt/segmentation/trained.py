@@ -33,7 +33,13 @@ class TrainedSegmenter:
             )
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write a .keras file that also holds the classes."""
+        """Write a .keras file that also holds the classes and the size.
+
+        Args:
+            path: of the file, which ends in .keras.
+        Raises:
+            OSError: the file cannot be written; what was there is as it was.
+        """
         size = None if self.size is None else (self.size, self.size)
         system = getattr(self.model, "system", "")
         TrainedModel(self.model, "segmentation", system, self.classes, size, logits=True).save(path)
@@ -42,8 +48,14 @@ class TrainedSegmenter:
     def load(cls, path: str | os.PathLike) -> "TrainedSegmenter":
         """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote.
 
+        Args:
+            path: of the .keras file.
+        Returns:
+            The segmenter.
         Raises:
-            OSError, ValueError, ImportError: as of `keras_pvt.load_model`.
+            OSError: the file cannot be opened.
+            ValueError: it is no such file, or is for another task.
+            ImportError: the library that the model is built of is not installed.
         """
         trained = load_model(path, "segmentation")
         size = None if trained.size is None else min(trained.size)
