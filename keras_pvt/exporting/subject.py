@@ -6,8 +6,8 @@ import keras
 
 from keras_pvt.exporting.argmax import Argmax
 from keras_pvt.exporting.errors import ExportError
+from keras_pvt.models.dense_prediction import SegmentationModel
 from keras_pvt.models.inputs import preprocess, takes_pixels
-from keras_pvt.segmentation.models.base import Segmenter
 
 Shape = tuple[int | None, ...]
 
@@ -115,7 +115,7 @@ def _labels(model, outputs):
 
 
 def _outputs(model):
-    if isinstance(model, Segmenter):
+    if isinstance(model, SegmentationModel):
         return {"logits": model.output}
     if isinstance(model.output, dict):
         outputs = dict(model.output)

@@ -1,4 +1,4 @@
-"""The base class of segmentation models and detectors."""
+"""The base classes of segmentation models and detectors."""
 
 import functools
 
@@ -69,3 +69,7 @@ class DensePredictionModel(keras.Model):
         if not trainable:  # True would unfreeze what `PrototypeDecoderBlock` has frozen
             model.trainable = False
         return model
+
+
+class SegmentationModel(DensePredictionModel):
+    """A functional model from a backbone's input to logits, that saves with its backbone."""

@@ -74,12 +74,12 @@ def load(name: str, **changes: Any) -> Any:
 
     Args:
         name: such as "imagenet_pvt_tiny", or the path of a `.toml` file: "system", fields of its
-            kind of recipe, and "base", the recipe whose values hold for all others.
-        **changes: fields to have instead.
+            kind of recipe, and "base", the recipe whose values hold for all other fields.
+        **changes: fields of the recipe to change.
     Returns:
         A `ClassificationRecipe`, `DetectionRecipe` or `SegmentationRecipe`.
     Raises:
-        ValueError: no such recipe, or a field that is none, or a value that it cannot have.
+        ValueError: no such recipe, an unknown field, or a value that a field cannot have.
         OSError: the file cannot be read.
     """
     return recipe_kind(name)(**{**_checked(name), **changes})

@@ -6,12 +6,12 @@ from keras_pvt.layers import ResizeLike, Upsample, base
 from keras_pvt.layers.initial_values import Normal
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.convolution import conv, conv_norm_relu
+from keras_pvt.models.dense_prediction import SegmentationModel
 from keras_pvt.models.feature_pyramid import feature_pyramid, pyramid_maps
-from keras_pvt.segmentation.models.base import Segmenter
 
 
 @base.register
-class SemanticFPN(Segmenter):
+class SemanticFPN(SegmentationModel):
     """Semantic FPN on any backbone: a class for each pixel, images of any size.
 
     Args:

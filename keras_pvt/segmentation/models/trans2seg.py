@@ -7,8 +7,8 @@ import keras
 from keras_pvt import layers
 from keras_pvt.layers import base
 from keras_pvt.models.backbone import PVTBackbone
+from keras_pvt.models.dense_prediction import SegmentationModel
 from keras_pvt.models.feature_pyramid import pyramid_maps
-from keras_pvt.segmentation.models.base import Segmenter
 from keras_pvt.segmentation.models.prototype_decoder import ClassPrototypes, PrototypeDecoderBlock
 from keras_pvt.segmentation.models.prototype_head import PrototypeHead
 from keras_pvt.variants import PVTConfig
@@ -19,7 +19,7 @@ TABLE_SIDE = 32
 
 
 @base.register
-class Trans2Seg(Segmenter):
+class Trans2Seg(SegmentationModel):
     """Trans2Seg on a backbone: a class for each pixel, images of one size.
 
     A norm and a feed-forward run over the cells of the coarsest map, so that the size of the

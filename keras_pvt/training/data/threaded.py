@@ -1,10 +1,10 @@
-"""Batches of samples that threads make, whatever a sample is."""
+"""Batches of samples that threads make, in an order that a seed decides."""
 
 import logging
 
+import keras
 import numpy as np
 
-from keras_pvt.training.batches import ShuffledBatches
 from keras_pvt.training.data.batch_sampler import BatchSampler
 from keras_pvt.training.data.prefetching import Prefetcher
 from keras_pvt.utils.images import ImageError
@@ -16,6 +16,33 @@ TRIES = 16  # images in a row that must be unreadable, at least, to be an error
 
 # What random numbers are for: the fourth word of their seed, after that of the order.
 AUGMENTING, MIXING = 1, 2
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Batches in an order that is drawn anew for each epoch; the same for the same seed.
+
+    Args:
+        count: samples there are.
+        batch_size: samples in a batch; a last smaller batch is left out.
+        seed: decides what is drawn, together with the epoch.
+        first_epoch: where to go on, from 0.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, first_epoch: int):
+        super().__init__()
+        self.count, self.batch_size = count, batch_size
+        self.seed, self.epoch = seed, first_epoch
+        self._shuffle()
+
+    def __len__(self):
+        return self.count // self.batch_size
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self._shuffle()
+
+    def _shuffle(self):
+        self.order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
 
 
 class ThreadedBatches(ShuffledBatches):
