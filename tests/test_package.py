@@ -12,6 +12,9 @@ import keras
 import pytest
 
 import keras_pvt
+from keras_pvt.detection import DETRPostprocessor
+from keras_pvt.detection.ops.pyramid_decoder import PyramidDecoder
+from keras_pvt.variants import VARIANTS
 
 pytestmark = pytest.mark.one_backend("reads the source, and starts processes of every backend")
 
@@ -111,13 +114,23 @@ def test_what_is_installed_is_taken(missing, configured, expected, tmp_path):
     assert done.stdout.split()[-1] == expected
 
 
-def test_public_names_exist_and_are_documented():
-    for name in keras_pvt.__all__:
-        assert getattr(keras_pvt, name).__doc__, name
+def test_registered_names_stay():
+    """Files of version 0.1.0 name classes so, whatever they are called by now."""
     for name in keras_pvt.layers.__all__:
         layer = getattr(keras_pvt.layers, name)
         assert keras.saving.get_registered_name(layer) == f"keras_pvt>{name}"
-        assert "Returns:" in layer.__doc__ or "`(B" in layer.__doc__, name
+    for name, cls in (("BestQueries", DETRPostprocessor), ("PyramidCandidates", PyramidDecoder)):
+        assert keras.saving.get_registered_name(cls) == f"keras_pvt>{name}"
+        assert keras.saving.get_registered_object(f"keras_pvt>{name}") is cls
+
+
+def test_variants_are_listed_by_family():
+    assert keras_pvt.list_variants() == list(VARIANTS)
+    pvt = keras_pvt.list_variants("pvt")
+    assert {"pvt_nano", "pvt_tiny"} <= set(pvt)
+    assert all(VARIANTS[name].family == "pvt" for name in pvt)
+    with pytest.raises(ValueError, match=r"'resnet'; there are pvt"):
+        keras_pvt.list_variants("resnet")
 
 
 def test_tables_of_documents_are_current():
