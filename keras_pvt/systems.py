@@ -142,7 +142,7 @@ def of_task(*tasks: Task) -> list[str]:
     return [name for name, system in SYSTEMS.items() if system.task in tasks]
 
 
-def _detection(name: str, title: str, module: str, cls: str, **facts) -> None:
+def _detection(name: str, title: str, module: str, cls: str, **fields) -> None:
     model = f"keras_pvt.detection.models.{module}:{cls}"
     register(
         System(
@@ -157,12 +157,12 @@ def _detection(name: str, title: str, module: str, cls: str, **facts) -> None:
             build=f"{model}.from_recipe",
             trainer="keras_pvt.detection.train:DetectionTrainer",
             serve="keras_pvt.detection.serving:without_padding",
-            **facts,
+            **fields,
         )
     )
 
 
-def _segmentation(name: str, title: str, module: str, cls: str, **facts) -> None:
+def _segmentation(name: str, title: str, module: str, cls: str, **fields) -> None:
     model = f"keras_pvt.segmentation.models.{module}:{cls}"
     register(
         System(
@@ -176,7 +176,7 @@ def _segmentation(name: str, title: str, module: str, cls: str, **facts) -> None
             recipe="keras_pvt.segmentation.recipe:SegmentationRecipe",
             build=f"{model}.from_recipe",
             trainer="keras_pvt.segmentation.train:SegmentationTrainer",
-            **facts,
+            **fields,
         )
     )
 

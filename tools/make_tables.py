@@ -25,16 +25,16 @@ def variants_table() -> str:
     ]
     for name, config in VARIANTS.items():
         cost = flops.total(flops.classifier(config, config.image_size, config.image_size))
-        facts = [(key, fact) for (owner, key), fact in WEIGHTS.items() if owner == name]
+        published = [(key, weights) for (owner, key), weights in WEIGHTS.items() if owner == name]
         cells = [
             f"`PVT{name.removeprefix('pvt_').capitalize()}`",
             f"{cost.parameters:,}",
             f"{cost.gflops:.3f}",
             str(config.image_size),
             "-".join(map(str, config.depths)),
-            ", ".join(f'"{key}"' for key, _ in facts),
-            ", ".join(f"{fact.top1:g}" for _, fact in facts),
-            ", ".join(fact.source for _, fact in facts),
+            ", ".join(f'"{key}"' for key, _ in published),
+            ", ".join(f"{weights.top1:g}" for _, weights in published),
+            ", ".join(weights.source for _, weights in published),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

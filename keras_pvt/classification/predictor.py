@@ -134,12 +134,12 @@ class FileClassifier:
             OSError: weights that cannot be had.
         """
         weights = default_name(variant) if weights in (None, PRETRAINED) else weights
-        facts = WEIGHTS.get((variant, str(weights)))
+        published = WEIGHTS.get((variant, str(weights)))
         if size is None:
-            size = VARIANTS[variant].image_size if facts is None else facts.image_size
+            size = VARIANTS[variant].image_size if published is None else published.image_size
         resize_size = default_resize_size(size)
-        if facts is not None:
-            resize_size = int(facts.resize_size / facts.image_size * size)
+        if published is not None:
+            resize_size = int(published.resize_size / published.image_size * size)
         state = None
         if str(weights) not in NO_WEIGHTS:
             state = _with_table(find(variant, weights), variant)

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--annotations",
         type=pathlib.Path,
         metavar="JSON",
-        help="of a COCO set, whose ids --json shall use",
+        help="annotations of a COCO set; --json uses their ids",
     )
 
 

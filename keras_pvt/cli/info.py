@@ -74,11 +74,11 @@ def run(options: argparse.Namespace) -> int:
     print(f"GFLOPs with layer norms: {flops.total(parts).gflops_with_norms:.3f}")
     if system.counts is not None:
         print(system.load("counts")(parts))
-    for (variant, weights), facts in WEIGHTS.items():
+    for (variant, weights), row in WEIGHTS.items():
         if variant == name:
             console.print(
-                f'weights="{weights}": top-1 {facts.top1:g} % at {facts.image_size} pixels; '
-                f"{facts.source}",
+                f'weights="{weights}": top-1 {row.top1:g} % at {row.image_size} pixels; '
+                f"{row.source}",
                 highlight=False,
             )
     return 0

@@ -48,8 +48,8 @@ def read_safetensors(mapped: mmap.mmap) -> dict[str, np.ndarray]:
     header.pop("__metadata__", None)
     data = memoryview(mapped)[8 + length :]
     arrays, spans = {}, []
-    for key, facts in header.items():
-        start, end, dtype, shape = _facts(key, facts)
+    for key, description in header.items():
+        start, end, dtype, shape = _described_array(key, description)
         array = view(data, dtype, shape, start)
         if array.nbytes != end - start:
             raise CheckpointError(f"{key[:80]!r} has {end - start} bytes, not {array.nbytes}")
@@ -72,9 +72,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _facts(key: str, facts: Any) -> tuple[int, int, str, tuple[int, ...]]:
+def _described_array(key: str, description: Any) -> tuple[int, int, str, tuple[int, ...]]:
     try:
-        dtype, shape, (start, end) = facts["dtype"], tuple(facts["shape"]), facts["data_offsets"]
+        dtype, shape, (start, end) = (
+            description["dtype"],
+            tuple(description["shape"]),
+            description["data_offsets"],
+        )
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(f"the safetensors header describes {key[:80]!r} wrongly") from None
     if not isinstance(dtype, str) or dtype not in _SAFETENSORS_DTYPES:

@@ -68,15 +68,15 @@ def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
         ValueError: no file is published under these names.
         DownloadError: the file cannot be fetched, or is not these weights.
     """
-    facts = WEIGHTS.get((variant, weights))
-    if facts is None or facts.url is None:
+    published = WEIGHTS.get((variant, weights))
+    if published is None or published.url is None:
         names = ", ".join(f"{v} ({w})" for (v, w), row in WEIGHTS.items() if row.url)
         raise ValueError(f"no weights file of {variant} ({weights}) is published; only {names}.")
-    entry = CachedFile(folder() / file_name(facts.url), facts.sha256, VARIANTS[variant])
+    entry = CachedFile(folder() / file_name(published.url), published.sha256, VARIANTS[variant])
     problem = entry.problem()
     if problem is None:
         return entry.path
-    origin = locate(facts.url)
+    origin = locate(published.url)
     try:
         entry.fill(origin)
     except (OSError, ValueError) as error:

@@ -54,8 +54,8 @@ def write(model: keras.Model, job: Job, images: np.ndarray | None, writer: str) 
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         model.save(folder / _MODEL)
-        facts = dataclasses.asdict(job) | {"modules": _modules(model)}
-        (folder / _JOB).write_text(json.dumps(facts))
+        settings = dataclasses.asdict(job) | {"modules": _modules(model)}
+        (folder / _JOB).write_text(json.dumps(settings))
         if images is not None:
             np.save(folder / _IMAGES, images, allow_pickle=False)
         environment = os.environ | {"KERAS_BACKEND": writer, "TF_CPP_MIN_LOG_LEVEL": "2"}
