@@ -14,6 +14,7 @@ import keras_pvt
 from keras_pvt import conversion
 from keras_pvt.cli import main
 from keras_pvt.detection import DETR, RetinaNet
+from keras_pvt.exporting import sources
 from keras_pvt.models.trained_model import MEMBER
 from keras_pvt.segmentation import SemanticFPN
 
@@ -76,6 +77,7 @@ def test_predictions_are_those_of_the_model(tmp_path, photo, capsys, activation,
     assert keras.saving.load_model(path).output_shape == (None, 3)
 
 
+@pytest.mark.one_backend("what the commands say")
 def test_a_classifier_for_every_verb(tmp_path, photo, capsys):
     path = saved(own_classifier(), tmp_path)
     shown = printed(capsys, "info", path)
@@ -93,6 +95,18 @@ def test_a_classifier_for_every_verb(tmp_path, photo, capsys):
     )
 
 
+@pytest.mark.one_backend("what the commands say")
+def test_a_classifier_is_exported_as_it_is(tmp_path):
+    model = own_classifier()
+    loaded, size = sources.load(saved(model, tmp_path))
+    assert size is None
+    images = np.random.default_rng(2).normal(size=(2, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(
+        loaded.predict_on_batch(images), model.predict_on_batch(images), atol=1e-6
+    )
+
+
+@pytest.mark.one_backend("what the commands say")
 @pytest.mark.parametrize(
     ("model", "verb", "others"),
     [
@@ -115,6 +129,7 @@ def test_another_task_is_refused_by_the_right_verb(tmp_path, photo, capsys, mode
     assert model.system in printed(capsys, "info", path)
 
 
+@pytest.mark.one_backend("what the commands say")
 def test_a_checkpoint_without_names_of_classes(tmp_path, photo, capsys):
     """Of a classifier for classes of one's own: what to do instead is said."""
     path = tmp_path / "finetuned.safetensors"
@@ -125,6 +140,7 @@ def test_a_checkpoint_without_names_of_classes(tmp_path, photo, capsys):
         assert "keras_pvt.save_model" in error
 
 
+@pytest.mark.one_backend("what the commands say")
 def test_a_checkpoint_of_known_classes(tmp_path, photo, capsys):
     model = keras_pvt.PVTNano()
     path = tmp_path / "nano.safetensors"
@@ -137,6 +153,7 @@ def test_a_checkpoint_of_known_classes(tmp_path, photo, capsys):
         assert shown != by_file
 
 
+@pytest.mark.one_backend("what the commands say")
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
@@ -161,6 +178,7 @@ def test_what_cannot_be_saved(tmp_path, model, options, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.one_backend("what the commands say")
 @pytest.mark.parametrize(
     "change",
     [
@@ -184,6 +202,7 @@ def test_descriptions_that_cannot_be(tmp_path, change):
         keras_pvt.load_model(path)
 
 
+@pytest.mark.one_backend("what the commands say")
 def test_a_file_of_keras_without_a_description(tmp_path, photo, capsys):
     own_classifier().save(tmp_path / "plain.keras")
     error = refused(capsys, "predict", photo, "--model", tmp_path / "plain.keras")
