@@ -28,10 +28,12 @@ class KeyNames:
         key_map: `(config, model) -> list[Entry]`, from the row of the backbone and the model, or
             an outline of it (see `System.outline`), to every weight.
         prefix: what stands before the keys of the backbone.
+        start: how some keys begin in these names, and in no others; "official" needs none.
     """
 
     key_map: Reference
     prefix: str = "backbone."
+    start: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class System:
         task: what the model answers.
         model: the class, or the function that builds one.
         from_arrays: `(arrays, size=None, logits=False) -> model`, untrained, with the widths of a
-            checkpoint, see `keras_pvt.conversion.arrays.SystemArrays`; `size` is (height, width)
+            checkpoint, see `keras_pvt.conversion.build.SystemArrays`; `size` is (height, width)
             in pixels, where the checkpoint does not tell it, and `logits` leaves softmax out.
         cost: `(config, height, width, classes=...) -> list[Part]`, see `keras_pvt.flops`.
         size: (height, width) in pixels of the images that the paper counts the cost for; None:
@@ -54,6 +56,8 @@ class System:
         counts: `(parts) -> str`, what other counters say of the cost; None: nothing.
         names: for each layout of names the keys of a checkpoint, "official" first; empty where
             the family of the backbone knows all keys.
+        newer: `(state) -> state`, with the newer of the names that a library has had for a
+            weight; None: there are no older ones.
         mark: path of a variable that this system has, and no other.
         outline: attributes of the model that a key map asks for, as they are taken to be of a
             checkpoint whose model is not known yet; of what is counted, more than there will be.
@@ -72,6 +76,7 @@ class System:
     size: tuple[int, int] | None = None
     counts: Reference = None
     names: Mapping[str, KeyNames] = dataclasses.field(default_factory=dict)
+    newer: Reference = None
     mark: str = ""
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Reference = None
@@ -209,7 +214,7 @@ _segmentation(
     "Semantic FPN",
     "semantic_fpn",
     "SemanticFPN",
-    names={"official": KeyNames("keras_pvt.conversion.segmenter_map:semantic_fpn_map")},
+    names={"official": KeyNames("keras_pvt.conversion.maps.semantic_fpn:key_map")},
     mark="logits/kernel",
 )
 _segmentation(
@@ -217,7 +222,7 @@ _segmentation(
     "Trans2Seg",
     "trans2seg",
     "Trans2Seg",
-    names={"official": KeyNames("keras_pvt.conversion.segmenter_map:trans2seg_map", "encoder.")},
+    names={"official": KeyNames("keras_pvt.conversion.maps.trans2seg:key_map", "encoder.")},
     mark="prototypes/table",
     counts="keras_pvt.flops.trans2seg:counts",
     outline={"depth": 32, "skip_level": "P2", "embed_dim": 0},  # 0: what is split there is whole
@@ -227,7 +232,7 @@ _detection(
     "RetinaNet",
     "retinanet",
     "RetinaNet",
-    names={"official": KeyNames("keras_pvt.conversion.detector_map:retinanet_map")},
+    names={"official": KeyNames("keras_pvt.conversion.maps.retinanet:key_map")},
     mark="class_conv0/kernel",
     outline={"head_depth": 32},
 )
@@ -236,7 +241,7 @@ _detection(
     "Mask R-CNN",
     "mask_rcnn",
     "MaskRCNN",
-    names={"official": KeyNames("keras_pvt.conversion.detector_map:mask_rcnn_map")},
+    names={"official": KeyNames("keras_pvt.conversion.maps.mask_rcnn:key_map")},
     mark="proposal_conv/kernel",
     outline={"mask_depth": 32, "masks": True},
 )
@@ -246,12 +251,19 @@ _detection(
     "detr",
     "DETR",
     names={
-        "official": KeyNames("keras_pvt.conversion.detr_map:official_map"),
-        "facebook": KeyNames("keras_pvt.conversion.detr_map:facebook_map", "backbone.0.body."),
+        "official": KeyNames("keras_pvt.conversion.maps.detr:official_map"),
+        "facebook": KeyNames(
+            "keras_pvt.conversion.maps.detr:facebook_map",
+            prefix="backbone.0.body.",
+            start="transformer.decoder.layers.0.",
+        ),
         "huggingface": KeyNames(
-            "keras_pvt.conversion.detr_map:huggingface_map", "model.backbone.model."
+            "keras_pvt.conversion.maps.detr:huggingface_map",
+            prefix="model.backbone.model.",
+            start="model.decoder.layers.0.",
         ),
     },
+    newer="keras_pvt.conversion.maps.detr:newer",
     mark="queries/table",
     outline={"depth": 32},
 )

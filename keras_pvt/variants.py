@@ -5,6 +5,8 @@ Standard library only, so that tools can read the table without Keras.
 
 import dataclasses
 
+from keras_pvt import families
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -17,7 +19,8 @@ class PVTConfig:
 
     Args:
         depths: encoder blocks L_i.
-        family: which architecture the row is of; "pvt" is the first paper's.
+        family: which architecture the row is of, one of `keras_pvt.families.FAMILIES`; "pvt" is
+            the first paper's.
         embed_dims: channels C_i.
         num_heads: attention heads N_i; each divides its C_i.
         mlp_ratios: hidden over outer width of the feed-forward, E_i.
@@ -53,6 +56,7 @@ class PVTConfig:
             value = getattr(self, field.name)
             if isinstance(value, list):  # JSON has no tuples
                 object.__setattr__(self, field.name, tuple(value))
+        families.named(self.family)
         stages = {
             name: getattr(self, name)
             for name in (
@@ -69,6 +73,12 @@ class PVTConfig:
                 raise ValueError(
                     f"`{name}` must be four integers of at least 1, one a stage; got {row!r}."
                 )
+        if len(set(self.levels)) < 4:
+            raise ValueError(
+                f"`patch_sizes` {self.patch_sizes} give strides of {self.strides} pixels, that is "
+                f"levels {', '.join(self.levels)}: each stage must have a level of its own, so "
+                "patches of stages 2 to 4 must have 2 cells or more a side."
+            )
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -92,7 +102,7 @@ class PVTConfig:
     @property
     def min_size(self) -> int:
         """Smallest image side, in pixels, that leaves a cell after every reduction."""
-        return max(s * r for s, r in zip(self.strides, self.sr_ratios, strict=True))
+        return families.named(self.family).load("min_size")(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,7 +164,7 @@ def test_torch_is_not_needed(tmp_path):
         f"save_checkpoint(state, {str(tmp_path / 'y.safetensors')!r})\n"
         f"try: save_checkpoint(state, {str(tmp_path / 'y.pth')!r})\n"
         "except ImportError as error: print(error)\n"
-        "assert 'pickle' not in vars(sys.modules['keras_pvt.conversion.unpickle'])\n"
+        "assert 'pickle' not in vars(sys.modules['keras_pvt.conversion.readers.unpickle'])\n"
     )
     backend = "jax" if keras.backend.backend() == "torch" else keras.backend.backend()
     done = subprocess.run(

@@ -8,16 +8,16 @@ from conftest import TINY, assert_same, perturb
 import keras_pvt
 from keras_pvt.conversion import (
     CheckpointError,
-    adapt,
     cast,
     differences,
     load_checkpoint,
     save_checkpoint,
     to_torch,
 )
+from keras_pvt.conversion import fit as adapt
 from keras_pvt.conversion.fit import Fit
+from keras_pvt.conversion.maps.pvt import official_shapes
 from keras_pvt.conversion.recognise import likely_variant
-from keras_pvt.conversion.shapes import official_shapes
 from keras_pvt.variants import VARIANTS
 
 pytestmark = pytest.mark.one_backend("moves arrays of weights")

@@ -8,9 +8,11 @@ import recipe
 from conftest import TINY
 
 import keras_pvt
-from keras_pvt.conversion.key_map import LAYOUTS, key_map
+from keras_pvt.conversion.maps.entries import classifier_map
+from keras_pvt.families import FAMILIES
 from keras_pvt.variants import VARIANTS
 
+LAYOUTS = (*FAMILIES["pvt"].layouts, "keras")
 pytestmark = pytest.mark.one_backend("maps names")
 
 PAPER = [name for name in VARIANTS if (recipe.GOLDEN / "state_dicts" / f"{name}.json").exists()]
@@ -19,7 +21,7 @@ PAPER = [name for name in VARIANTS if (recipe.GOLDEN / "state_dicts" / f"{name}.
 @pytest.mark.parametrize("name", PAPER)
 def test_official_keys_in_official_order(name):
     official = list(json.loads((recipe.GOLDEN / "state_dicts" / f"{name}.json").read_text()))
-    ours = [key for entry in key_map(VARIANTS[name], "official") for key in entry.torch]
+    ours = [key for entry in classifier_map(VARIANTS[name], "official") for key in entry.torch]
     assert ours == official
 
 
@@ -30,7 +32,7 @@ def test_four_variants_have_goldens():
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_key_and_path_once(name, layout):
-    entries = key_map(VARIANTS[name], layout)
+    entries = classifier_map(VARIANTS[name], layout)
     for side in ("torch", "keras"):
         words = [word for entry in entries for word in getattr(entry, side)]
         assert len(words) == len(set(words))
@@ -39,7 +41,7 @@ def test_every_key_and_path_once(name, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_variable_of_a_model_has_its_entry(layout):
     model = keras_pvt.classifier(TINY, drop_rate=0.1, drop_path_rate=0.1)
-    paths = {path for entry in key_map(TINY, layout) for path in entry.keras}
+    paths = {path for entry in classifier_map(TINY, layout) for path in entry.keras}
     assert paths == {v.path for v in model.variables if "seed_generator" not in v.path}
     pyramid = keras_pvt.PVTBackbone(TINY)
     assert paths > {v.path for v in pyramid.variables}
@@ -53,7 +55,7 @@ def test_stored_numbers_are_those_that_keras_writes(tmp_path):
     model.save_weights(tmp_path / "m.weights.h5")
     stored = read_checkpoint(tmp_path / "m.weights.h5")
     variables = {v.path: v for v in model.variables}
-    entries = key_map(TINY, "keras")
+    entries = classifier_map(TINY, "keras")
     assert {entry.torch[0] for entry in entries} == stored.keys()
     for entry in entries:
         value = keras.ops.convert_to_numpy(variables[entry.keras[0]].value)

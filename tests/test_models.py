@@ -13,7 +13,7 @@ import pytest
 from conftest import TINY, perturb
 
 import keras_pvt
-from keras_pvt.models.pvt import config_of
+from keras_pvt.families import config_of
 from keras_pvt.variants import VARIANTS
 
 PARAMETERS = {

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from keras_pvt.conversion import CheckpointError, read_checkpoint
-from keras_pvt.conversion.unpickle import ALLOWED, MAX_INSTRUCTIONS, read_pickle
+from keras_pvt.conversion.readers.unpickle import ALLOWED, MAX_INSTRUCTIONS, read_pickle
 
 pytestmark = pytest.mark.one_backend("reads files")
 

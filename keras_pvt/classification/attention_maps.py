@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from keras_pvt import families
 from keras_pvt.layers import EncoderBlock
 from keras_pvt.variants import PVTConfig
 
@@ -82,8 +83,9 @@ class AttentionGrid:
         Returns:
             The grid.
         """
+        cells = families.named(config.family).cells
         for patch in config.patch_sizes[:stage]:
-            height, width = height // patch, width // patch
+            height, width = cells(height, patch), cells(width, patch)
         n = stage - 1
         return cls(
             config.strides[n], (height, width), config.sr_ratios[n], class_token and stage == 4

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from keras_pvt.classification.attention_drawing import draw_attention
     from keras_pvt.classification.predictor import FileClassifier
-    from keras_pvt.models.pvt import config_of
+    from keras_pvt.families import config_of
 
     name = options.model or options.variant
     predictor = FileClassifier.named(name, options.weights, options.size)

@@ -75,10 +75,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--layout and --dtype are for files of torch's names, not for Keras's.")
 
     from keras_pvt import conversion
-    from keras_pvt.conversion.recognise import recognised
     from keras_pvt.utils.files import replacing
 
-    found = recognised(conversion.read_checkpoint(options.source))
+    found = conversion.recognised(conversion.read_checkpoint(options.source))
     if options.variant != "auto":
         found = found._replace(variant=options.variant)
     if found.variant is None:

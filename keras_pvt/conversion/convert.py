@@ -7,10 +7,8 @@ import keras
 import numpy as np
 
 from keras_pvt import ops
-from keras_pvt.conversion.checkpoint_files import read_checkpoint
-from keras_pvt.conversion.errors import CheckpointError
-from keras_pvt.conversion.fit import Fit, Report, assignable
-from keras_pvt.conversion.model_map import layouts_of, model_map, system_of
+from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map, system_of
+from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
 
 
 def load_checkpoint(
@@ -58,7 +56,7 @@ def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarr
     Args:
         model: built by keras_pvt.
         layout: names, "official" (whai362/PVT) or "huggingface" (transformers); of a `DETR`
-            also "facebook", see `detr_map`; of another system only "official". A model
+            also "facebook", see `maps.detr`; of another system only "official". A model
             without class token gives the official layout of the detection code, where
             `pos_embed4` has an unused first row: zeros.
     Returns:

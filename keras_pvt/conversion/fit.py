@@ -6,9 +6,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_pvt.conversion import adapt
-from keras_pvt.conversion.key_map import Entry
-from keras_pvt.conversion.model_map import model_map, system_of
+from keras_pvt import families, systems
+from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
 from keras_pvt.conversion.recognise import (
     layout_of,
     likely_variant,
@@ -16,8 +15,78 @@ from keras_pvt.conversion.recognise import (
     trunk,
     unwrapped,
 )
+from keras_pvt.ops import linear_weights
 
 PATCH_KERNEL = "stage1_patch_embedding/proj/kernel"
+
+
+def resized_positions(table: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bilinear resize of a position table, as the models do it at run time.
+
+    Args:
+        table: `(1, rows, columns, C)`.
+        height: rows wanted.
+        width: columns wanted.
+    Returns:
+        `(1, height, width, C)`, float64.
+    """
+    wide = np.asarray(table[0], "float64")
+    rows, columns = (
+        linear_weights(n, m) for n, m in zip((height, width), wide.shape, strict=False)
+    )
+    return np.einsum("ij,jkc,lk->ilc", rows, wide, columns, optimize=True)[None]
+
+
+def adapted_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """An RGB kernel for another number of input channels.
+
+    One channel (gray) gets the sum over RGB, so that gray images give what the same image
+    in RGB gives. Otherwise RGB repeat in turn, scaled by 3 / channels, so that sums keep
+    their size.
+
+    Args:
+        kernel: `(height, width, 3, C)`.
+        channels: wanted.
+    Returns:
+        `(height, width, channels, C)`, float64.
+    """
+    wide = np.asarray(kernel, "float64")
+    if channels == 1:
+        return wide.sum(axis=2, keepdims=True)
+    return wide[:, :, np.arange(channels) % 3] * (3 / channels)
+
+
+def system_of(model: keras.Model) -> str | None:
+    """Name of the system that a model is, whose checkpoint has more than a backbone; else None."""
+    return getattr(model, "system", None)
+
+
+def layouts_of(model: keras.Model) -> tuple[str, ...]:
+    """The layouts in which torch code has a model, the official one first."""
+    system = system_of(model)
+    if system is None:
+        return tuple(families.named(families.config_of(model).family).layouts)
+    return tuple(systems.SYSTEMS[system].names)
+
+
+def model_map(model: keras.Model, layout: str) -> list[Entry]:
+    """Every weight of a model, in the order of its official state dict.
+
+    Args:
+        model: built by keras_pvt.
+        layout: one of `layouts_of`, or "keras", see `classifier_map`.
+    Raises:
+        ValueError: a model that keras_pvt did not build, or a layout that it does not have.
+    """
+    config, system = families.config_of(model), system_of(model)
+    if system is None:
+        return classifier_map(config, layout)
+    if layout not in (*layouts_of(model), "keras"):
+        raise ValueError(
+            f"model {model.name!r} has no {layout} layout, only {', '.join(layouts_of(model))}."
+        )
+    entries = systems.SYSTEMS[system].key_map(layout, config, model)
+    return as_stored(entries) if layout == "keras" else entries
 
 
 @dataclasses.dataclass
@@ -153,12 +222,12 @@ class Fit:
             self.resized.append(
                 f"{path.split('_')[0]} {have[1]}x{have[2]} to {want[1]}x{want[2]} cells"
             )
-            return adapt.resize_positions(value, *want[1:3])
+            return resized_positions(value, *want[1:3])
         if self.adapt_channels and path == PATCH_KERNEL and have[2] == 3:
             self.report.notices.append(
                 f"the first convolution was adapted from RGB to {want[2]} input channels"
             )
-            return adapt.adapt_channels(value, want[2])
+            return adapted_channels(value, want[2])
         return value
 
     def _misshaped(self, entry: Entry, arrays: list[np.ndarray]) -> None:

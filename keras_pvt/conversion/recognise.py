@@ -1,14 +1,13 @@
 """What a state dict is: its layout, and the variant that it looks like."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_pvt import systems
-from keras_pvt.conversion.detr_map import layout_of_detr, newer
-from keras_pvt.conversion.key_map import LAYOUTS, Entry, as_stored, key_map
+from keras_pvt import families, systems
+from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
 from keras_pvt.variants import VARIANTS, PVTConfig
 
 State = Mapping[str, np.ndarray]
@@ -40,7 +39,7 @@ def recognised(state: State) -> Found:
 
 
 def system_of_state(state: State) -> str | None:
-    """Name of the segmenter or detector, whose weights these are; else None."""
+    """Name of the segmenter or detector whose weights these are; else None."""
     state = unwrapped(state)
     layout = layout_of(state)
     for name, system in systems.SYSTEMS.items():
@@ -57,8 +56,8 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     """The state dict with the names of its own layout, and the keys left out.
 
     Takes off "module." (DataParallel) and what stands before a backbone ("backbone." in
-    detectors, whose necks and heads are left out, as those of segmenters), and puts the "pvt."
-    that Hugging Face's bare PvtModel lacks.
+    detectors, whose necks and heads are left out, as those of segmenters), and puts what a
+    bare model of a library lacks ("pvt." of Hugging Face's PvtModel).
     """
     found, left = unwrapped(state), []
     system, layout = system_of_state(found), layout_of(found)
@@ -70,37 +69,48 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     if names:
         left = [key for key in found if key not in names]
         found = {name: found[key] for key, name in names.items()}
-    if any(key.startswith("encoder.") for key in found):
-        found = {f"pvt.{key}": array for key, array in found.items()}
+    for family in families.FAMILIES.values():
+        for start, prefix in family.bare.items():
+            if _some_start(found, start):
+                found = {f"{prefix}{key}": array for key, array in found.items()}
     return found, left
 
 
 def unwrapped(state: State) -> dict[str, np.ndarray]:
     """The state dict without the "module." that DataParallel puts before every key, and with
     the newer of the names that a library has had for a weight."""
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): array for key, array in state.items()}
-    return newer(state)
+    found = dict(state)
+    if all(key.startswith("module.") for key in found):
+        found = {key.removeprefix("module."): array for key, array in found.items()}
+    for system in systems.SYSTEMS.values():
+        if system.newer is not None:
+            found = system.load("newer")(found)
+    return found
 
 
 def layout_of(state: State) -> str:
     """The layout that the keys speak; "official" where none is recognised."""
     if any("/" in key for key in state):
         return "keras"
-    detr = layout_of_detr(state)
-    if detr is not None:
-        return detr
-    return "huggingface" if any(key.startswith("pvt.") for key in state) else "official"
+    for system in systems.SYSTEMS.values():
+        for layout, names in system.names.items():
+            if names.start and _some_start(state, names.start):
+                return layout
+    for family in families.FAMILIES.values():
+        for layout, start in family.layouts.items():
+            if start and _some_start(state, start):
+                return layout
+    return "official"
 
 
 def likely_variant(state: State) -> str | None:
     """The variant whose keys and widths the state dict has, or nearly has; else None."""
     layout = layout_of(state)
-    if layout not in LAYOUTS:  # of a detector
-        return None
     best, name = LIKENESS, None
     for variant, config in VARIANTS.items():
-        entries = key_map(config, layout)
+        if layout not in (*families.named(config.family).layouts, "keras"):
+            continue
+        entries = classifier_map(config, layout)
         keys = {key for entry in entries for key in entry.torch}
         likeness = len(keys & state.keys()) / len(keys | state.keys())
         if likeness > best and _widths(entries, state) == config.embed_dims:
@@ -109,16 +119,22 @@ def likely_variant(state: State) -> str | None:
 
 
 def config_of_state(state: State, variant: str) -> PVTConfig:
-    """The row of a variant, with the resolution and the classes of the state dict."""
+    """The row of a variant, with what a `trunk` tells of it: the resolution and the classes."""
     config = VARIANTS[variant]
-    entries = key_map(config, layout_of(state))
-    table = keras_array(entries, state, "stage1_position/table")
-    bias = keras_array(entries, state, "head/bias")
-    if table is not None:
-        config = dataclasses.replace(config, image_size=table.shape[1] * config.patch_sizes[0])
+    entries = classifier_map(config, layout_of(state))
+
+    def get(path: str) -> np.ndarray | None:
+        return keras_array(entries, state, path)
+
+    config = families.named(config.family).load("state_config")(config, get)
+    bias = get("head/bias")
     if bias is not None and bias.ndim:
         config = dataclasses.replace(config, classes=bias.shape[0])
     return config
+
+
+def _some_start(keys: Iterable[str], start: str) -> bool:
+    return any(key.startswith(start) for key in keys)
 
 
 def _widths(entries: list[Entry], state: State) -> tuple[int, ...]:
@@ -128,8 +144,11 @@ def _widths(entries: list[Entry], state: State) -> tuple[int, ...]:
 
 def keras_array(entries: list[Entry], state: State, path: str) -> np.ndarray | None:
     """The Keras array at a path, where the state dict has it in a possible shape."""
-    (entry,) = (entry for entry in entries if path in entry.keras)
-    try:
-        return entry.layout.to_keras(*(state[key] for key in entry.torch))[entry.keras.index(path)]
-    except (KeyError, ValueError):
-        return None
+    for entry in entries:
+        if path in entry.keras:
+            try:
+                arrays = entry.layout.to_keras(*(state[key] for key in entry.torch))
+                return arrays[entry.keras.index(path)]
+            except (KeyError, ValueError):
+                return None
+    return None

@@ -8,9 +8,9 @@ import re
 
 import numpy as np
 
-from keras_pvt.conversion.checkpoint_files import read_checkpoint
+from keras_pvt import families
+from keras_pvt.conversion.readers import read_checkpoint
 from keras_pvt.conversion.recognise import likely_variant
-from keras_pvt.conversion.shapes import official_shapes
 from keras_pvt.utils.files import replacing
 from keras_pvt.variants import PVTConfig
 
@@ -54,7 +54,7 @@ def check_content(path: pathlib.Path, config: PVTConfig) -> None:
     """
     state = read_checkpoint(path)
     shapes = {key: array.shape for key, array in state.items()}
-    expected = official_shapes(config)
+    expected = _shapes(config)
     if shapes != expected:
         wrong = sorted({key for key, _ in shapes.items() ^ expected.items()})
         guess = likely_variant(state)
@@ -69,8 +69,12 @@ def check_content(path: pathlib.Path, config: PVTConfig) -> None:
 
 def largest_file(config: PVTConfig) -> int:
     """Bytes that no official checkpoint of `config` exceeds: twice its float32 values."""
-    values = sum(math.prod(shape) for shape in official_shapes(config).values())
+    values = sum(math.prod(shape) for shape in _shapes(config).values())
     return 8 * values + 2**20
+
+
+def _shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:
+    return families.named(config.family).load("shapes")(config)
 
 
 def _read(record: pathlib.Path) -> str | None:

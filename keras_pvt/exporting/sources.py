@@ -4,14 +4,19 @@ import pathlib
 
 import keras
 
-from keras_pvt.conversion import load_checkpoint, model_from_checkpoint, read_checkpoint
-from keras_pvt.conversion.recognise import recognised, trunk
+from keras_pvt.conversion import (
+    load_checkpoint,
+    model_from_checkpoint,
+    read_checkpoint,
+    recognised,
+)
+from keras_pvt.conversion.recognise import trunk
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.serving import serving_model
 from keras_pvt.exporting.errors import ExportError
+from keras_pvt.families import config_of
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.classifier import classifier
-from keras_pvt.models.pvt import config_of
 from keras_pvt.models.trained_model import is_described, load_model
 from keras_pvt.variants import NO_WEIGHTS, PRETRAINED, VARIANTS
 from keras_pvt.weights import find

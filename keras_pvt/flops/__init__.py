@@ -3,6 +3,7 @@
 A system is a list of `Part`; `total` adds them up. What counts is said at `Cost.gflops`.
 """
 
+from keras_pvt.flops.backbones import backbone, classifier
 from keras_pvt.flops.cost import (
     Cost,
     Part,
@@ -15,7 +16,6 @@ from keras_pvt.flops.cost import (
     transposed_conv,
 )
 from keras_pvt.flops.detection import detr, mask_rcnn, retinanet
-from keras_pvt.flops.pvt import backbone, classifier
 from keras_pvt.flops.rivals import resnet50, vit_small
 from keras_pvt.flops.semantic_fpn import semantic_fpn
 from keras_pvt.flops.trans2seg import Trans2SegGflops, trans2seg, trans2seg_gflops

@@ -2,9 +2,9 @@
 
 import math
 
+from keras_pvt.flops.backbones import backbone
 from keras_pvt.flops.cost import Cost, Part, conv, dense, norm, relu, transposed_conv
 from keras_pvt.flops.feature_pyramid import WIDTH, feature_pyramid
-from keras_pvt.flops.pvt import backbone
 from keras_pvt.variants import PVTConfig
 
 # Cells a side of what RoIAlign cuts out.

@@ -1,4 +1,4 @@
-"""The backbone and the classifier."""
+"""PVT: what its records in `keras_pvt.families` give for its cost."""
 
 import math
 
@@ -7,46 +7,20 @@ from keras_pvt.variants import PVTConfig
 
 
 def backbone(
-    config: PVTConfig, height: int, width: int, channels: int = 3, class_row: bool = False
+    config: PVTConfig, height: int, width: int, channels: int, class_row: bool
 ) -> list[Part]:
-    """The four stages of `PVTBackbone`, for one image.
-
-    Args:
-        config: row of the variant table.
-        height: of the image in pixels.
-        width: of the image in pixels.
-        channels: of the image.
-        class_row: count the class token's row of the last position table too, which the
-            official detectors and segmenters keep, and the paper counts, though nothing
-            reads it.
-    Returns:
-        A part a stage; outputs are (height, width, channels) of the maps.
-    Raises:
-        ValueError: an image smaller than `config.min_size` a side.
-    """
+    """The four stages of a PVT, see `keras_pvt.flops.backbone`."""
     return _stages(config, height, width, channels, class_tokens=0, class_rows=int(class_row))
 
 
 def classifier(
-    config: PVTConfig, height: int, width: int, channels: int = 3, classes: int | None = None
+    config: PVTConfig, height: int, width: int, channels: int, classes: int
 ) -> list[Part]:
-    """The four stages and the head of `classifier`, for one image.
+    """The four stages and the head of a PVT, see `keras_pvt.flops.classifier`.
 
     The last block and norm count every token, as the paper does, though ours computes only
     the class token's.
-
-    Args:
-        config: row of the variant table.
-        height: of the image in pixels.
-        width: of the image in pixels.
-        channels: of the image.
-        classes: width of the head; by default the row's.
-    Returns:
-        A part a stage, and the head.
-    Raises:
-        ValueError: an image smaller than `config.min_size` a side.
     """
-    classes = config.classes if classes is None else classes
     dim = config.embed_dims[-1]
     stages = _stages(config, height, width, channels, class_tokens=1, class_rows=2)
     tokens = math.prod(stages[-1].output[:2]) + 1
@@ -55,11 +29,6 @@ def classifier(
 
 def _stages(config, height, width, channels, class_tokens, class_rows):
     """A part a stage; tokens and table rows beside those of the cells are in the last."""
-    if min(height, width) < config.min_size:
-        raise ValueError(
-            f"an image of {height}x{width} pixels is too small: a side needs "
-            f"{config.min_size} or more."
-        )
     parts = []
     for n, (dim, patch) in enumerate(zip(config.embed_dims, config.patch_sizes, strict=True)):
         height, width = height // patch, width // patch

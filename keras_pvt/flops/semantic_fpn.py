@@ -1,8 +1,8 @@
 """Semantic FPN."""
 
+from keras_pvt.flops.backbones import backbone
 from keras_pvt.flops.cost import Cost, Part, batch_norm, conv, relu
 from keras_pvt.flops.feature_pyramid import feature_pyramid
-from keras_pvt.flops.pvt import backbone
 from keras_pvt.variants import PVTConfig
 
 HEAD_WIDTH = 128

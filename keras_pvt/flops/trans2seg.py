@@ -3,8 +3,8 @@
 import math
 from typing import NamedTuple
 
+from keras_pvt.flops.backbones import backbone
 from keras_pvt.flops.cost import Cost, Part, batch_norm, conv, dense, norm, relu, total
-from keras_pvt.flops.pvt import backbone
 from keras_pvt.variants import PVTConfig
 
 # The released head "medium".

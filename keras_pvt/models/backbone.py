@@ -4,8 +4,9 @@ import dataclasses
 
 import keras
 
+from keras_pvt import families
 from keras_pvt.layers import base
-from keras_pvt.models import inputs, pvt
+from keras_pvt.models import inputs
 from keras_pvt.models.classifier import resolve
 from keras_pvt.variants import NO_WEIGHTS, PVTConfig
 
@@ -65,22 +66,17 @@ class PVTBackbone(keras.Model):
         policy = keras.dtype_policies.get(dtype)
         images = inputs.make_input(input_shape, None, config, None)
         x = inputs.preprocess(images) if include_preprocessing else images
-        rates = pvt.Rates(drop_rate, attention_drop_rate, drop_path_rate)
-        maps = pvt.pyramid(x, config, rates, policy)
+        rates = families.Rates(drop_rate, attention_drop_rate, drop_path_rate)
+        maps = families.named(config.family).load("pyramid")(x, config, rates, policy)
         if name is None:
             name = variant if isinstance(variant, str) else config.family
-        super().__init__(images, maps[-1], name=name)
+        super().__init__(images, list(maps.values())[-1], name=name)
         self.dtype_policy = policy
         self.config = config
         self.rates = rates
         self.include_preprocessing = include_preprocessing
-        self.pyramid_outputs = dict(zip(config.levels, maps, strict=True))
-        self.pyramid_level_inputs = {
-            level: pvt.block_name(stage, depth - 1)
-            for stage, (level, depth) in enumerate(
-                zip(config.levels, config.depths, strict=True), start=1
-            )
-        }
+        self.pyramid_outputs = dict(zip(config.levels, maps.values(), strict=True))
+        self.pyramid_level_inputs = dict(zip(config.levels, maps, strict=True))
         self.embedding_dims = config.embed_dims
         if weights is not None:
             from keras_pvt.weights import load

@@ -2,8 +2,9 @@
 
 import keras
 
+from keras_pvt import families
 from keras_pvt.layers.base import dense
-from keras_pvt.models import inputs, pvt
+from keras_pvt.models import inputs
 from keras_pvt.variants import NO_WEIGHTS, VARIANTS, PVTConfig
 
 POOLINGS = (None, "avg", "max", "token")
@@ -61,12 +62,15 @@ def classifier(
         PVT, arXiv 2102.12122; whai362/PVT classification/pvt.py.
     """
     config = resolve(variant)
+    family = families.named(config.family)
     if pooling not in POOLINGS:
         raise ValueError(f"`pooling` must be one of {POOLINGS}; got {pooling!r}.")
     if include_top and pooling is not None:
         raise ValueError(
             f"`pooling` {pooling!r} has no meaning with the top; pass include_top=False."
         )
+    if pooling == "token" and family.token is None:
+        raise ValueError(f"`pooling` 'token' is not for {family.title}, which has no class token.")
     classes = config.classes if classes is None else classes
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
         raise ValueError(f"`classes` must be an integer >= 1; got {classes!r}.")
@@ -75,11 +79,11 @@ def classifier(
         input_shape, input_tensor, config, config.image_size if include_top else None
     )
     x = inputs.preprocess(images) if include_preprocessing else images
-    rates = pvt.Rates(drop_rate, attention_drop_rate, drop_path_rate)
+    rates = families.Rates(drop_rate, attention_drop_rate, drop_path_rate)
     if include_top or pooling == "token":
-        x = pvt.class_token(x, config, rates, policy)
+        x = family.load("features")(x, config, rates, policy)
     else:
-        x = pvt.pyramid(x, config, rates, policy)[-1]
+        *_, x = family.load("pyramid")(x, config, rates, policy).values()
     # Softmax and loss want float32 where the rest is half precision.
     head_policy = "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
     if include_top:

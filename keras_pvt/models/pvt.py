@@ -4,29 +4,12 @@ Source: PVT, arXiv 2102.12122, figure 3 and section 3.1; whai362/PVT
 classification/pvt.py (classifier) and detection/pvt.py (pyramid).
 """
 
-import dataclasses
-
 import keras
 
 from keras_pvt import layers
+from keras_pvt.families import Rates
 from keras_pvt.layers.base import LastNorm, inner_policy
 from keras_pvt.variants import PVTConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class Rates:
-    """Probabilities of dropping, each 0 <= rate < 1; 0 never drops.
-
-    Args:
-        drop: features, after position embeddings and projections.
-        attention_drop: attention weights.
-        drop_path: residual branches, of the last block; earlier blocks have less, linearly
-            from 0 in the first.
-    """
-
-    drop: float = 0.0
-    attention_drop: float = 0.0
-    drop_path: float = 0.0
 
 
 def block_name(stage: int, block: int) -> str:
@@ -34,13 +17,13 @@ def block_name(stage: int, block: int) -> str:
     return f"stage{stage}_block{block}"
 
 
-def pyramid(images, config: PVTConfig, rates: Rates, dtype=None) -> list:
-    """The maps of the four stages, none of them normalised, with no class token."""
-    maps, x = [], images
+def pyramid(images, config: PVTConfig, rates: Rates, dtype=None) -> dict:
+    """Maps of the four stages by their layers; no norm after them, and no class token."""
+    maps, x = {}, images
     for stage in range(1, 5):
         x = _embed(x, config, stage, rates, dtype)
         x = _blocks(x, config, stage, rates, dtype)
-        maps.append(x)
+        maps[block_name(stage, config.depths[stage - 1] - 1)] = x
     return maps
 
 

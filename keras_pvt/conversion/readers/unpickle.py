@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from keras_pvt.conversion.errors import CheckpointError
+from keras_pvt.conversion.readers.mapped import CheckpointError
 
 # A checkpoint of PVT-Large with the states of its optimiser takes a tenth of this.
 MAX_INSTRUCTIONS = 1_000_000

@@ -6,8 +6,7 @@ import pathlib
 
 import numpy as np
 
-from keras_pvt.conversion.errors import CheckpointError
-from keras_pvt.conversion.files import Archive, view
+from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, view
 
 WEIGHTS_MEMBER = "model.weights.h5"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"

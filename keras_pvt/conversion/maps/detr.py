@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_pvt.conversion.key_map import Entry, conv, dense, norm, pyramid_map
 from keras_pvt.conversion.layouts import DENSE, SAME, cut
+from keras_pvt.conversion.maps.entries import Entry, conv, dense, norm, pyramid_map
 from keras_pvt.variants import PVTConfig
 
 
@@ -166,14 +166,6 @@ def newer(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
                 key = re.sub(pattern, words, key)
         found[key] = array
     return found
-
-
-def layout_of_detr(state: Mapping[str, np.ndarray]) -> str | None:
-    """The library whose words for DETR the keys are; None for no DETR."""
-    for layout, names in DETR_NAMES.items():
-        if any(key.startswith(names.decoder.format(n=0)) for key in state):
-            return layout
-    return None
 
 
 def _attention(names: Names, torch: str, keras: str) -> list[Entry]:

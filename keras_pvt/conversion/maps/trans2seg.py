@@ -1,6 +1,5 @@
-"""Which checkpoint key of a segmentation model belongs to which Keras variable."""
+"""Which checkpoint key of Trans2Seg belongs to which Keras variable."""
 
-from keras_pvt.conversion.key_map import Entry, conv, dense, norm, pyramid_map
 from keras_pvt.conversion.layouts import (
     CONV,
     COUNTER,
@@ -10,25 +9,27 @@ from keras_pvt.conversion.layouts import (
     SAME,
     split,
 )
+from keras_pvt.conversion.maps.entries import (
+    Entry,
+    batch_norm,
+    conv,
+    dense,
+    kernel,
+    norm,
+    pyramid_map,
+)
 from keras_pvt.variants import PVTConfig
 
-
-def semantic_fpn_map(config: PVTConfig, model) -> list[Entry]:
-    """Every weight of a `SemanticFPN` on PVT, in the order of mmsegmentation 0.13's state dict."""
-    entries = pyramid_map("backbone.", config)
-    for theirs, ours in (("lateral_convs", "neck_lateral"), ("fpn_convs", "neck_output")):
-        for n in range(len(config.levels)):
-            entries += conv(f"neck.{theirs}.{n}.conv", f"{ours}{n}")
-    entries += conv("decode_head.conv_seg", "logits")
-    for n in range(len(config.levels)):
-        for step in range(max(1, n)):  # between them are upsamplings, which count
-            theirs = f"decode_head.scale_heads.{n}.{2 * step}"
-            ours = f"head{n}_conv{step}"
-            entries += [_kernel(f"{theirs}.conv", ours), *_batch_norm(f"{theirs}.bn", ours)]
-    return entries
+PARTS = ("features", "maps")
+BATCH_NORM = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
 
 
-def trans2seg_map(config: PVTConfig, model) -> list[Entry]:
+def key_map(config: PVTConfig, model) -> list[Entry]:
     """Every weight of a `Trans2Seg` on PVT, in the order of xieenze/Trans2Seg's state dict."""
     vit, head = "transformer_head.transformer.vit", "transformer_head"
     token = "transformer_class_token"
@@ -50,32 +51,18 @@ def trans2seg_map(config: PVTConfig, model) -> list[Entry]:
     entries += dense((f"{vit}.hybrid_embed.proj",), "transformer_embedding")
     ours = "prototype_head"
     if model.skip_level is not None:
-        entries.append(_kernel(f"{head}.conv_c1.conv", f"{ours}/skip"))
-        entries += _batch_norm(f"{head}.conv_c1.bn", f"{ours}/skip")
+        entries.append(kernel(f"{head}.conv_c1.conv", f"{ours}/skip"))
+        entries += batch_norm(f"{head}.conv_c1.bn", f"{ours}/skip")
     entries += _first_convolution(f"{head}.lay1.block", ours, model.embed_dim)
     for n in (2, 3) if model.skip_level is not None else (2,):
         theirs, depthwise = f"{head}.lay{n}.block", f"{ours}/depthwise_{n}"
         entries += [
             Entry((f"{theirs}.depthwise.weight",), (f"{depthwise}/kernel",), DEPTHWISE),
-            *_batch_norm(f"{theirs}.bn_depth", depthwise),
-            _kernel(f"{theirs}.pointwise", f"{ours}/pointwise{n}"),
-            *_batch_norm(f"{theirs}.bn_point", f"{ours}/norm{n}", suffix=""),
+            *batch_norm(f"{theirs}.bn_depth", depthwise),
+            kernel(f"{theirs}.pointwise", f"{ours}/pointwise{n}"),
+            *batch_norm(f"{theirs}.bn_point", f"{ours}/norm{n}", suffix=""),
         ]
     return entries + conv(f"{head}.pred", f"{ours}/logit")
-
-
-def _kernel(torch: str, keras: str) -> Entry:
-    return Entry((f"{torch}.weight",), (f"{keras}/kernel",), CONV)
-
-
-def _batch_norm(torch: str, keras: str, suffix: str = "_norm") -> list[Entry]:
-    keras += suffix
-    return [
-        *norm(torch, keras),
-        Entry((f"{torch}.running_mean",), (f"{keras}/moving_mean",), SAME),
-        Entry((f"{torch}.running_var",), (f"{keras}/moving_variance",), SAME),
-        Entry((f"{torch}.num_batches_tracked",), (), COUNTER),
-    ]
 
 
 def _encoder_block(torch: str, keras: str) -> list[Entry]:
@@ -135,14 +122,5 @@ def _first_convolution(torch: str, keras: str, features: int) -> list[Entry]:
             tuple(f"{name}/kernel" for name in pointwise),
             split(CONV, lambda _: features, axis=1),
         ),
-        *_batch_norm(f"{torch}.bn_point", f"{keras}/norm1", suffix=""),
+        *batch_norm(f"{torch}.bn_point", f"{keras}/norm1", suffix=""),
     ]
-
-
-PARTS = ("features", "maps")
-BATCH_NORM = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}

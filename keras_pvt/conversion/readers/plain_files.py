@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_pvt.conversion.errors import CheckpointError
-from keras_pvt.conversion.files import Archive, view
+from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, view
 
 MAX_HEADER = 16 * 1024**2
 

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_pvt.conversion.errors import CheckpointError
-from keras_pvt.conversion.files import MAX_RANK, Archive, numpy_dtype, view
-from keras_pvt.conversion.unpickle import Storage, Tensor, read_pickle
+from keras_pvt.conversion.readers.mapped import (
+    MAX_RANK,
+    Archive,
+    CheckpointError,
+    numpy_dtype,
+    view,
+)
+from keras_pvt.conversion.readers.unpickle import Storage, Tensor, read_pickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")

@@ -1,31 +1,15 @@
-"""Which checkpoint key belongs to which Keras variable: the only place with names."""
+"""Which checkpoint key of PVT belongs to which Keras variable, and its shape."""
 
+import dataclasses
+import re
+from collections.abc import Callable
 from typing import NamedTuple
 
-from keras_pvt.conversion.layouts import (
-    CONV,
-    DENSE,
-    POSITION,
-    POSITION_WITH_CLASS,
-    SAME,
-    Layout,
-    joined,
-)
+import numpy as np
+
+from keras_pvt.conversion.layouts import POSITION, POSITION_WITH_CLASS, SAME
+from keras_pvt.conversion.maps.entries import Entry, conv, dense, norm
 from keras_pvt.variants import PVTConfig
-
-
-class Entry(NamedTuple):
-    """One correspondence, read in both directions.
-
-    Args:
-        torch: state-dict keys; two for Hugging Face's separate key and value.
-        keras: variable paths; two where the class token's position is split off.
-        layout: turns the arrays of `torch` into those of `keras`, and back.
-    """
-
-    torch: tuple[str, ...]
-    keras: tuple[str, ...]
-    layout: Layout
 
 
 class Names(NamedTuple):
@@ -89,32 +73,14 @@ NAMES = {
     ),
 }
 
-LAYOUTS = (*NAMES, "keras")
-
-# Keras files number a layer's variables in the order in which it made them.
-_STORED_AS = {
-    "kernel": 0,
-    "bias": 1,
-    "gamma": 0,
-    "beta": 1,
-    "moving_mean": 2,
-    "moving_variance": 3,
-    "table": 0,
-    "token": 0,
-    "position": 1,
-}
-
 
 def key_map(config: PVTConfig, layout: str) -> list[Entry]:
-    """Every weight of a classifier, in the order of the official state dict.
+    """Every weight of a PVT classifier, in the order of the official state dict.
 
     Args:
         config: row of the variant table.
-        layout: "official" (whai362/PVT), "huggingface" (transformers), or "keras"
-            (`.weights.h5` and `.keras`, as `keras_files` names what is in them).
+        layout: "official" (whai362/PVT) or "huggingface" (transformers).
     """
-    if layout == "keras":
-        return as_stored(key_map(config, "official"))
     names = NAMES[layout]
     entries = [
         Entry((names.position.format(n=n, i=n - 1),), (f"stage{n}_position/table",), POSITION)
@@ -142,26 +108,6 @@ def key_map(config: PVTConfig, layout: str) -> list[Entry]:
     return entries + norm(names.norm, "norm") + dense((names.head,), "head")
 
 
-def pyramid_map(prefix: str, config: PVTConfig) -> list[Entry]:
-    """The official weights of a backbone without class token, last norm and head.
-
-    Args:
-        prefix: before the backbone's keys, such as "backbone.".
-        config: row of the variant table.
-    """
-    return [
-        Entry(tuple(f"{prefix}{key}" for key in entry.torch), entry.keras, entry.layout)
-        for entry in key_map(config, "official")
-        if entry.keras[-1].startswith("stage")
-    ]
-
-
-def as_stored(entries: list[Entry]) -> list[Entry]:
-    """The same variables, by the names that `keras_files` gives them."""
-    paths = [path for entry in entries for path in entry.keras]
-    return [Entry((_stored_name(path),), (path,), SAME) for path in paths]
-
-
 def _block(names: Names, torch: str, keras: str, reduces: bool) -> list[Entry]:
     attention = f"{keras}/attention"
     entries = norm(f"{torch}.{names.norm1}", f"{keras}/norm1")
@@ -177,31 +123,58 @@ def _block(names: Names, torch: str, keras: str, reduces: bool) -> list[Entry]:
     return entries
 
 
-def norm(torch: str, keras: str) -> list[Entry]:
-    """Scale and offset of a norm."""
-    return [
-        Entry((f"{torch}.weight",), (f"{keras}/gamma",), SAME),
-        Entry((f"{torch}.bias",), (f"{keras}/beta",), SAME),
-    ]
+def state_config(config: PVTConfig, get: Callable[[str], np.ndarray | None]) -> PVTConfig:
+    """A row with the resolution of a checkpoint.
+
+    Args:
+        config: row of the variant table.
+        get: gives the array of a variable's path, or None.
+    """
+    table = get("stage1_position/table")
+    if table is None:
+        return config
+    return dataclasses.replace(config, image_size=table.shape[1] * config.patch_sizes[0])
 
 
-def conv(torch: str, keras: str) -> list[Entry]:
-    """Kernel and bias of a convolution."""
-    return [
-        Entry((f"{torch}.weight",), (f"{keras}/kernel",), CONV),
-        Entry((f"{torch}.bias",), (f"{keras}/bias",), SAME),
-    ]
+def official_shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:
+    """Key and shape of every tensor of an official checkpoint, in its order.
+
+    Args:
+        config: row of the variant table.
+    """
+    return {
+        entry.torch[0]: _shape(entry.keras[-1], config) for entry in key_map(config, "official")
+    }
 
 
-def dense(torch: tuple[str, ...], keras: str) -> list[Entry]:
-    """Kernel and bias of a dense layer; two of the checkpoint may be one in Keras."""
-    kernel, bias = (DENSE, SAME) if len(torch) == 1 else (joined(DENSE), joined(SAME))
-    return [
-        Entry(tuple(f"{name}.weight" for name in torch), (f"{keras}/kernel",), kernel),
-        Entry(tuple(f"{name}.bias" for name in torch), (f"{keras}/bias",), bias),
-    ]
-
-
-def _stored_name(path: str) -> str:
+def _shape(path: str, config: PVTConfig) -> tuple[int, ...]:
+    """Official shape of the tensor that holds one Keras variable."""
     layer, variable = path.rsplit("/", 1)
-    return f"{layer}/{_STORED_AS[variable]}"
+    match = re.fullmatch(r"stage(\d)_([a-z_]+)\d*(?:/(.+))?", layer)
+    stage = int(match[1]) - 1 if match else 3
+    dim = config.embed_dims[stage]
+    if variable == "table":
+        return 1, config.grids[stage] ** 2 + (stage == 3), dim  # the last has the class token's
+    if variable == "token":
+        return 1, 1, dim
+    if variable in ("gamma", "beta"):
+        return (dim,)
+    kernel = _kernels(config, stage)[f"{match[2]}/{match[3]}"] if match else (config.classes, dim)
+    return kernel if variable == "kernel" else kernel[:1]
+
+
+def _kernels(config: PVTConfig, stage: int) -> dict[str, tuple[int, ...]]:
+    """By layer, (outputs, inputs) or (outputs, inputs, height, width)."""
+    dim = config.embed_dims[stage]
+    inputs = config.embed_dims[stage - 1] if stage else 3
+    hidden = dim * config.mlp_ratios[stage]
+    patch, ratio = config.patch_sizes[stage], config.sr_ratios[stage]
+    return {
+        "patch_embedding/proj": (dim, inputs, patch, patch),
+        "block/attention/query": (dim, dim),
+        "block/attention/key_value": (2 * dim, dim),
+        "block/attention/proj": (dim, dim),
+        "block/attention/sr": (dim, dim, ratio, ratio),
+        "block/feed_forward/fc1": (hidden, dim),
+        "block/feed_forward/fc2": (dim, hidden),
+    }

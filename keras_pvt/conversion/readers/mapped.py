@@ -10,7 +10,10 @@ import zlib
 
 import numpy as np
 
-from keras_pvt.conversion.errors import CheckpointError
+
+class CheckpointError(ValueError):
+    """A checkpoint file that cannot be read, or does not fit the model; says which and why."""
+
 
 # Weights hardly compress: a file that claims more is a bomb.
 MAX_INFLATION = 16

@@ -1,0 +1,1 @@
+"""The key maps: which checkpoint key belongs to which Keras variable; a file a system."""

@@ -1,0 +1,17 @@
+"""Which checkpoint key of RetinaNet belongs to which Keras variable."""
+
+from keras_pvt.conversion.maps.entries import Entry, conv, neck, pyramid_map
+from keras_pvt.variants import PVTConfig
+
+# Maps of the neck that come from the backbone's, and all of them.
+LATERALS, LEVELS = 3, 5
+
+
+def key_map(config: PVTConfig, model) -> list[Entry]:
+    """Every weight of a `RetinaNet` on PVT, in the order of mmdetection 2.13's state dict."""
+    entries = pyramid_map("backbone.", config) + neck(LATERALS, LEVELS)
+    for theirs, ours in (("cls_convs", "class_conv"), ("reg_convs", "box_conv")):
+        for n in range(model.head_depth):
+            entries += conv(f"bbox_head.{theirs}.{n}.conv", f"{ours}{n}")
+    entries += conv("bbox_head.retina_cls", "class_logits")
+    return entries + conv("bbox_head.retina_reg", "box_deltas")

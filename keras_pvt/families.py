@@ -1,0 +1,159 @@
+"""The families: one record each for what `PVTConfig.family` names.
+
+Standard library only. A record names code as "package.module:name", which `Family.load` imports
+when it is used, as those of `keras_pvt.systems` do: so models, conversion, flops and the variants'
+own arithmetic read the records, and none of them imports a family.
+
+A family of your own is its graph, its key map, its cost and a record:
+
+    register(Family("pvt_v2", title="PVTv2", ...))
+"""
+
+import dataclasses
+import operator
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# An object, or where it is: "package.module:name".
+Reference = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """Probabilities of dropping, each 0 <= rate < 1; 0 never drops.
+
+    Args:
+        drop: features, after position embeddings and projections.
+        attention_drop: attention weights.
+        drop_path: residual branches, of the last block; earlier blocks have less, linearly
+            from 0 in the first.
+    """
+
+    drop: float = 0.0
+    attention_drop: float = 0.0
+    drop_path: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A kind of backbone, and who does what with it.
+
+    Fields that name code are an object, or "package.module:name", see `load`. `config` is always
+    a `keras_pvt.PVTConfig`, a row of the variant table.
+
+    Args:
+        name: that `PVTConfig.family` takes.
+        title: for people.
+        pyramid: `(images, config, rates, dtype) -> dict`, the graph: from the name of a layer to
+            the map that it gives, of stages 1 to 4; the names begin with "stage".
+        features: `(images, config, rates, dtype) -> (B, C)`, the graph up to a classifier's head.
+        config_of: `(model) -> config`, read off the layers; raises ValueError for a model of
+            another family.
+        key_map: `(config, layout) -> list[Entry]`, every weight of a classifier in the order of
+            the official state dict, see `keras_pvt.conversion.maps.entries`.
+        layouts: how keys begin in each layout of names; "official" first, which needs none.
+        shapes: `(config) -> dict`, key and shape of every tensor of an official checkpoint.
+        state_config: `(config, get) -> config`, the row with what a checkpoint tells of it; `get`
+            gives the array of a variable's path, or None.
+        backbone_cost: `(config, height, width, channels, class_row) -> list[Part]`.
+        classifier_cost: `(config, height, width, channels, classes) -> list[Part]`.
+        min_size: `(config) -> int`, the smallest side of an image in pixels.
+        cells: `(side, patch) -> int`, cells a side of what a patch embedding makes of a map.
+        token: path of the class token's variable, which the pyramid lacks; None: there is none,
+            and `pooling="token"` has no meaning.
+        bare: how keys begin in a file without the prefix of its layout, and that prefix.
+    """
+
+    name: str
+    title: str
+    pyramid: Reference
+    features: Reference
+    config_of: Reference
+    key_map: Reference
+    shapes: Reference
+    state_config: Reference
+    backbone_cost: Reference
+    classifier_cost: Reference
+    min_size: Reference
+    layouts: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"official": ""})
+    cells: Callable[[int, int], int] = operator.floordiv
+    token: str | None = None
+    bare: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def load(self, field: str) -> Any:
+        """What a field refers to, imported now.
+
+        Args:
+            field: name of a field that names code.
+        """
+        reference = getattr(self, field)
+        return pkgutil.resolve_name(reference) if isinstance(reference, str) else reference
+
+
+FAMILIES: dict[str, Family] = {}
+
+
+def register(family: Family) -> Family:
+    """Add a family to `FAMILIES`.
+
+    Raises:
+        ValueError: there is one of this name.
+    """
+    if family.name in FAMILIES:
+        raise ValueError(f"there is a family {family.name!r} already; give yours another name.")
+    FAMILIES[family.name] = family
+    return family
+
+
+def named(name: str) -> Family:
+    """The family of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"no family {name!r}; there are {', '.join(FAMILIES)}.")
+    return FAMILIES[name]
+
+
+def config_of(model) -> Any:
+    """The configuration of the backbone in a model, read off its layers.
+
+    Args:
+        model: a functional model that keras_pvt built.
+    Raises:
+        ValueError: the model is of no family.
+    """
+    errors = []
+    for family in FAMILIES.values():
+        try:
+            return family.load("config_of")(model)
+        except ValueError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _from_reductions(config) -> int:
+    """The side that leaves a cell after every patch embedding and reduction of keys."""
+    return max(s * r for s, r in zip(config.strides, config.sr_ratios, strict=True))
+
+
+register(
+    Family(
+        "pvt",
+        title="PVT",
+        pyramid="keras_pvt.models.pvt:pyramid",
+        features="keras_pvt.models.pvt:class_token",
+        config_of="keras_pvt.models.pvt:config_of",
+        key_map="keras_pvt.conversion.maps.pvt:key_map",
+        layouts={"official": "", "huggingface": "pvt."},
+        shapes="keras_pvt.conversion.maps.pvt:official_shapes",
+        state_config="keras_pvt.conversion.maps.pvt:state_config",
+        backbone_cost="keras_pvt.flops.pvt:backbone",
+        classifier_cost="keras_pvt.flops.pvt:classifier",
+        min_size=_from_reductions,
+        token="class_token/token",
+        bare={"encoder.patch_embeddings.": "pvt."},
+    )
+)
