@@ -60,6 +60,7 @@ class Family:
         classifier_cost: `(config, height, width, channels, classes) -> list[Part]`.
         min_size: `(config) -> int`, the smallest side of an image in pixels.
         cells: `(side, patch) -> int`, cells a side of what a patch embedding makes of a map.
+        width: path of a vector that is as wide as stage `{n}`, which counts from 1.
         token: path of the class token's variable, which the pyramid lacks; None: there is none,
             and `pooling="token"` has no meaning.
         bare: how keys begin in a file without the prefix of its layout, and that prefix.
@@ -78,6 +79,7 @@ class Family:
     min_size: Reference
     layouts: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"official": ""})
     cells: Callable[[int, int], int] = operator.floordiv
+    width: str = "stage{n}_block0/norm1/gamma"
     token: str | None = None
     bare: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

@@ -63,8 +63,9 @@ class System:
             checkpoint whose model is not known yet; of what is counted, more than there will be.
         recipe: class of the recipes that train it; None: it is not trained by itself.
         build: `(recipe, num_classes) -> (model, backbone)`, ready to be compiled and trained.
-        trainer: subclass of `keras_pvt.training.trainer.Trainer`.
-        serve: `(model) -> model`, what is exported instead of a trained model; None: itself.
+        train: `(recipe, out, strategy, ...) -> results`, the trainer.
+        serve: `(model) -> model`, what is exported of a trained one, such as a model that ends in
+            boxes; None: itself.
     """
 
     name: str
@@ -81,7 +82,7 @@ class System:
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Reference = None
     build: Reference = None
-    trainer: Reference = None
+    train: Reference = None
     serve: Reference = None
 
     def load(self, field: str) -> Any:
@@ -142,6 +143,14 @@ def named(name: str) -> System:
     return SYSTEMS[name]
 
 
+def of_model(model) -> System | None:
+    """The system that a model is; None for a classifier, a backbone, and what is none of ours.
+
+    Those two are recognised by their layers, see `keras_pvt.families.config_of`.
+    """
+    return SYSTEMS.get(getattr(model, "system", None) or "")
+
+
 def of_task(*tasks: Task) -> list[str]:
     """Names of the systems of some tasks, in their order."""
     return [name for name, system in SYSTEMS.items() if system.task in tasks]
@@ -160,9 +169,9 @@ def _detection(name: str, title: str, module: str, cls: str, **fields) -> None:
             size=(800, 1280),
             recipe="keras_pvt.detection.recipe:DetectionRecipe",
             build=f"{model}.from_recipe",
-            trainer="keras_pvt.detection.train:DetectionTrainer",
-            serve="keras_pvt.detection.serving:without_padding",
-            **fields,
+            train="keras_pvt.detection.train:train",
+            serve="keras_pvt.detection.serving:ends_in_boxes",
+            **facts,
         )
     )
 
@@ -180,8 +189,8 @@ def _segmentation(name: str, title: str, module: str, cls: str, **fields) -> Non
             size=(512, 512),
             recipe="keras_pvt.segmentation.recipe:SegmentationRecipe",
             build=f"{model}.from_recipe",
-            trainer="keras_pvt.segmentation.train:SegmentationTrainer",
-            **fields,
+            train="keras_pvt.segmentation.train:train",
+            **facts,
         )
     )
 
@@ -194,9 +203,9 @@ register(
         "keras_pvt.models.classifier:classifier",
         "keras_pvt.models.classifier:from_arrays",
         "keras_pvt.flops:classifier",
-        recipe="keras_pvt.classification.recipe:ClassificationRecipe",
+        recipe="keras_pvt.training.recipe:Recipe",
         build="keras_pvt.models.classifier:from_recipe",
-        trainer="keras_pvt.classification.train:ClassificationTrainer",
+        train="keras_pvt.training.classification:train",
     )
 )
 register(

@@ -33,8 +33,7 @@ def nano(tmp_path_factory):
 def run(*words) -> int:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    options = parser.parse_args([*map(str, words)])
-    return command.run(options)
+    return command.run(parser.parse_args([*map(str, words)]))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pth", ".weights.h5", ".keras"])

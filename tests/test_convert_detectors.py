@@ -42,8 +42,7 @@ def retinanet():
 def run(*words) -> int:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    options = parser.parse_args([*map(str, words)])
-    return command.run(options)
+    return command.run(parser.parse_args([*map(str, words)]))
 
 
 @pytest.mark.parametrize("layout", ["facebook", "huggingface"])

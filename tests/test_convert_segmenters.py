@@ -55,8 +55,7 @@ def model(request):
 def run(*words) -> int:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    options = parser.parse_args([*map(str, words)])
-    return command.run(options)
+    return command.run(parser.parse_args([*map(str, words)]))
 
 
 def own_config(model):

@@ -60,6 +60,16 @@ def test_imports_go_one_way():
     tuple(graphlib.TopologicalSorter(import_graph()).static_order())
 
 
+def test_rooms_have_an_order():
+    """Folders and modules at the top do not reach themselves either, by way of others."""
+    rooms: dict[str, set[str]] = {}
+    for module, imported in import_graph().items():
+        room, *others = (f"{name}.".split(".")[1] for name in (module, *imported))
+        rooms.setdefault(room, set()).update(set(others) - {room})
+    rooms.pop("")  # the package itself, which imports what it offers
+    tuple(graphlib.TopologicalSorter(rooms).static_order())
+
+
 def test_only_ops_asks_for_the_backend_and_nobody_needs_one():
     for file in PACKAGE.rglob("*.py"):
         text = file.read_text()

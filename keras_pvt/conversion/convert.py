@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_pvt import ops
-from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map, system_of
+from keras_pvt import ops, systems
+from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map
 from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
 
 
@@ -70,7 +70,7 @@ def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarr
             f"{layout!r}; use the official layout."
         )
     variables = {variable.path: variable for variable in model.variables}
-    backbone = system_of(model) is None and "head/kernel" not in variables
+    backbone = systems.of_model(model) is None and "head/kernel" not in variables
     if layout == "huggingface" and backbone:
         raise ValueError(
             f"transformers has no PVT without a head, as model {model.name!r} is; use the "

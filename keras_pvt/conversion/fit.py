@@ -56,17 +56,12 @@ def adapted_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
     return wide[:, :, np.arange(channels) % 3] * (3 / channels)
 
 
-def system_of(model: keras.Model) -> str | None:
-    """Name of the system that a model is, whose checkpoint has more than a backbone; else None."""
-    return getattr(model, "system", None)
-
-
 def layouts_of(model: keras.Model) -> tuple[str, ...]:
     """The layouts in which torch code has a model, the official one first."""
-    system = system_of(model)
+    system = systems.of_model(model)
     if system is None:
         return tuple(families.named(families.config_of(model).family).layouts)
-    return tuple(systems.SYSTEMS[system].names)
+    return tuple(system.names)
 
 
 def model_map(model: keras.Model, layout: str) -> list[Entry]:
@@ -78,14 +73,14 @@ def model_map(model: keras.Model, layout: str) -> list[Entry]:
     Raises:
         ValueError: a model that keras_pvt did not build, or a layout that it does not have.
     """
-    config, system = families.config_of(model), system_of(model)
+    config, system = families.config_of(model), systems.of_model(model)
     if system is None:
         return classifier_map(config, layout)
     if layout not in (*layouts_of(model), "keras"):
         raise ValueError(
             f"model {model.name!r} has no {layout} layout, only {', '.join(layouts_of(model))}."
         )
-    entries = systems.SYSTEMS[system].key_map(layout, config, model)
+    entries = system.key_map(layout, config, model)
     return as_stored(entries) if layout == "keras" else entries
 
 
@@ -128,7 +123,7 @@ class Fit:
     ):
         self.variables = {variable.path: variable for variable in model.variables}
         self.shapes = {path: tuple(variable.shape) for path, variable in self.variables.items()}
-        self.system = system_of(model)
+        self.system = systems.of_model(model)
         self.state, left = trunk(state) if self.system is None else (unwrapped(state), [])
         self.report = Report(skipped=dict.fromkeys(left, "not part of the backbone"))
         self.resize_positions = resize_positions
@@ -160,8 +155,10 @@ class Fit:
 
     def _other_system(self) -> str | None:
         """The system that the checkpoint is of, where the model is another one."""
-        found = None if self.system is None else system_of_state(self.state)
-        return None if found == self.system else found
+        if self.system is None:
+            return None
+        found = system_of_state(self.state)
+        return None if found == self.system.name else found
 
     def _other_head(self, entries: list[Entry]) -> bool:
         """Whether the checkpoint's head is absent, or for another number of classes."""
@@ -244,8 +241,8 @@ class Fit:
         """Every problem in one text, a line a kind; empty if there is none."""
         if self.foreign is not None:
             return (
-                f"  this is a {self.foreign} checkpoint, and the model a {self.system}: build the "
-                f"former, or let `keras-pvt convert` do it."
+                f"  this is a {self.foreign} checkpoint, and the model a {self.system.name}: build "
+                "the former, or let `keras-pvt convert` do it."
             )
         kinds = {
             "missing": self.missing,

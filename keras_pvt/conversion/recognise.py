@@ -113,7 +113,7 @@ def likely_variant(state: State) -> str | None:
         entries = classifier_map(config, layout)
         keys = {key for entry in entries for key in entry.torch}
         likeness = len(keys & state.keys()) / len(keys | state.keys())
-        if likeness > best and _widths(entries, state) == config.embed_dims:
+        if likeness > best and _widths(config, entries, state) == config.embed_dims:
             best, name = likeness, variant
     return name
 
@@ -137,9 +137,10 @@ def _some_start(keys: Iterable[str], start: str) -> bool:
     return any(key.startswith(start) for key in keys)
 
 
-def _widths(entries: list[Entry], state: State) -> tuple[int, ...]:
-    norms = (keras_array(entries, state, f"stage{n}_block0/norm1/gamma") for n in (1, 2, 3, 4))
-    return tuple(-1 if norm is None else norm.size for norm in norms)
+def _widths(config: PVTConfig, entries: list[Entry], state: State) -> tuple[int, ...]:
+    path = families.named(config.family).width
+    vectors = (keras_array(entries, state, path.format(n=n)) for n in (1, 2, 3, 4))
+    return tuple(-1 if vector is None else vector.size for vector in vectors)
 
 
 def keras_array(entries: list[Entry], state: State, path: str) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_pvt import systems
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.libraries import HEADS
 from keras_pvt.detection.ops import boxes as box_ops
@@ -74,13 +75,16 @@ class AnchoredBoxes(keras.layers.Layer):
         }
 
 
-def without_padding(model: keras.Model) -> keras.Model:
-    """A DETR for images without padding; other models stay as they are."""
-    if not getattr(model, "padded", False):
-        return model
-    whole = type(model).from_config(model.get_config() | {"padded": False})
-    whole.set_weights(model.get_weights())
-    return whole
+def ends_in_boxes(model: keras.Model) -> keras.Model:
+    """What is exported of a detector of ours, see `System.serve`.
+
+    It is not told where images end, which DETR is in training.
+    """
+    if getattr(model, "padded", False):
+        whole = type(model).from_config(model.get_config() | {"padded": False})
+        whole.set_weights(model.get_weights())
+        model = whole
+    return model.detector()
 
 
 def serving_model(detector: Detector) -> keras.Model:
@@ -95,7 +99,7 @@ def serving_model(detector: Detector) -> keras.Model:
         keras-cv and KerasHub, which take the size they were trained on.
     """
     if detector.library == OWN:
-        return without_padding(detector.model).detector()
+        return systems.named(detector.model.system).load("serve")(detector.model)
     heads = HEADS[detector.library]
     model = detector.model
     levels = model.anchor_generator(ops.zeros((*detector.size, 3)))

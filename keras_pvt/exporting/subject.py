@@ -4,6 +4,7 @@ import warnings
 
 import keras
 
+from keras_pvt import systems
 from keras_pvt.exporting.argmax import Argmax
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.dense_prediction import SegmentationModel
@@ -115,7 +116,8 @@ def _labels(model, outputs):
 
 
 def _outputs(model):
-    if isinstance(model, SegmentationModel):
+    system = systems.of_model(model)
+    if system is not None and system.task == "segmentation":
         return {"logits": model.output}
     if isinstance(model.output, dict):
         outputs = dict(model.output)

@@ -12,6 +12,8 @@ WEIGHTS_MEMBER = "model.weights.h5"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 8
+# Groups of a model that hold no weights of layers.
+NO_LAYERS = ("vars", "optimizer")
 
 
 def read_h5(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -40,8 +42,10 @@ def _read(file, data: memoryview) -> dict[str, np.ndarray]:
     try:
         with h5py.File(file, "r") as root:
             reader = _Reader(data)
-            if "layers" in root:
-                reader.walk(_child(root, "layers"), ())
+            # Layers of the graph, and those that a model has beside them, as attributes.
+            for key in root:
+                if key not in NO_LAYERS:
+                    reader.walk(_group(root, key), _layer_names(root, key))
             return reader.arrays
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
@@ -63,21 +67,17 @@ class _Reader:
         self.arrays: dict[str, np.ndarray] = {}
         self.objects = 0
 
-    def walk(self, group, names: tuple[str, ...]) -> None:
-        import h5py
-
+    def walk(self, group, names: tuple[str, ...], depth: int = 0) -> None:
         for key in group:
             self.objects += 1
-            if self.objects > MAX_OBJECTS or len(names) > MAX_DEPTH:
+            if self.objects > MAX_OBJECTS or depth > MAX_DEPTH:
                 raise CheckpointError("the HDF5 file has too many groups")
-            child = _child(group, key)
-            if not isinstance(child, h5py.Group):
-                raise CheckpointError(f"the HDF5 file has a dataset {key[:80]!r} out of place")
+            child = _group(group, key)
             if key == "vars":
                 for number in child:
                     self.add("/".join((*names, number)), _child(child, number))
             elif key != "seed_generator":  # the state of a random generator, no weight
-                self.walk(child, (*names, _layer_name(child, key)))
+                self.walk(child, (*names, *_layer_names(group, key)), depth + 1)
 
     def add(self, name: str, dataset) -> None:
         import h5py
@@ -96,8 +96,19 @@ class _Reader:
         self.arrays[name] = view(self.data, dtype, tuple(map(int, dataset.shape)), offset)
 
 
-def _layer_name(group, key: str) -> str:
-    if "vars" not in group:
-        return key
-    name = _child(group, "vars").attrs.get("name", key)
-    return name if isinstance(name, str) else key
+def _group(group, key: str):
+    import h5py
+
+    child = _child(group, key)
+    if not isinstance(child, h5py.Group):
+        raise CheckpointError(f"the HDF5 file has a dataset {key[:80]!r} out of place")
+    return child
+
+
+def _layer_names(group, key: str) -> tuple[str, ...]:
+    """The name of a layer; none for a list of layers, which has no variables of its own."""
+    child = _child(group, key)
+    if "vars" not in child:
+        return ()
+    name = _child(child, "vars").attrs.get("name", key)
+    return (name if isinstance(name, str) else key,)
