@@ -14,8 +14,7 @@ from keras_pvt.conversion import (
     save_checkpoint,
     to_torch,
 )
-from keras_pvt.conversion import fit as adapt
-from keras_pvt.conversion.fit import Fit
+from keras_pvt.conversion.fit import Fit, resized_positions
 from keras_pvt.conversion.maps.pvt import official_shapes
 from keras_pvt.conversion.recognise import likely_variant
 from keras_pvt.variants import VARIANTS
@@ -221,14 +220,14 @@ def test_too_large_for_the_model(other, state):
 
 def test_resizing_is_asked_for(other, state):
     grid = state["pos_embed2"].reshape(8, 8, 12)
-    small = adapt.resize_positions(grid[None], 5, 5).reshape(1, 25, 12).astype("float32")
+    small = resized_positions(grid[None], 5, 5).reshape(1, 25, 12).astype("float32")
     checkpoint = {**state, "pos_embed2": small}
     with pytest.raises(CheckpointError, match=r"pos_embed2 \(1, 25, 12\) for \(1, 64, 12\)"):
         load_checkpoint(other, checkpoint)
     assert_untouched(other)
     report = load_checkpoint(other, checkpoint, resize_positions=True)
     assert report.notices == ["position tables resized: stage2 5x5 to 8x8 cells"]
-    wanted = adapt.resize_positions(small.reshape(1, 5, 5, 12), 8, 8)
+    wanted = resized_positions(small.reshape(1, 5, 5, 12), 8, 8)
     np.testing.assert_array_equal(values(other)["stage2_position/table"], wanted.astype("float32"))
 
 
@@ -240,7 +239,7 @@ def test_resize_is_torch_s(rng, height, width):
     theirs = torch.nn.functional.interpolate(
         torch.from_numpy(table).permute(0, 3, 1, 2), (height, width), mode="bilinear"
     )
-    ours = adapt.resize_positions(table, height, width)
+    ours = resized_positions(table, height, width)
     np.testing.assert_allclose(ours, theirs.permute(0, 2, 3, 1).numpy(), atol=1e-13)
 
 

@@ -239,7 +239,7 @@ class Fit:
     @property
     def problems(self) -> str:
         """Every problem in one text, a line a kind; empty if there is none."""
-        if self.foreign is not None:
+        if self.foreign is not None and self.system is not None:
             return (
                 f"  this is a {self.foreign} checkpoint, and the model a {self.system.name}: build "
                 "the former, or let `keras-pvt convert` do it."
