@@ -26,15 +26,18 @@ EXTRAS = {
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A format.
+    """A format. To add one: a row here, a writer, a runner, and `EXTRAS` for a new package.
 
     Args:
         suffix: of the file; "" for a folder.
         writers: the backends that can write it, the best first, each with the packages that it
-            needs for that.
-        runtime: package that runs the artifact.
+            needs for that. The writer is the function of the format's name in
+            `keras_pvt.exporting.on_BACKEND`.
+        runtime: package that runs the artifact. Its runner is in
+            `keras_pvt.exporting.runtimes.RUNNERS`.
         quantizations: what `quantize` may be, each with the packages that it needs.
         batch_size: that it gets by default; None for any.
+        beside: suffix of a second file of the same stem; "" for none.
     """
 
     suffix: str
@@ -42,6 +45,7 @@ class Format:
     runtime: str
     quantizations: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     batch_size: int | None = None
+    beside: str = ""
 
 
 FORMATS = {
@@ -66,6 +70,7 @@ FORMATS = {
         {"tensorflow": ("openvino",), "torch": ("openvino", "onnx", "onnxscript")},
         "openvino",
         {"float16": ()},
+        beside=".bin",
     ),
 }
 QUANTIZATIONS = tuple(dict.fromkeys(q for f in FORMATS.values() for q in f.quantizations))

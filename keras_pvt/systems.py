@@ -27,12 +27,10 @@ class KeyNames:
     Args:
         key_map: `(config, model) -> list[Entry]`, from the row of the backbone and the model, or
             an outline of it (see `System.outline`), to every weight.
-        prefix: what stands before the keys of the backbone.
         start: how some keys begin in these names, and in no others; "official" needs none.
     """
 
     key_map: Reference
-    prefix: str = "backbone."
     start: str = ""
 
 
@@ -156,53 +154,29 @@ def of_task(*tasks: Task) -> list[str]:
     return [name for name, system in SYSTEMS.items() if system.task in tasks]
 
 
-def _detection(name: str, title: str, module: str, cls: str, **fields) -> None:
-    model = f"keras_pvt.detection.models.{module}:{cls}"
-    register(
-        System(
-            name,
-            title,
-            "detection",
-            model,
-            f"{model}.from_arrays",
-            f"keras_pvt.flops:{name}",
-            size=(800, 1280),
-            recipe="keras_pvt.detection.recipe:DetectionRecipe",
-            build=f"{model}.from_recipe",
-            train="keras_pvt.detection.train:train",
-            serve="keras_pvt.detection.serving:ends_in_boxes",
-            **facts,
-        )
-    )
-
-
-def _segmentation(name: str, title: str, module: str, cls: str, **fields) -> None:
-    model = f"keras_pvt.segmentation.models.{module}:{cls}"
-    register(
-        System(
-            name,
-            title,
-            "segmentation",
-            model,
-            f"{model}.from_arrays",
-            f"keras_pvt.flops:{name}",
-            size=(512, 512),
-            recipe="keras_pvt.segmentation.recipe:SegmentationRecipe",
-            build=f"{model}.from_recipe",
-            train="keras_pvt.segmentation.train:train",
-            **facts,
-        )
-    )
-
+# Where detectors and segmenters agree. The sizes are those that the paper counts costs for.
+_DETECTION: dict[str, Any] = {
+    "task": "detection",
+    "size": (800, 1280),
+    "recipe": "keras_pvt.detection.recipe:DetectionRecipe",
+    "train": "keras_pvt.detection.train:train",
+    "serve": "keras_pvt.detection.serving:ends_in_boxes",
+}
+_SEGMENTATION: dict[str, Any] = {
+    "task": "segmentation",
+    "size": (512, 512),
+    "recipe": "keras_pvt.segmentation.recipe:SegmentationRecipe",
+    "train": "keras_pvt.segmentation.train:train",
+}
 
 register(
     System(
         "classifier",
-        "classifier",
-        "classification",
-        "keras_pvt.models.classifier:classifier",
-        "keras_pvt.models.classifier:from_arrays",
-        "keras_pvt.flops:classifier",
+        title="classifier",
+        task="classification",
+        model="keras_pvt.models.classifier:classifier",
+        from_arrays="keras_pvt.models.classifier:from_arrays",
+        cost="keras_pvt.flops:classifier",
         recipe="keras_pvt.training.recipe:Recipe",
         build="keras_pvt.models.classifier:from_recipe",
         train="keras_pvt.training.classification:train",
@@ -211,68 +185,91 @@ register(
 register(
     System(
         "backbone",
-        "backbone",
-        "features",
-        "keras_pvt.models.backbone:PVTBackbone",
-        "keras_pvt.models.backbone:PVTBackbone.from_arrays",
-        "keras_pvt.flops:backbone",
+        title="backbone",
+        task="features",
+        model="keras_pvt.models.backbone:PVTBackbone",
+        from_arrays="keras_pvt.models.backbone:PVTBackbone.from_arrays",
+        cost="keras_pvt.flops:backbone",
     )
 )
-_segmentation(
-    "semantic_fpn",
-    "Semantic FPN",
-    "semantic_fpn",
-    "SemanticFPN",
-    names={"official": KeyNames("keras_pvt.conversion.maps.semantic_fpn:key_map")},
-    mark="logits/kernel",
+register(
+    System(
+        "semantic_fpn",
+        title="Semantic FPN",
+        model="keras_pvt.segmentation.models.semantic_fpn:SemanticFPN",
+        from_arrays="keras_pvt.segmentation.models.semantic_fpn:SemanticFPN.from_arrays",
+        build="keras_pvt.segmentation.models.semantic_fpn:SemanticFPN.from_recipe",
+        cost="keras_pvt.flops:semantic_fpn",
+        names={"official": KeyNames("keras_pvt.conversion.maps.semantic_fpn:key_map")},
+        mark="logits/kernel",
+        **_SEGMENTATION,
+    )
 )
-_segmentation(
-    "trans2seg",
-    "Trans2Seg",
-    "trans2seg",
-    "Trans2Seg",
-    names={"official": KeyNames("keras_pvt.conversion.maps.trans2seg:key_map", "encoder.")},
-    mark="prototypes/table",
-    counts="keras_pvt.flops.trans2seg:counts",
-    outline={"depth": 32, "skip_level": "P2", "embed_dim": 0},  # 0: what is split there is whole
+register(
+    System(
+        "trans2seg",
+        title="Trans2Seg",
+        model="keras_pvt.segmentation.models.trans2seg:Trans2Seg",
+        from_arrays="keras_pvt.segmentation.models.trans2seg:Trans2Seg.from_arrays",
+        build="keras_pvt.segmentation.models.trans2seg:Trans2Seg.from_recipe",
+        cost="keras_pvt.flops:trans2seg",
+        counts="keras_pvt.flops.trans2seg:counts",
+        names={"official": KeyNames("keras_pvt.conversion.maps.trans2seg:key_map")},
+        mark="prototypes/table",
+        outline={"depth": 32, "skip_level": "P2", "embed_dim": 0},  # 0: what it splits is whole
+        **_SEGMENTATION,
+    )
 )
-_detection(
-    "retinanet",
-    "RetinaNet",
-    "retinanet",
-    "RetinaNet",
-    names={"official": KeyNames("keras_pvt.conversion.maps.retinanet:key_map")},
-    mark="class_conv0/kernel",
-    outline={"head_depth": 32},
+register(
+    System(
+        "retinanet",
+        title="RetinaNet",
+        model="keras_pvt.detection.models.retinanet:RetinaNet",
+        from_arrays="keras_pvt.detection.models.retinanet:RetinaNet.from_arrays",
+        build="keras_pvt.detection.models.retinanet:RetinaNet.from_recipe",
+        cost="keras_pvt.flops:retinanet",
+        names={"official": KeyNames("keras_pvt.conversion.maps.retinanet:key_map")},
+        mark="class_conv0/kernel",
+        outline={"head_depth": 32},
+        **_DETECTION,
+    )
 )
-_detection(
-    "mask_rcnn",
-    "Mask R-CNN",
-    "mask_rcnn",
-    "MaskRCNN",
-    names={"official": KeyNames("keras_pvt.conversion.maps.mask_rcnn:key_map")},
-    mark="proposal_conv/kernel",
-    outline={"mask_depth": 32, "masks": True},
+register(
+    System(
+        "mask_rcnn",
+        title="Mask R-CNN",
+        model="keras_pvt.detection.models.mask_rcnn:MaskRCNN",
+        from_arrays="keras_pvt.detection.models.mask_rcnn:MaskRCNN.from_arrays",
+        build="keras_pvt.detection.models.mask_rcnn:MaskRCNN.from_recipe",
+        cost="keras_pvt.flops:mask_rcnn",
+        names={"official": KeyNames("keras_pvt.conversion.maps.mask_rcnn:key_map")},
+        mark="proposal_conv/kernel",
+        outline={"mask_depth": 32, "masks": True},
+        **_DETECTION,
+    )
 )
-_detection(
-    "detr",
-    "DETR",
-    "detr",
-    "DETR",
-    names={
-        "official": KeyNames("keras_pvt.conversion.maps.detr:official_map"),
-        "facebook": KeyNames(
-            "keras_pvt.conversion.maps.detr:facebook_map",
-            prefix="backbone.0.body.",
-            start="transformer.decoder.layers.0.",
-        ),
-        "huggingface": KeyNames(
-            "keras_pvt.conversion.maps.detr:huggingface_map",
-            prefix="model.backbone.model.",
-            start="model.decoder.layers.0.",
-        ),
-    },
-    newer="keras_pvt.conversion.maps.detr:newer",
-    mark="queries/table",
-    outline={"depth": 32},
+register(
+    System(
+        "detr",
+        title="DETR",
+        model="keras_pvt.detection.models.detr:DETR",
+        from_arrays="keras_pvt.detection.models.detr:DETR.from_arrays",
+        build="keras_pvt.detection.models.detr:DETR.from_recipe",
+        cost="keras_pvt.flops:detr",
+        names={
+            "official": KeyNames("keras_pvt.conversion.maps.detr:official_map"),
+            "facebook": KeyNames(
+                "keras_pvt.conversion.maps.detr:facebook_map",
+                start="transformer.decoder.layers.0.",
+            ),
+            "huggingface": KeyNames(
+                "keras_pvt.conversion.maps.detr:huggingface_map",
+                start="model.decoder.layers.0.",
+            ),
+        },
+        newer="keras_pvt.conversion.maps.detr:newer",
+        mark="queries/table",
+        outline={"depth": 32},
+        **_DETECTION,
+    )
 )

@@ -3,14 +3,21 @@
 import argparse
 import pathlib
 
+from keras_pvt import families, systems
 from keras_pvt.cli import arguments
 from keras_pvt.variants import VARIANTS
 
 KERAS_SUFFIXES = (".weights.h5", ".keras")
 TORCH_SUFFIXES = (".safetensors", ".npz", ".pth")
 
-DESCRIPTION = """\
-Convert a checkpoint of PVT, or of Semantic FPN, Trans2Seg, RetinaNet, Mask R-CNN or DETR on it.
+SYSTEMS = [system.title for system in systems.SYSTEMS.values() if system.names]
+LAYOUTS = dict.fromkeys(
+    [layout for family in families.FAMILIES.values() for layout in family.layouts]
+    + [layout for system in systems.SYSTEMS.values() for layout in system.names]
+)
+
+DESCRIPTION = f"""\
+Convert a checkpoint of PVT, or of a model on it ({", ".join(SYSTEMS)}).
 SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5 or .keras, with official (whai362/PVT,
 mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a DETR also
 facebookresearch/detr's; its content tells which. The suffix of DEST says what to write. DEST is
@@ -47,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layout",
-        choices=["official", "huggingface", "facebook"],
+        choices=LAYOUTS,
         help="names to write, unless DEST is Keras's (default: official); huggingface is for "
         "classifiers and DETR, facebook for DETR",
     )

@@ -17,6 +17,10 @@ State = Mapping[str, np.ndarray]
 LIKENESS = 0.9
 
 
+# Whose map tells what stands beside the blocks.
+_SHALLOW = PVTConfig(depths=(1, 1, 1, 1))
+
+
 class Found(NamedTuple):
     """What a state dict is.
 
@@ -45,7 +49,7 @@ def system_of_state(state: State) -> str | None:
     for name, system in systems.SYSTEMS.items():
         if not system.names:
             continue
-        entries = system.key_map(layout, PVTConfig(depths=(1, 1, 1, 1)))
+        entries = system.key_map(layout, _SHALLOW)
         entries = as_stored(entries) if layout == "keras" else entries
         if keras_array(entries, state, system.mark) is not None:
             return name
@@ -64,7 +68,7 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     if system is not None and layout == "keras":
         names = {key: key for key in found if key.startswith("stage")}
     else:
-        prefix = "backbone." if system is None else systems.SYSTEMS[system].names_in(layout).prefix
+        prefix = "backbone." if system is None else _prefix(systems.SYSTEMS[system], layout)
         names = {key: key.removeprefix(prefix) for key in found if key.startswith(prefix)}
     if names:
         left = [key for key in found if key not in names]
@@ -74,6 +78,14 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
             if _some_start(found, start):
                 found = {f"{prefix}{key}": array for key, array in found.items()}
     return found, left
+
+
+def _prefix(system: systems.System, layout: str) -> str:
+    """What stands before the keys of the backbone in a layout of a system."""
+    alone = {entry.keras: entry.torch[0] for entry in classifier_map(_SHALLOW, "official")}
+    entries = system.key_map(layout, _SHALLOW)
+    first = next(entry for entry in entries if entry.keras in alone)
+    return first.torch[0].removesuffix(alone[first.keras])
 
 
 def unwrapped(state: State) -> dict[str, np.ndarray]:

@@ -18,11 +18,11 @@ def load(format: str, path: pathlib.Path, threads: int | None = None) -> Run:
         threads: to compute with; by default as the runtime has it. TensorFlow's are of the
             process.
     """
-    loaders = {"tflite": _tflite, "onnx": _onnx, "openvino": _openvino}
-    return _saved_model(path) if format == "saved_model" else loaders[format](path, threads)
+    return RUNNERS[format](path, threads)
 
 
-def _saved_model(path):
+def saved_model(path: pathlib.Path, threads: int | None) -> Run:
+    """Runs by TensorFlow."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
@@ -36,7 +36,8 @@ def _saved_model(path):
     return run
 
 
-def _tflite(path, threads):
+def tflite(path: pathlib.Path, threads: int | None) -> Run:
+    """Runs by LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(str(path), num_threads=threads).get_signature_runner()
@@ -50,7 +51,8 @@ def _tflite(path, threads):
     return run
 
 
-def _onnx(path, threads):
+def onnx(path: pathlib.Path, threads: int | None) -> Run:
+    """Runs by ONNX runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -60,7 +62,8 @@ def _onnx(path, threads):
     return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
 
 
-def _openvino(path, threads):
+def openvino(path: pathlib.Path, threads: int | None) -> Run:
+    """Runs by OpenVINO."""
     with warnings.catch_warnings():
         # It looks at the machine in a process of its own, of which JAX warns.
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
@@ -70,6 +73,14 @@ def _openvino(path, threads):
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads or 0}
     compiled = ov.Core().compile_model(path, "CPU", settings)
     return lambda images: {output.any_name: value for output, value in compiled([images]).items()}
+
+
+RUNNERS = {
+    "saved_model": saved_model,
+    "tflite": tflite,
+    "onnx": onnx,
+    "openvino": openvino,
+}
 
 
 def _quantized(values, detail):

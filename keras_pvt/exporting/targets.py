@@ -3,6 +3,8 @@
 import pathlib
 import tempfile
 
+from keras_pvt.formats import FORMATS
+
 
 def check(path: pathlib.Path, folder: bool, overwrite: bool) -> None:
     """Raise an OSError for a target that cannot be written, before any work is done.
@@ -32,6 +34,6 @@ def size_of(path: pathlib.Path) -> int:
     """Bytes of an artifact: a file with those beside it of the same stem, or a folder."""
     if path.is_dir():
         return sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
-    weights = path.with_suffix(".bin")
-    beside = weights.stat().st_size if path.suffix == ".xml" and weights.exists() else 0
-    return path.stat().st_size + beside
+    suffixes = {format.beside for format in FORMATS.values() if format.suffix == path.suffix}
+    files = [path, *(path.with_suffix(suffix) for suffix in suffixes if suffix)]
+    return sum(file.stat().st_size for file in files if file.exists())
