@@ -61,7 +61,7 @@ class System:
             checkpoint whose model is not known yet; of what is counted, more than there will be.
         recipe: class of the recipes that train it; None: it is not trained by itself.
         build: `(recipe, num_classes) -> (model, backbone)`, ready to be compiled and trained.
-        train: `(recipe, out, strategy, ...) -> results`, the trainer.
+        trainer: subclass of `keras_pvt.training.trainer.Trainer`.
         serve: `(model) -> model`, what is exported of a trained one, such as a model that ends in
             boxes; None: itself.
     """
@@ -80,7 +80,7 @@ class System:
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Reference = None
     build: Reference = None
-    train: Reference = None
+    trainer: Reference = None
     serve: Reference = None
 
     def load(self, field: str) -> Any:
@@ -159,14 +159,14 @@ _DETECTION: dict[str, Any] = {
     "task": "detection",
     "size": (800, 1280),
     "recipe": "keras_pvt.detection.recipe:DetectionRecipe",
-    "train": "keras_pvt.detection.train:train",
+    "trainer": "keras_pvt.detection.train:DetectionTrainer",
     "serve": "keras_pvt.detection.serving:ends_in_boxes",
 }
 _SEGMENTATION: dict[str, Any] = {
     "task": "segmentation",
     "size": (512, 512),
     "recipe": "keras_pvt.segmentation.recipe:SegmentationRecipe",
-    "train": "keras_pvt.segmentation.train:train",
+    "trainer": "keras_pvt.segmentation.train:SegmentationTrainer",
 }
 
 register(
@@ -177,9 +177,9 @@ register(
         model="keras_pvt.models.classifier:classifier",
         from_arrays="keras_pvt.models.classifier:from_arrays",
         cost="keras_pvt.flops:classifier",
-        recipe="keras_pvt.training.recipe:Recipe",
+        recipe="keras_pvt.classification.recipe:ClassificationRecipe",
         build="keras_pvt.models.classifier:from_recipe",
-        train="keras_pvt.training.classification:train",
+        trainer="keras_pvt.classification.train:ClassificationTrainer",
     )
 )
 register(

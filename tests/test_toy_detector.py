@@ -105,7 +105,7 @@ TOY = systems.System(
     mark="toy_tower/kernel",
     recipe="keras_pvt.detection.recipe:DetectionRecipe",
     build=ToyDetector.from_recipe,
-    train="keras_pvt.detection.train:train",
+    trainer="keras_pvt.detection.train:DetectionTrainer",
     serve="keras_pvt.detection.serving:ends_in_boxes",
 )
 
