@@ -7,7 +7,6 @@ import keras
 from keras_pvt import systems
 from keras_pvt.exporting.argmax import Argmax
 from keras_pvt.exporting.errors import ExportError
-from keras_pvt.models.dense_prediction import SegmentationModel
 from keras_pvt.models.inputs import preprocess, takes_pixels
 
 Shape = tuple[int | None, ...]
