@@ -36,7 +36,14 @@ class Found(NamedTuple):
 
 
 def recognised(state: State) -> Found:
-    """What a state dict is."""
+    """Tell from a state dict which system, and which variant of the backbone, it is of.
+
+    Args:
+        state: arrays by name, in any layout that keras_pvt knows.
+    Returns:
+        The state dict with the names of its layout, the system's name or None, and the variant's
+        name or None; for `model_from_checkpoint`.
+    """
     body, _ = trunk(state)
     system = system_of_state(state)
     return Found(unwrapped(state) if system else body, system, likely_variant(body))
