@@ -11,7 +11,7 @@ A system of your own is a model, a key map and a record:
 
 import dataclasses
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -62,6 +62,7 @@ class System:
         recipe: class of the recipes that train it; None: it is not trained by itself.
         build: `(recipe, num_classes) -> (model, backbone)`, ready to be compiled and trained.
         trainer: subclass of `keras_pvt.training.trainer.Trainer`.
+        masks: whether it learns from outlines of objects, too.
         serve: `(model) -> model`, what is exported of a trained one, such as a model that ends in
             boxes; None: itself.
     """
@@ -81,6 +82,7 @@ class System:
     recipe: Reference = None
     build: Reference = None
     trainer: Reference = None
+    masks: bool = False
     serve: Reference = None
 
     def load(self, field: str) -> Any:
@@ -149,9 +151,18 @@ def of_model(model) -> System | None:
     return SYSTEMS.get(getattr(model, "system", None) or "")
 
 
-def of_task(*tasks: Task) -> list[str]:
-    """Names of the systems of some tasks, in their order."""
-    return [name for name, system in SYSTEMS.items() if system.task in tasks]
+@dataclasses.dataclass(frozen=True)
+class NamesOf:
+    """The names of the systems of a task, those registered later among them.
+
+    Args:
+        task: of the systems.
+    """
+
+    task: Task
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, system in SYSTEMS.items() if system.task == self.task)
 
 
 # Where detectors and segmenters agree. The sizes are those that the paper counts costs for.
@@ -244,6 +255,7 @@ register(
         cost="keras_pvt.flops:mask_rcnn",
         names={"official": KeyNames("keras_pvt.conversion.maps.mask_rcnn:key_map")},
         mark="proposal_conv/kernel",
+        masks=True,
         outline={"mask_depth": 32, "masks": True},
         **_DETECTION,
     )

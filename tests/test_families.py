@@ -114,12 +114,13 @@ TOY = variants.PVTConfig.__new__(variants.PVTConfig)  # a row, once there is its
 @pytest.fixture(autouse=True)
 def record(monkeypatch):
     global TOY
-    monkeypatch.setattr(families, "FAMILIES", dict(families.FAMILIES))
     families.register(FAMILY)
     TOY = variants.PVTConfig(
         depths=(1, 1, 1, 1), family="toy", embed_dims=(4, 6, 8, 10), num_heads=(1, 1, 1, 1)
     )
     monkeypatch.setitem(variants.VARIANTS, "toy_tiny", TOY)
+    yield
+    del families.FAMILIES["toy"]
 
 
 def test_backbone_and_classifier():

@@ -1,8 +1,6 @@
 """Adding a detector is its model, its key map and one record: a small one, added here, is converted
 both ways, exported, trained and listed like those of the package."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from keras_pvt.conversion import (
 )
 from keras_pvt.conversion.maps.entries import conv, pyramid_map
 from keras_pvt.detection.models.base import DetectionModel
+from keras_pvt.detection.recipe import DetectionRecipe
 from keras_pvt.models.convolution import conv as conv_of
 from keras_pvt.models.feature_pyramid import pyramid_maps
 
@@ -111,9 +110,9 @@ TOY = systems.System(
 
 
 @pytest.fixture(autouse=True)
-def record(monkeypatch):
-    monkeypatch.setattr(systems, "SYSTEMS", dict(systems.SYSTEMS))
-    return systems.register(TOY)
+def record():
+    yield systems.register(TOY)
+    del systems.SYSTEMS["toy"]
 
 
 @pytest.fixture
@@ -153,7 +152,7 @@ def test_is_listed(capsys, model):
 
 
 def test_trains_and_is_exported(tmp_path):
-    recipe = types.SimpleNamespace(variant="pvt_nano", weights="", drop_path=0.0)
+    recipe = DetectionRecipe(system="toy", variant="pvt_nano", weights="none", drop_path=0.0)
     toy, _ = systems.named("toy").load("build")(recipe, 1)
     toy.compile(keras.optimizers.SGD(1e-6))
     images = np.random.default_rng(0).uniform(0, 255, (4, 64, 96, 3)).astype("float32")

@@ -3,12 +3,12 @@
 import dataclasses
 import typing
 
+from keras_pvt import systems
 from keras_pvt.detection.data.augmentation import Augmentation, FixedCanvas, KeepRatio
 from keras_pvt.detection.libraries import LABEL_KEYS
 from keras_pvt.training.recipe import BaseRecipe, option
 
 OWN = "keras_pvt"
-SYSTEMS = ("retinanet", "mask_rcnn", "detr")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DetectionRecipe(BaseRecipe):
 
     choices: typing.ClassVar = {
         "library": (OWN, *LABEL_KEYS),
-        "system": SYSTEMS,
+        "system": systems.NamesOf("detection"),
         "schedule": ("step", "cosine"),
         "resize": ("keep_ratio", "canvas"),
     }
@@ -128,7 +128,7 @@ class DetectionRecipe(BaseRecipe):
     @property
     def with_masks(self) -> bool:
         """Whether the data need outlines."""
-        return self.system == "mask_rcnn" and self.masks
+        return systems.named(self.system).masks and self.masks
 
     @property
     def drop_epochs(self) -> list[int]:

@@ -91,7 +91,7 @@ class DetectionTrainer(Trainer):
             first_epoch=done,
             label_key=LABEL_KEYS.get(recipe.library, "classes"),
             sizes=recipe.own,
-            named=recipe.system == "detr",
+            named=recipe.own and isinstance(self.detector.model.input, dict),
             masks=recipe.with_masks,
             grouped=recipe.canvas is None,
             shard=(self.strategy.process, self.strategy.processes),

@@ -3,11 +3,10 @@
 import dataclasses
 import typing
 
+from keras_pvt import systems
 from keras_pvt.segmentation.data.samples import LabelRule
 from keras_pvt.segmentation.losses import MEANS
 from keras_pvt.training.recipe import BaseRecipe, option
-
-SYSTEMS = ("semantic_fpn", "trans2seg")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +18,7 @@ class SegmentationRecipe(BaseRecipe):
     """
 
     choices: typing.ClassVar = {
-        "system": SYSTEMS,
+        "system": systems.NamesOf("segmentation"),
         "schedule": ("poly", "cosine"),
         "loss_mean": MEANS,
     }
