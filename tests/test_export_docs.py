@@ -58,6 +58,7 @@ def test_document(title, folder, expected, capsys):
     np.testing.assert_allclose(names["predictions"], expected, atol=1e-5)
 
 
+@pytest.mark.full("installs packages of node")
 @pytest.mark.one_backend("runs one file under node", always=True)
 def test_javascript(folder):
     if not shutil.which("npm"):

@@ -50,7 +50,7 @@ def images(rng, system, batch, size):
     return 128 + 60 * x if system == "trans2seg" else x
 
 
-@pytest.mark.one_backend("test_exporting.py writes each format")
+@pytest.mark.full("writes a model of each segmenter")
 @pytest.mark.parametrize(("system", "format", "argmax"), CASES[BACKEND])
 def test_artifact_answers_as_its_model(system, format, argmax, models, tmp_path, rng):
     path = tmp_path / f"model{FORMATS[format].suffix}"
@@ -75,7 +75,7 @@ def test_artifact_answers_as_its_model(system, format, argmax, models, tmp_path,
             np.testing.assert_allclose(found["logits"], logits, atol=1e-4)
 
 
-@pytest.mark.one_backend("test_exporting.py writes each format")
+@pytest.mark.full("writes one more model")
 @pytest.mark.skipif(BACKEND == "jax", reason="does not write")
 def test_checkpoint_by_the_command(models, tmp_path, capsys):
     source = tmp_path / "nano.safetensors"

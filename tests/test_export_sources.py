@@ -53,6 +53,7 @@ def test_features_of_a_checkpoint(checkpoint, rng):
     np.testing.assert_allclose(numpy(pyramid[level]), numpy(trunk(images)), atol=1e-5)
 
 
+@pytest.mark.full("writes one more model")
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="does not write")
 def test_keras_file(tmp_path, capsys, rng):
     model = keras_pvt.classifier(SHALLOW)

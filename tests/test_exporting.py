@@ -41,7 +41,13 @@ def answers(model, images):
 
 
 @pytest.mark.one_backend("test_pyramid_at_a_fixed_size writes each format")
-@pytest.mark.parametrize("format", DYNAMIC)
+@pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param(name, marks=() if name == "onnx" else pytest.mark.full("as in ONNX"))
+        for name in DYNAMIC
+    ],
+)
 def test_any_batch_and_size(format, classifier, tmp_path, rng):
     path = tmp_path / f"model{FORMATS[format].suffix}"
     exported = keras_pvt.export(classifier, path, format, batch_size=None, verify=False)
@@ -79,7 +85,7 @@ def test_pyramid_at_a_fixed_size(format, backbone, tmp_path, rng):
         np.testing.assert_allclose(found[level], expected, atol=2e-5)
 
 
-@pytest.mark.one_backend("test_pyramid_at_a_fixed_size compares each format")
+@pytest.mark.full("writes one more model")
 @WRITES
 def test_artifact_equals_the_official_code(tmp_path):
     model = keras_pvt.PVTTiny(weights=None, classifier_activation=None)
@@ -91,7 +97,7 @@ def test_artifact_equals_the_official_code(tmp_path):
     assert np.abs(found - expected).max() <= 2e-5
 
 
-@pytest.mark.one_backend("done before a format is written")
+@pytest.mark.full("writes one more model")
 @WRITES
 def test_half_precision_is_exported_in_float32(tmp_path, rng):
     half = keras_pvt.classifier(SHALLOW, dtype="mixed_bfloat16", classifier_activation=None)
@@ -106,7 +112,7 @@ def test_half_precision_is_exported_in_float32(tmp_path, rng):
     np.testing.assert_allclose(found, keras.ops.convert_to_numpy(single(images)), atol=1e-5)
 
 
-@pytest.mark.one_backend("a layer of Keras")
+@pytest.mark.full("writes one more model")
 @WRITES
 def test_preprocessing_inside(classifier, tmp_path, rng):
     format = "onnx" if BACKEND == "torch" else "tflite"
