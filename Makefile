@@ -10,12 +10,13 @@ PYTEST_ARGS ?=
 WORKERS ?= logical
 
 VENV := .venv
+CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 export KERAS_BACKEND = $(BACKEND)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all test-oldest check clean
 
 demo: $(VENV)/.demo-$(BACKEND)  ## classify examples/images, find examples/cells, draw demo*.png
 	$(BIN)/python examples/classify_images.py --out demo.png
@@ -33,23 +34,26 @@ test test-all:
 	        -n $(WORKERS) --dist loadfile $(PYTEST_ARGS); \
 	done
 
+test-oldest:  ## the default tier on the oldest libraries, in an environment of its own
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
+
 check: $(VENV)/.test  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo.png demo_detection.png
+	rm -rf $(VENV) .venv-oldest demo.png demo_detection.png
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name it by make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
 # A mark for each set of packages that is in place, made again when the packages change.
-$(VENV)/.demo-%: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.demo-%: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) -e '.[$*,plot]'
 	touch $@
 
-$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.test: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 	$(INSTALL) -e '.[jax,tensorflow,torch,test,dev]'
 	touch $@
