@@ -133,10 +133,11 @@ def test_no_backend_to_run_on(installed, wanted, message, tmp_path, monkeypatch,
         return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
 
     assert run("--help").returncode == 0
-    done = run("convert", "a.pth", "b.npz")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert re.search(message, done.stderr.strip()), done.stderr
+    for words in (["convert", "a.pth", "b.npz"], ["train", "finetune"]):
+        done = run(*words)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert re.search(message, done.stderr.strip()), done.stderr
 
 
 @pytest.mark.parametrize("name", ["keras", "numpy", "jax", "tensorflow", "torch"])

@@ -20,6 +20,7 @@ import os
 import sys
 
 import keras_pvt
+from keras_pvt import default_backend
 from keras_pvt.cli.program import add_traceback_option, exit_status, register_classes
 
 COMMANDS = {
@@ -97,6 +98,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
             name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         if name == chosen:
+            if name == "train":  # whose options are those of recipes, which import Keras
+                default_backend.check()
             module = importlib.import_module(f"keras_pvt.cli.{name}")
             command.description, command.epilog = module.DESCRIPTION, module.EPILOG
             module.add_arguments(command)
