@@ -1,5 +1,6 @@
 """The command `keras-pvt`: results, errors and exit statuses."""
 
+import argparse
 import functools
 import json
 import pathlib
@@ -14,7 +15,7 @@ from PIL import Image
 
 import keras_pvt
 from keras_pvt.classification.predictor import FileClassifier
-from keras_pvt.cli import main
+from keras_pvt.cli import arguments, main
 from keras_pvt.conversion import save_checkpoint, to_torch
 
 pytestmark = pytest.mark.one_backend("what a command prints and draws")
@@ -225,3 +226,10 @@ def test_module_is_the_command():
         [sys.executable, "-m", "keras_pvt", "--version"], capture_output=True, text=True
     )
     assert done.stdout == f"keras-pvt {keras_pvt.__version__}\n"
+
+
+def test_fractions_are_from_0_to_1():
+    assert [arguments.fraction(text) for text in ("0", "0.25", "1")] == [0, 0.25, 1]
+    for text in ("-0.1", "1.1", "half", "nan"):
+        with pytest.raises(argparse.ArgumentTypeError, match="from 0 to 1"):
+            arguments.fraction(text)

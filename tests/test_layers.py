@@ -188,6 +188,15 @@ def test_encoder_block_is_two_residual_branches_after_norms(rng):
     np.testing.assert_allclose(contracts.run(layer, x), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_feed_forward_drops_what_it_gives_too(rng):
+    """By a rate next to 1: of the bias that is added last, nothing is left."""
+    layer = layers.FeedForward(8, 12, drop_rate=0.9999)
+    x = rng.standard_normal((3, 5, 8)).astype("float32")
+    layer.build(x.shape)
+    layer.fc2.bias.assign(np.ones(8))
+    assert not keras.ops.convert_to_numpy(layer(x, training=True)).any()
+
+
 def test_both_branches_of_a_block_are_dropped(rng):
     """By a rate next to 1, which leaves of a sample what it was."""
     block = layers.EncoderBlock(8, 2, sr_ratio=2, drop_path_rate=0.9999)
