@@ -60,7 +60,13 @@ def words(data, out, *more):
     "system",
     [
         "semantic_fpn",
-        pytest.param("trans2seg", marks=pytest.mark.one_backend("as the other", always=True)),
+        pytest.param(
+            "trans2seg",
+            marks=[
+                pytest.mark.full("trained as the other, for longer"),
+                pytest.mark.one_backend("as the other", always=True),
+            ],
+        ),
     ],
 )
 def test_it_learns(data, tmp_path, capsys, system):
@@ -99,6 +105,7 @@ def start(arguments):
     )  # fmt: skip
 
 
+@pytest.mark.full("test_train.py kills the same trainer")
 @pytest.mark.one_backend("test_train.py kills the trainer on each", always=True)
 def test_kill_9_changes_no_bit(data, tmp_path, capsys):
     more = ["--steps=12", "--evaluate-every=4"]
