@@ -238,3 +238,53 @@ def test_two_files_are_replaced_together_or_not_at_all(tmp_path, monkeypatch):
         "model.xml": "old xml",
         "model.bin": "old bin",
     }
+
+
+def test_ctrl_c_between_two_files_puts_both_back(tmp_path, monkeypatch):
+    path = tmp_path / "model.xml"
+    path.write_text("old xml")
+    (tmp_path / "model.bin").write_text("old bin")
+    move = os.replace
+
+    def interrupted(source, target):
+        if str(target).endswith(".xml"):
+            raise KeyboardInterrupt
+        move(source, target)
+
+    def write():
+        with replacing(path) as temporary:
+            temporary.write_text("new xml")
+            temporary.with_suffix(".bin").write_text("new bin")
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert {file.read_text() for file in tmp_path.iterdir()} == {"old xml", "old bin"}
+
+
+def test_a_folder_never_makes_way_for_a_file(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(IsADirectoryError, match="is a folder"), replacing(folder) as temporary:
+        temporary.write_text("a picture")
+    assert (folder / "mine.txt").read_text() == "mine"
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(NotADirectoryError, match="is a file"), replacing(file) as temporary:
+        temporary.mkdir()
+    assert file.read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("kind", ["device", "dot"])
+def test_what_no_file_can_be(tmp_path, monkeypatch, kind):
+    """A pipe stands for a device, which root could replace."""
+    monkeypatch.chdir(tmp_path)
+    path = pathlib.Path(".")
+    if kind == "device":
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+    with pytest.raises(OSError, match="is no name of a file"), replacing(path) as temporary:
+        temporary.write_text("new")
+    assert kind == "dot" or path.is_fifo()

@@ -18,9 +18,12 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         path: of a file, or of a folder such as a SavedModel.
     Raises:
         FileNotFoundError: the folder of `path` does not exist, or nothing was written.
-        OSError: the disk is full, or the folder cannot be written to.
+        OSError: the disk is full, the folder cannot be written to, or `path` is a folder where a
+            file was written, a file where a folder was, or neither, as a device is.
     """
     path = pathlib.Path(path)
+    if not path.name or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise OSError(f"{str(path)!r} is no name of a file; give another.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {str(path.parent)!r}; create it.")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".keras_pvt-") as folder:
@@ -52,6 +55,12 @@ def _move_all(new: pathlib.Path, old: pathlib.Path, path: pathlib.Path) -> None:
     """Move every part to its place; if one cannot be, put back what the others replaced."""
     # The file that a reader is given comes last, so that it never stands alone.
     names = sorted(os.listdir(new), key=lambda name: name == path.name)
+    for name in names:  # a folder of the user's never makes way for a file
+        target = path.parent / name
+        if target.exists() and target.is_dir() != (new / name).is_dir():
+            if target.is_dir():
+                raise IsADirectoryError(f"{target} is a folder; give the name of a file.")
+            raise NotADirectoryError(f"{target} is a file; give the name of a folder.")
     moved = []
     try:
         for name in names:
@@ -60,7 +69,7 @@ def _move_all(new: pathlib.Path, old: pathlib.Path, path: pathlib.Path) -> None:
                 os.rename(target, old / name)
             moved.append(name)
             os.replace(new / name, target)  # one file alone is never missing
-    except OSError:
+    except BaseException:  # Ctrl-C too
         for name in reversed(moved):
             if (old / name).exists():
                 target = path.parent / name
