@@ -74,6 +74,15 @@ def test_a_class_may_be_called_train(tmp_path):
     assert (len(first), len(second)) == (8, 2)
 
 
+def test_a_stray_image_makes_no_class_of_a_split(tmp_path):
+    for split in ("train", "val"):
+        write_images(tmp_path / split, {"ant": 2, "bee": 2}, lambda *_: np.ones((9, 9, 3)))
+        Image.new("RGB", (9, 9)).save(tmp_path / split / "cover.png")
+    first, second = open_train_and_val(tmp_path, val_split=0.2)
+    assert first.classes == second.classes == ("ant", "bee")
+    assert (len(first), len(second)) == (4, 4)
+
+
 def test_boxes(tmp_path, rng, capsys):
     file = write_set(tmp_path / "set", 10, rng)
     recipe = load("retinanet_finetune", data=str(file), images=str(tmp_path / "set" / "images"))

@@ -8,7 +8,6 @@ from keras_pvt.training.data.folder import FolderImages
 from keras_pvt.training.data.images import Images
 from keras_pvt.training.data.split import stratified
 from keras_pvt.training.data.tfds import TfdsImages, find_split
-from keras_pvt.utils.image_files import SUFFIXES
 
 VALIDATION = ("val", "validation", "test")  # folders, the first that is there
 
@@ -49,8 +48,8 @@ def open_images(
 
 def _has_folders(folder: pathlib.Path) -> bool:
     """Whether it is a split, with class folders, and no class itself, with images."""
-    return folder.is_dir() and not any(
-        entry.suffix.lower() in SUFFIXES for entry in folder.iterdir()
+    return folder.is_dir() and any(
+        entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir()
     )
 
 
