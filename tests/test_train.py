@@ -209,6 +209,17 @@ def test_class_folders_are_all_that_it_takes(data, tmp_path, capsys, monkeypatch
     assert {line.split("\t")[1] for line in lines} == {"dark", "light"}
 
 
+def test_other_images_are_another_run(data, tmp_path, capsys):
+    """A split would be drawn anew: what was trained on would be validated on."""
+    command = ["train", "finetune", f"--data={data / 'train'}", f"--out={tmp_path / 'out'}", *RUN]
+    command += ["--epochs=2", "--limit-steps=1"]
+    assert main(command) == 0
+    capsys.readouterr()
+    first = next((data / "train" / "dark").iterdir())
+    shutil.copy(first, first.with_name("another.png"))
+    fails(capsys, command, "was begun with images [38, 10], now it is [39, 10]")
+
+
 def test_data_is_needed(capsys):
     fails(capsys, ["train", "finetune", "--out", "never"], "--data is needed")
     assert not os.path.exists("never")

@@ -29,6 +29,8 @@ class Run:
         model: whose weights are trained and kept.
         whole: what is compiled and fitted in its place; most often the model itself.
         classes: names.
+        images: to train on, and to validate on; of others, a split is drawn anew, so that some
+            that were trained on would be validated on.
         monitor: value of the log that the best epoch has most of.
         keep: checkpoints of last epochs that stay.
         guessing: whether the loss is ln(classes) where a model guesses, by which a collapse is
@@ -48,6 +50,7 @@ class Run:
         model: keras.Model,
         whole: keras.Model,
         classes: Sequence[str],
+        images: tuple[int, int],
         monitor: str,
         keep: int = 2,
         guessing: bool = True,
@@ -57,7 +60,11 @@ class Run:
         self.guessing = guessing
         self.history = out / "history.csv"
         self.checkpoints = Checkpoints(out / "checkpoints", model, keep, monitor, strategy.chief)
-        settings = vars(recipe) | {"classes": list(classes), "backend": BACKEND}
+        settings = vars(recipe) | {
+            "classes": list(classes),
+            "images": list(images),
+            "backend": BACKEND,
+        }
         run_folder.same_settings(out, settings, strategy, begun=bool(self.checkpoints.files()))
         self.done = self.checkpoints.restore(whole.optimizer)
         if strategy.chief:

@@ -185,6 +185,7 @@ def train(
             model,
             whole,
             trainer.classes,
+            (images, validated),
             trainer.monitor,
             keep,
             trainer.guessing,
