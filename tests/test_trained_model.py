@@ -159,6 +159,14 @@ def test_a_checkpoint_of_known_classes(tmp_path, photo, capsys):
     [
         (own_classifier, {"classes": ["a", "b"]}, "gives 3 classes; got 2 names"),
         (own_classifier, {"classes": ["a", "b", "b"]}, "must be different names"),
+        (own_classifier, {"classes": NAMES, "size": 32}, "`size` must be .height, width."),
+        (own_classifier, {"classes": NAMES, "size": (0, -1)}, "`size` must be .height, width."),
+        (own_classifier, {"classes": NAMES, "size": (64, 64)}, "takes images of .32, 32. pixels"),
+        (
+            lambda: keras.Sequential([own_classifier(), keras.layers.Softmax()]),
+            {"classes": NAMES},
+            "pass `logits`",
+        ),
         (lambda: own_classifier("tanh"), {"classes": NAMES}, "pass `logits`"),
         (
             lambda: own_classifier(input_shape=(None, None, 3)),
@@ -184,6 +192,8 @@ def test_what_cannot_be_saved(tmp_path, model, options, message):
     [
         {"task": "features"},
         {"classes": [1, 2, 3]},
+        {"classes": ["a", "b", "b"]},
+        {"classes": "abc"},
         {"size": [0, 32]},
         {"size": [32]},
         {"library": "os"},
@@ -191,15 +201,54 @@ def test_what_cannot_be_saved(tmp_path, model, options, message):
     ],
 )
 def test_descriptions_that_cannot_be(tmp_path, change):
-    path = saved(own_classifier(), tmp_path)
+    path = rewritten(saved(own_classifier(), tmp_path), change)
+    with pytest.raises(ValueError, match="is no trained model"):
+        keras_pvt.load_model(path)
+
+
+@pytest.mark.one_backend("what the commands say")
+@pytest.mark.parametrize(
+    ("change", "members", "message"),
+    [
+        ({"classes": ["a", "b"]}, {}, "its model gives 3 classes, and it names 2"),
+        ({"task": "segmentation"}, {}, "says that it is a segmenter, and its model is none"),
+        ({"task": "detection"}, {}, "says that it is a detector, and its model is none"),
+        ({}, {MEMBER: b'{"size": ' + b"9" * 5000 + b"}"}, "is no JSON"),
+        ({}, {"config.json": b"[]"}, "cannot be loaded"),
+        ({}, {"config.json": b'{"module": "builtins", "class_name": "eval"}'}, "cannot be loaded"),
+        ({}, {"model.weights.h5": b"no weights"}, "cannot be loaded"),
+    ],
+)
+def test_files_that_are_damaged(tmp_path, change, members, message):
+    """One error, of the kind that the commands show as a line, with the path."""
+    path = rewritten(saved(own_classifier(), tmp_path), change, members)
+    with pytest.raises(ValueError, match=message) as error:
+        keras_pvt.load_model(path)
+    assert path in str(error.value)
+
+
+def rewritten(path, change, others=()):
+    """The file, with another description and other members."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     members[MEMBER] = json.dumps({**json.loads(members[MEMBER]), **change}).encode()
     with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
+        for name, content in (members | dict(others)).items():
             archive.writestr(name, content)
-    with pytest.raises(ValueError, match="is no trained model"):
-        keras_pvt.load_model(path)
+    return path
+
+
+@pytest.mark.one_backend("what the commands do")
+def test_a_built_sequential_is_a_classifier(tmp_path):
+    model = keras.Sequential([own_classifier("softmax")])
+    model.build((None, 32, 32, 3))
+    path = saved(model, tmp_path, logits=False)
+    images = np.ones((2, 32, 32, 3), "float32")
+    loaded = keras_pvt.load_model(path)
+    assert (loaded.task, loaded.size) == ("classification", (32, 32))
+    np.testing.assert_allclose(
+        loaded.model.predict_on_batch(images), model.predict_on_batch(images), atol=1e-6
+    )
 
 
 @pytest.mark.one_backend("what the commands say")

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import operator
 import os
 import pathlib
 import zipfile
@@ -155,7 +156,15 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
         if f'"{library}' in config:
             with needed_for(f"the model in {os.fspath(path)}", *extras):
                 importlib.import_module(library)
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (  # OSError: of h5py, as the file itself was opened before
+        ValueError, TypeError, KeyError, AttributeError, OSError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
+        # Around what is wrong, Keras tells the whole configuration.
+        reason = str(error).split("Exception encountered: ")[-1].split("\n")[0][:300]
+        raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
+    _check_fit(os.fspath(path), model, found, len(description["classes"]))
     if not description["system"]:  # which files of 0.1.0 do not name
         description["system"] = getattr(model, "system", "")
     return TrainedModel(model, **description)
@@ -169,17 +178,40 @@ def is_described(path: str | os.PathLike) -> bool:
         return not {MEMBER, *OLD_MEMBERS}.isdisjoint(archive.namelist())
 
 
-def _described(model, classes, size, logits) -> TrainedModel:
+def _kind(model) -> tuple[str, str, str | None]:
+    """The library and the system of a model, and its task; None: it has none."""
     library = type(model).__module__.split(".")[0]
     library = library if library in LIBRARIES else "keras_pvt"
     shape: Any = getattr(model, "output_shape", None)
     is_answer = isinstance(shape, tuple) and not hasattr(model, "pyramid_outputs")
-    rank = len(shape) if is_answer else 0
+    rank = len(shape) if is_answer and model.built else 0
     system = "retinanet" if library != "keras_pvt" else getattr(model, "system", "")
     if rank == 2 and not system:
         system = "classifier"
     task = SYSTEMS[system].task if system in SYSTEMS else "segmentation" if rank == 4 else None
+    return library, system, task
+
+
+def _given_classes(model, task: str) -> int | None:
+    """How many classes a model tells apart; None: a detector that does not say."""
+    if task == "detection":
+        return getattr(model, "num_classes", None)
+    return model.output_shape[-1]
+
+
+def _check_fit(where: str, model, task: str, classes: int) -> None:
+    """Raise ValueError where the description in a file is of another model than the file's."""
+    if _kind(model)[2] != task:
+        raise ValueError(f"{where} says that it is a {KINDS[task]}, and its model is none.")
+    gives = _given_classes(model, task)
+    if gives not in (None, classes):
+        raise ValueError(f"{where}: its model gives {gives} classes, and it names {classes}.")
+
+
+def _described(model, classes, size, logits) -> TrainedModel:
+    library, system, task = _kind(model)
     if task not in VERBS:
+        shape = getattr(model, "output_shape", None)
         raise ValueError(
             f"model {model.name!r} is no classifier, which gives (batch, classes), no segmenter, "
             "which gives (batch, height, width, classes), and no detector of keras_pvt; it gives "
@@ -187,9 +219,15 @@ def _described(model, classes, size, logits) -> TrainedModel:
         )
     if len(set(classes)) != len(classes) or not all(classes):
         raise ValueError(f"`classes` must be different names; got {', '.join(map(repr, classes))}.")
-    gives = getattr(model, "num_classes", len(classes)) if task == "detection" else shape[-1]
-    if gives != len(classes):
+    gives = _given_classes(model, task)
+    if gives not in (None, len(classes)):
         raise ValueError(f"the model gives {gives} classes; got {len(classes)} names.")
+    if size is not None:
+        size = _checked_size(size)
+        sides = _image_shape(model)[1:3]
+        fits = all(side in (None, own) for side, own in zip(sides, size, strict=True))
+        if task == "classification" and not fits:
+            raise ValueError(f"the model takes images of {sides} pixels; got `size` {size}.")
     if size is None and task != "segmentation":
         size = _image_shape(model)[1:3]
         if None in size:
@@ -199,9 +237,19 @@ def _described(model, classes, size, logits) -> TrainedModel:
     return TrainedModel(model, task, system, classes, size, logits, library)
 
 
+def _checked_size(size) -> tuple[int, int]:
+    try:
+        height, width = map(operator.index, size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(f"`size` must be (height, width) in pixels; got {size!r}.")
+    return height, width
+
+
 def _image_shape(model) -> tuple:
-    inputs = model.input
-    images = inputs["images"] if isinstance(inputs, dict) else inputs
+    inputs = getattr(model, "input", None)  # which a Sequential has not
+    images = inputs["images"] if isinstance(inputs, dict) else model.inputs[0]
     return tuple(images.shape)
 
 
@@ -235,15 +283,16 @@ def _read(path: str | os.PathLike) -> tuple[dict[str, Any], str]:
             for name, most in ((names[0], LARGEST), ("config.json", LARGEST_CONFIG)):
                 if archive.getinfo(name).file_size > most:
                     raise ValueError(f"{where}: its {name} has more than {most} bytes.")
-            facts = json.loads(archive.read(names[0]))
+            try:
+                facts = json.loads(archive.read(names[0]))
+            except ValueError as error:  # also a number of too many digits
+                raise ValueError(f"{where}: its {names[0]} is no JSON: {error}.") from error
             config = archive.read("config.json").decode()
         return _checked(facts, OLD_MEMBERS.get(names[0])), config
     except (
         zipfile.BadZipFile, KeyError, TypeError, UnicodeDecodeError, RecursionError,
     ) as error:  # fmt: skip
         raise ValueError(f"{where} is no trained model, a .keras file: {error!r}.") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: its {names[0]} is no JSON: {error}.") from error
 
 
 def _checked(facts: dict, old_task: str | None) -> dict[str, Any]:
@@ -261,6 +310,8 @@ def _checked(facts: dict, old_task: str | None) -> dict[str, Any]:
     sides = fields["size"] or (1, 1)
     fits = (
         task in VERBS
+        and isinstance(facts["classes"], list)
+        and len(set(fields["classes"])) == len(fields["classes"])
         and all(isinstance(name, str) for name in (*fields["classes"], fields["system"]))
         and len(sides) == 2
         and (size is not None or task == "segmentation")
