@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 # A program that Python is embedded in may have no arguments.
 _PROGRAM = pathlib.PurePath(next(iter(getattr(sys, "argv", ())), ""))
 
-if _PROGRAM.stem != "keras-pvt":
+if _PROGRAM.name not in ("keras-pvt", "keras-pvt.exe"):  # a keras-pvt.py is no command
     default_backend.check()
 
     from keras_pvt import (

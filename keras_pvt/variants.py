@@ -32,7 +32,8 @@ class PVTConfig:
         reduction_epsilon: in the norms of patch embeddings and spatial reductions.
 
     Raises:
-        ValueError: a row that is not four integers of at least 1.
+        ValueError: a family that there is not; a row that is not four integers of at least 1;
+            heads that do not divide the channels; two stages of one level.
     Source:
         PVT, arXiv 2102.12122, table 1; whai362/PVT classification/pvt.py. The paper prints 3
         blocks for stage 2 of Small and Medium; the code, and the published parameter counts,
@@ -69,10 +70,16 @@ class PVTConfig:
             )
         }
         for name, row in stages.items():
-            if len(row) != 4 or any(not isinstance(n, int) or n < 1 for n in row):
+            counts = isinstance(row, tuple) and all(type(n) is int and n > 0 for n in row)
+            if not counts or len(row) != 4:
                 raise ValueError(
                     f"`{name}` must be four integers of at least 1, one a stage; got {row!r}."
                 )
+        if any(c % n for c, n in zip(self.embed_dims, self.num_heads, strict=True)):
+            raise ValueError(
+                f"`num_heads` {self.num_heads} must divide `embed_dims` {self.embed_dims}, stage "
+                "by stage."
+            )
         if len(set(self.levels)) < 4:
             raise ValueError(
                 f"`patch_sizes` {self.patch_sizes} give strides of {self.strides} pixels, that is "

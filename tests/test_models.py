@@ -290,6 +290,11 @@ def test_unknown_variant_is_named():
         keras_pvt.classifier("pvt_huge")
     with pytest.raises(ValueError, match="four integers"):
         keras_pvt.PVTConfig(depths=(2, 2, 2))
+    for depths in (2, None, (2, 2, 2, True), (2, 2, 2, 0)):
+        with pytest.raises(ValueError, match="four integers"):
+            keras_pvt.PVTConfig(depths=depths)
+    with pytest.raises(ValueError, match="must divide `embed_dims`"):
+        keras_pvt.PVTConfig(depths=(2, 2, 2, 2), num_heads=(1, 3, 5, 8))
 
 
 def test_channels_first_setting_is_refused():

@@ -38,6 +38,14 @@ def test_what_needs_no_keras_does_not_import_it(words):
     assert not loaded & others
 
 
+def test_a_script_of_the_commands_name_has_the_package(tmp_path):
+    """`keras-pvt.py` of a user is not the command, for which the package is imported in part."""
+    script = tmp_path / "keras-pvt.py"
+    script.write_text("import keras_pvt\nprint(keras_pvt.PVTTiny.__name__)\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == "PVTTiny\n"
+
+
 def test_other_commands_know_all_classes():
     """What `import keras_pvt` registers, so that any command reads files of any model."""
     code = (
