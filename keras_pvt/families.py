@@ -11,12 +11,10 @@ A family of your own is its graph, its key map, its cost and a record:
 
 import dataclasses
 import operator
-import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# An object, or where it is: "package.module:name".
-Reference = Any
+from keras_pvt.records import Reference, Registry, resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,34 +87,11 @@ class Family:
         Args:
             field: name of a field that names code.
         """
-        reference = getattr(self, field)
-        return pkgutil.resolve_name(reference) if isinstance(reference, str) else reference
+        return resolve(getattr(self, field))
 
 
-FAMILIES: dict[str, Family] = {}
-
-
-def register(family: Family) -> Family:
-    """Add a family to `FAMILIES`.
-
-    Raises:
-        ValueError: there is one of this name.
-    """
-    if family.name in FAMILIES:
-        raise ValueError(f"there is a family {family.name!r} already; give yours another name.")
-    FAMILIES[family.name] = family
-    return family
-
-
-def named(name: str) -> Family:
-    """The family of a name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name not in FAMILIES:
-        raise ValueError(f"no family {name!r}; there are {', '.join(FAMILIES)}.")
-    return FAMILIES[name]
+FAMILIES: Registry[Family] = Registry("family")
+register, named = FAMILIES.register, FAMILIES.named
 
 
 def config_of(model) -> Any:

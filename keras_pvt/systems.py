@@ -10,14 +10,13 @@ A system of your own is a model, a key map and a record:
 """
 
 import dataclasses
-import pkgutil
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from keras_pvt.records import Reference, Registry, resolve
+
 Task = Literal["classification", "features", "detection", "segmentation"]
-# An object, or where it is: "package.module:name".
-Reference = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,35 +111,8 @@ class System:
         return self.names.get(layout, self.names["official"])
 
 
-def resolve(reference: Reference) -> Any:
-    """The object that a reference names; an object stands for itself."""
-    return pkgutil.resolve_name(reference) if isinstance(reference, str) else reference
-
-
-SYSTEMS: dict[str, System] = {}
-
-
-def register(system: System) -> System:
-    """Add a system to `SYSTEMS`.
-
-    Raises:
-        ValueError: there is one of this name.
-    """
-    if system.name in SYSTEMS:
-        raise ValueError(f"there is a system {system.name!r} already; give yours another name.")
-    SYSTEMS[system.name] = system
-    return system
-
-
-def named(name: str) -> System:
-    """The system of a name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name not in SYSTEMS:
-        raise ValueError(f"no system {name!r}; there are {', '.join(SYSTEMS)}.")
-    return SYSTEMS[name]
+SYSTEMS: Registry[System] = Registry("system")
+register, named = SYSTEMS.register, SYSTEMS.named
 
 
 def of_model(model) -> System | None:
