@@ -1,6 +1,7 @@
 """`keras-pvt detect`: what it draws and lists, in pixels of the photographs."""
 
 import json
+import os
 import pathlib
 
 import keras
@@ -29,9 +30,10 @@ class RedFinder(keras.layers.Layer):
             ends.append((first, sides.shape[1] - last))
         (x1, x2), (y1, y2) = ends
         boxes = ops.cast(ops.stack([x1, y1, x2, y2], axis=-1), "float32")[:, None]
+        fewer = ops.max(images[..., 0], axis=(1, 2))[:, None] / 256
         return {
             "boxes": boxes,
-            "confidence": ops.ones_like(boxes[..., 0]),
+            "confidence": ops.where(fewer > 0.99, 1.0, fewer),
             "classes": ops.zeros_like(boxes[..., 0], dtype="int32"),
             "num_detections": ops.ones_like(x1),
         }
@@ -82,7 +84,10 @@ def test_detect_draws_and_lists(red_finder, photos, tmp_path, capsys):
     assert main(["detect", str(photos), *options, str(out), "--json"]) == 1
     output, errors = capsys.readouterr()
     assert "1b.jpg" in errors
-    assert errors.splitlines()[-1] == "error: 1 of 4 images could not be read"
+    assert errors.splitlines()[1:] == [
+        "error: 1 of 4 images could not be read",
+        f"drawn: {out}{os.sep}",
+    ]
     entries = json.loads(output)
     names = ["0.png", "1.png", "2.png"]
     assert [entry["image_id"] for entry in entries] == names
@@ -97,6 +102,30 @@ def test_detect_draws_and_lists(red_finder, photos, tmp_path, capsys):
     assert changed[120, 28:34].any()  # the left edge
     assert not changed[80:180, 40:120].any()  # not what is inside
     assert not changed[:, 200:].any()
+
+
+def test_what_no_box_is_found_in_is_told(red_finder, photos, tmp_path, capsys):
+    """The best score of a photo is how red its reddest pixel is; the listing stays as it is."""
+    red_finder.save(tmp_path / "red.keras")
+    Image.new("RGB", (WIDTH, HEIGHT), (96, 0, 0)).save(tmp_path / "dark.png")
+    Image.new("RGB", (WIDTH, HEIGHT), (64, 0, 0)).save(tmp_path / "darker.png")
+    out = tmp_path / "out"
+    options = ["--model", str(tmp_path / "red.keras"), "--out", str(out)]
+    dark = [str(tmp_path / "dark.png"), str(tmp_path / "darker.png")]
+    nothing = "nothing above 0.5 in 2 of {} images; the best score is 0.3750: --threshold lowers it"
+    for files, count in ((dark, 2), ([str(photos / "0.png"), *dark], 3)):
+        assert main(["detect", *files, *options]) == 0
+        listed, errors = capsys.readouterr()
+        assert len(listed.splitlines()) == count - 2
+        assert errors.splitlines() == [nothing.format(count), f"drawn: {out}{os.sep}"]
+    assert main(["detect", *dark, *options, "--json"]) == 0
+    listed, errors = capsys.readouterr()
+    assert json.loads(listed) == []
+    assert errors.splitlines()[0] == nothing.format(2)
+    assert main(["detect", *dark, *options, "--threshold", "0.2"]) == 0
+    listed, errors = capsys.readouterr()
+    assert [line.split("\t")[2] for line in listed.splitlines()] == ["0.3750", "0.2500"]
+    assert errors == f"drawn: {out}{os.sep}\n"
 
 
 def test_json_has_the_ids_of_the_annotations(red_finder, photos, tmp_path, capsys):

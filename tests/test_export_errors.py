@@ -15,6 +15,7 @@ from PIL import Image
 import keras_pvt
 from keras_pvt.cli import main
 from keras_pvt.exporting import ExportError
+from keras_pvt.exporting.errors import reason
 from keras_pvt.exporting.representative import representative_images
 from keras_pvt.utils.files import replacing
 
@@ -76,7 +77,24 @@ def test_what_a_format_cannot_express(path):
     with pytest.raises(ExportError, match=f"cannot write this model as {FORMAT}: .") as caught:
         keras_pvt.export(model, path, FORMAT)
     assert "\n" not in str(caught.value)
+    assert "--size" not in str(caught.value)
+    images = keras.Input((None, None, 3))
+    model = keras.Model(images, keras.ops.erfinv(images))
+    with pytest.raises(ExportError, match=r"a fixed `size` \(--size HxW\) helps"):
+        keras_pvt.export(model, path, FORMAT)
     assert not path.exists()
+
+
+def test_reasons_of_libraries():
+    """Whole, on one line, without colours; of a long one its begin and its end."""
+    error = ValueError("Got \x1b[96minvalid\x1b[0m sides:\n\n  index 1\n  Got: 224 Expected: 192\n")
+    assert reason(error) == "Got invalid sides: index 1 Got: 224 Expected: 192"
+    assert reason(ValueError("\n")) == "ValueError"
+    told = reason(ValueError("Failed.\n" + "a way\n" * 300 + "the cause"))
+    assert told.startswith("Failed. a way a")
+    assert told.endswith("a way the cause")
+    assert 500 < len(told) < 610
+    assert reason(ValueError('x: error: loc("a"("b")): no such op')) == "no such op"
 
 
 def test_targets(model, path, tmp_path):

@@ -53,6 +53,44 @@ def test_features_of_a_checkpoint(checkpoint, rng):
     np.testing.assert_allclose(numpy(pyramid[level]), numpy(trunk(images)), atol=1e-5)
 
 
+def trained(tmp_path, input_shape, size):
+    images = keras.Input(input_shape)
+    pixels = keras.layers.Identity(name="preprocessing")(images)
+    maps = keras.layers.Conv2D(2, 3, padding="same")(pixels)
+    path = tmp_path / "model.keras"
+    keras_pvt.save_model(keras.Model(images, maps), path, ["a", "b"], size=size)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "size", "expected"),
+    [
+        ((None, None, 3), (40, 56), (40, 56)),
+        ((None, None, 3), None, None),
+        ((40, 56, 3), (40, 56), None),
+    ],
+)
+def test_the_size_of_a_trained_model(tmp_path, input_shape, size, expected):
+    """What it was trained for, where it takes others too."""
+    model, found = load(trained(tmp_path, input_shape, size))
+    assert model.input_shape == (None, *input_shape)
+    assert found == expected
+
+
+def test_a_trained_model_is_exported_at_its_size_or_at_any(tmp_path, capsys):
+    source = trained(tmp_path, (None, None, 3), (40, 56))
+    words = ["export", source, "--format", FORMAT, "--out", str(tmp_path / f"m.{FORMAT}")]
+    words += ["--batch-size", "1", "--overwrite"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "images 1x40x56x3" in out
+    assert "size 40x56, as it was trained: --size takes another" in out
+    assert main([*words, "--size", "any"]) == 0
+    out = capsys.readouterr().out
+    assert "images 1xanyxanyx3" in out
+    assert "as it was trained" not in out
+
+
 @pytest.mark.full("writes one more model")
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="does not write")
 def test_keras_file(tmp_path, capsys, rng):

@@ -1,6 +1,7 @@
 """`keras-pvt segment`: pictures, shares, and what it refuses."""
 
 import json
+import os
 
 import keras
 import numpy as np
@@ -50,7 +51,10 @@ def test_shares_pictures_and_labels(segmenter, photos, tmp_path, capsys):
     assert main(["segment", str(photos), *words]) == 1
     output, errors = capsys.readouterr()
     assert "broken.jpg" in errors
-    assert errors.splitlines()[-1] == "error: 1 of 3 images could not be read"
+    assert errors.splitlines()[1:] == [
+        "error: 1 of 3 images could not be read",
+        f"drawn: {out}{os.sep}; labels: {out / 'labels'}{os.sep}",
+    ]
     found = {line["image"]: line["shares"] for line in map(json.loads, output.splitlines())}
     assert found == {
         str(photos / "a.png"): {"green": pytest.approx(2 / 3), "red": pytest.approx(1 / 3)},
@@ -74,7 +78,9 @@ def test_shares_pictures_and_labels(segmenter, photos, tmp_path, capsys):
 def test_lines_and_a_table(segmenter, photos, tmp_path, capsys, monkeypatch):
     words = ["segment", str(photos / "a.png"), "--model", segmenter, "--out", str(tmp_path)]
     assert main(words) == 0
-    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    output, errors = capsys.readouterr()
+    assert errors == f"drawn: {tmp_path}{os.sep}\n"
+    lines = [line.split("\t") for line in output.splitlines()]
     path = str(photos / "a.png")
     assert lines == [[path, "green", "0.6667"], [path, "red", "0.3333"]]
     monkeypatch.setenv("TTY_COMPATIBLE", "1")

@@ -4,9 +4,11 @@ import argparse
 import itertools
 import json
 import pathlib
+import sys
+from collections.abc import Sequence
 
 from keras_pvt.cli import arguments
-from keras_pvt.cli.results import choose_show, pictures_of, show_results
+from keras_pvt.cli.results import choose_show, pictures_of, say_where, show_results
 
 DESCRIPTION = "Find objects in images by a trained detector, and draw their boxes."
 
@@ -20,7 +22,8 @@ examples:
 The model is what `keras-pvt train` saves. Each image is drawn with its boxes, and masks if
 the model finds them, as FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the result
 is a table; otherwise it is a line for each box: file, class, score, and left, top, right, bottom in
-pixels, separated by tabs.
+pixels, separated by tabs. In how many images nothing passes the threshold, and where the drawings
+are, is said on stderr.
 
 --json writes COCO's results instead, a list with an object for each box: image_id, file_name,
 category_id, category, bbox (left, top, width, height), score, and segmentation (run lengths) where
@@ -72,8 +75,10 @@ def run(options: argparse.Namespace) -> int:
     results = CocoResults(detector.classes, options.annotations)
     separators = itertools.chain(["["], itertools.repeat(",\n"))
     show = choose_show(options, _show_table, _show_lines)
+    best: list[float] = []  # score in each image; below 0 where it has no box at all
 
     def draw_and_show(found):
+        best.append(max(found.scores.tolist(), default=-1.0))
         found = found.above(options.threshold)
         write_png(draw_detections(detector, found), pictures[found.path])
         if options.json:
@@ -88,7 +93,22 @@ def run(options: argparse.Namespace) -> int:
     status = show_results(found, len(files), draw_and_show)
     if options.json:
         print("[]" if next(separators) == "[" else "]")  # nothing found is a list too
+    _say_missed(best, options.threshold)
+    say_where(len(best), drawn=options.out)
     return status
+
+
+def _say_missed(best: Sequence[float], threshold: float) -> None:
+    """On stderr, in how many images no box passes the threshold, and how far it is."""
+    below = [score for score in best if score < threshold]
+    if not below:
+        return
+    highest = max(below)
+    hint = f"the best score is {highest:.4f}: --threshold lowers it"
+    if highest < 0:
+        hint = "no box has any score"
+    where = f"in {len(below)} of {len(best)} image{'s' if len(best) > 1 else ''}"
+    print(f"nothing above {threshold:g} {where}; {hint}", file=sys.stderr)
 
 
 def _show_lines(path, objects):

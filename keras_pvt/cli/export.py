@@ -17,6 +17,7 @@ examples:
   keras-pvt export pvt_tiny --format tflite
   keras-pvt export pvt_tiny --format onnx --size any --out pvt_tiny_any.onnx
   keras-pvt export pvt_small --format tflite --quantize int8 --representative photos/
+  keras-pvt export runs/boxes/model.keras --format onnx
   keras-pvt export my_model.keras --format saved_model --include-preprocessing
   keras-pvt export pvt_small.pth --format openvino --features --size 480x640
   keras-pvt export model.keras --format tflite --size 512x512 --argmax
@@ -42,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=_size_or_any,
         metavar="PIXELS|HxW|any",
-        help="of the images (default: as the weights were trained)",
+        help="of the images (default: as the weights were trained, of a detector its shorter side "
+        "x its longer one)",
     )
     add(
         "--batch-size",
@@ -132,6 +134,9 @@ def run(options: argparse.Namespace) -> int:
             overwrite=options.overwrite,
             verify=options.verify,
         )
+    if options.size is None and trained_size is not None:
+        sides = "x".join(map(str, trained_size))
+        print(f"size {sides}, as it was trained: --size takes another, or any where that works")
     return _report(exported)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,13 @@ def show_results(results: Iterable, count: int, show: Show) -> int:
     if failures:
         print(f"error: {failures} of {count} images could not be read", file=sys.stderr)
     return int(failures > 0)
+
+
+def say_where(count: int, **folders: pathlib.Path) -> None:
+    """The last line, on stderr: in which folders pictures are, if any was drawn."""
+    if count:
+        named = (f"{what}: {os.path.join(folder, '')}" for what, folder in folders.items())
+        print(*named, sep="; ", file=sys.stderr)
 
 
 def choose_show(

@@ -6,7 +6,7 @@ import json
 import pathlib
 
 from keras_pvt.cli import arguments
-from keras_pvt.cli.results import choose_show, pictures_of, show_results
+from keras_pvt.cli.results import choose_show, pictures_of, say_where, show_results
 
 DESCRIPTION = "Find the class of each pixel by a trained segmenter, and draw them."
 
@@ -22,7 +22,8 @@ The model is what `keras-pvt train` saves. Each image is drawn in the colours of
 classes, above a legend, as FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the
 result is a table; otherwise it is a line for each class in an image: file, class and share of the
 pixels, separated by tabs. --json writes one object a line for each file. Large images are cut into
-tiles. A file that cannot be read is reported and skipped, and the exit status is 1.
+tiles. The last line, on stderr, says where the pictures are. A file that cannot be read is reported
+and skipped, and the exit status is 1.
 """
 
 
@@ -71,10 +72,13 @@ def run(options: argparse.Namespace) -> int:
         picture.parent.mkdir(parents=True, exist_ok=True)
     show = choose_show(options, _show_table, _show_lines, _show_json)
 
+    drawn = itertools.count()
+
     def draw_and_show(file):
         labels = predictor.labels(file.image)
         picture = draw_labels(file.image, labels, segmenter.classes, options.alpha)
         write_png(picture, pictures[file.path])
+        next(drawn)
         if numbers:
             write_png(Image.fromarray(labels), numbers[file.path])
         found = {
@@ -83,7 +87,10 @@ def run(options: argparse.Namespace) -> int:
         show(file.path, found)
 
     results = itertools.chain.from_iterable(read_in_batches(files, load_image, 1))
-    return show_results(results, len(files), draw_and_show)
+    status = show_results(results, len(files), draw_and_show)
+    folders = {"drawn": options.out} | ({"labels": options.out / "labels"} if numbers else {})
+    say_where(next(drawn), **folders)
+    return status
 
 
 def _show_json(path, found):

@@ -1,13 +1,26 @@
 """What goes wrong in an export."""
 
+from rich.text import Text
+
+# Characters of a library's message: where it begins, and its end, which mostly has the cause.
+_BEGIN, _END = 150, 450
+
 
 class ExportError(ValueError):
     """A model that cannot be exported, or an artifact that does not answer as its model."""
 
 
 def reason(error: BaseException) -> str:
-    """What a library says in its first line, 300 characters at most."""
-    line = next(filter(None, str(error).splitlines()), type(error).__name__)
-    if "error: loc(" in line:  # MLIR first tells the whole way to the operation
-        line = line.rsplit("): ", 1)[-1]
-    return line[:300]
+    """What a library says, see `one_line`."""
+    return one_line(str(error)) or type(error).__name__
+
+
+def one_line(message: str) -> str:
+    """A message without colours, on one line, its middle left out where it is long."""
+    lines = Text.from_ansi(message).plain.splitlines()
+    # MLIR first tells the whole way to the operation.
+    lines = [line.rsplit("): ", 1)[-1] if "error: loc(" in line else line for line in lines]
+    text = " ".join(" ".join(lines).split())
+    if len(text) <= _BEGIN + _END:
+        return text
+    return f"{text[:_BEGIN].rstrip()} ... {text[-_END:].lstrip()}"

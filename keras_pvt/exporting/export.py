@@ -108,7 +108,7 @@ def export(
     _check_images(shape, quantize, representative)
     _check_suppression(model, quantize)
     comparisons = []
-    with _blaming_quantization(model), replacing(path) as temporary:
+    with _naming_the_cause(model, shape), replacing(path) as temporary:
         needed = representative if quantize in formats.NEED_IMAGES else None
         write(model, Job(format, os.fspath(temporary), shape, quantize), needed, writer)
         if verify:
@@ -128,16 +128,22 @@ def export(
 
 
 @contextlib.contextmanager
-def _blaming_quantization(model):
-    """Of a model that Keras has quantized, an error says so: most of them come from that."""
+def _naming_the_cause(model, shape):
+    """An error tells of what most come from: an open size, and a model that Keras has quantized."""
     try:
         yield
     except ExportError as error:
         modes = {layer.quantization_mode for layer in model._flatten_layers()} - {None}
+        message = str(error).rstrip()
+        if None in shape[1:3]:
+            message = (
+                f"{message.rstrip('.')}. Height and width are open; where a format or its runtime "
+                "cannot have that, a fixed `size` (--size HxW) helps."
+            )
         if not modes:
-            raise
+            raise ExportError(message) from error
         raise ExportError(
-            f"{error} Keras has quantized this model ({', '.join(sorted(modes))}), which this "
+            f"{message} Keras has quantized this model ({', '.join(sorted(modes))}), which this "
             "format or its converter cannot express: export the model as it was before, with "
             "`quantize` (--quantize) of the export."
         ) from error

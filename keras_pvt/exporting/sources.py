@@ -43,8 +43,9 @@ def load(
         size: (height, width) in pixels, which a Trans2Seg's weights do not tell where it is no
             square.
     Returns:
-        The model, for any size unless it is of a .keras file or a Trans2Seg, and (height,
-        width), None for these, which know their own.
+        The model, for any size unless it is of a .keras file or a Trans2Seg, and (height, width),
+        None where the model takes one size only, or nothing tells. Of a detector's file these are
+        the shorter and the longer side that images are scaled to.
     Raises:
         ValueError: neither a variant nor a file; weights that do not fit; a .keras file with
             layers that are not known here.
@@ -71,9 +72,10 @@ def load(
         if not is_described(source):
             return _keras_file(source), None
         trained = load_model(source)
+        model = trained.model
         if trained.task == "detection":
-            return serving_model(Detector.of(trained)), None
-        return trained.model, None
+            model = serving_model(Detector.of(trained))
+        return model, trained.size if None in model.inputs[0].shape[1:3] else None
     else:
         found = recognised(read_checkpoint(source))
     if found.variant is None:

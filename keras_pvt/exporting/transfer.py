@@ -12,7 +12,7 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_pvt.exporting.errors import ExportError, reason
+from keras_pvt.exporting.errors import ExportError, one_line, reason
 from keras_pvt.exporting.subject import Shape
 from keras_pvt.ops import BACKEND
 
@@ -65,7 +65,7 @@ def write(model: keras.Model, job: Job, images: np.ndarray | None, writer: str) 
         )  # fmt: skip
         if result.returncode:
             error = folder / _ERROR
-            raise ExportError(error.read_text() if error.exists() else result.stdout[-2000:])
+            raise ExportError(error.read_text() if error.exists() else one_line(result.stdout))
 
 
 def _write_here(model, job, images):
