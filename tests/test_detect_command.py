@@ -39,10 +39,17 @@ class RedFinder(keras.layers.Layer):
         }
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class Finder(keras.Model):
+    """A functional model that says it is a detector, which files of detectors are checked for."""
+
+    system = "retinanet"
+
+
 @pytest.fixture(scope="module")
 def red_finder():
     inputs = keras.Input((HEIGHT, WIDTH, 3))
-    return Detector(keras.Model(inputs, RedFinder()(inputs)), "keras_cv", ["rose"], (HEIGHT, WIDTH))
+    return Detector(Finder(inputs, RedFinder()(inputs)), "keras_cv", ["rose"], (HEIGHT, WIDTH))
 
 
 BOXES = [[30, 50, 130, 190], [200, 10, 260, 60], [1, 2, 41, 30]]
