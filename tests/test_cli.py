@@ -185,6 +185,28 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert "usage: keras-pvt" in capsys.readouterr().err
 
 
+def test_no_command_shows_the_help(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "classify images" in err
+    assert "examples:" in err
+
+
+def test_a_model_that_is_no_file(capsys, tmp_path):
+    words = ["predict", str(IMAGES / "cat.jpg"), "--model"]
+    for name in ("nothing.keras", "nothing.safetensors"):
+        assert main([*words, str(tmp_path / name)]) == 1
+        assert capsys.readouterr().err == f"error: there is no file '{tmp_path / name}'.\n"
+    assert main([*words, str(tmp_path)]) == 1
+    assert f"{tmp_path} is a folder, and no file of a model; it has no" in capsys.readouterr().err
+    (tmp_path / "model.keras").touch()
+    assert main([*words, str(tmp_path)]) == 1
+    assert f"; the model in it is {tmp_path / 'model.keras'}." in capsys.readouterr().err
+
+
 def test_interrupt(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt

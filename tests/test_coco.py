@@ -120,6 +120,12 @@ def test_sizes_are_those_after_the_rotation_in_exif(file):
     assert (load(file).samples[-1].height, load(file).samples[-1].width) == (WIDTH, HEIGHT)
 
 
+def test_images_that_are_elsewhere(file, tmp_path):
+    with pytest.raises(ValueError, match=r"no image to use in '.*other', .*--images") as error:
+        load_coco(file, tmp_path / "other")
+    assert "3 x image file missing" in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -120,10 +120,33 @@ def test_a_circle(tmp_path):
 
 def test_flags_override():
     parser = argparse.ArgumentParser()
-    add_flags(parser, ClassificationRecipe)
     recipe = load("finetune")
+    add_flags(parser, recipe)
     assert overridden(recipe, parser.parse_args([])) == recipe
     given = parser.parse_args(["--epochs", "3", "--no-flip", "--learning-rate", "1e-4"])
     assert overridden(recipe, given) == recipe.replace(epochs=3, flip=False, learning_rate=1e-4)
     with pytest.raises(ValueError, match="--batch-size must be above 0; got -1"):
         overridden(recipe, parser.parse_args(["--batch-size", "-1"]))
+
+
+def test_help_shows_the_values_of_the_recipe(capsys, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'base = "finetune"\nepochs = 77\nflip = false\ndata = "/a 100%s set"\n'
+    )
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", str(tmp_path / "mine.toml"), "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "passes over the data (default: 77)" in shown
+    assert "mirror half of the images (default: --no-flip)" in shown
+    assert "(default: /a 100%s set)" in shown
+    assert f"(default: {load('finetune').learning_rate})" in shown
+    assert shown.count("(default: ") >= len(dataclasses.fields(ClassificationRecipe))
+
+
+def test_a_misspelt_name(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "finetun", "--data", "flowers"])
+    shown = capsys.readouterr().err
+    assert "there is no recipe 'finetun' (did you mean finetune?); there are of " in shown
+    with pytest.raises(ValueError, match=r"there is no recipe 'zzz'; there are of "):
+        load("zzz")

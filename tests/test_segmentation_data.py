@@ -168,6 +168,11 @@ def test_a_layout_that_is_not_there(tmp_path):
         open_split(tmp_path, "train")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         open_split(tmp_path / "absent", "train")
+    plain = (
+        r"has no images with labels. It may have images/ and masks/; or train/ and train_"
+    )
+    with pytest.raises(FileNotFoundError, match=plain):
+        open_train_and_val(tmp_path, val_split=0.2)
 
 
 def test_classes(tmp_path):
@@ -258,6 +263,12 @@ def test_nothing_to_use(tmp_path):
         ValueError, match=r"to use in 'train'; 2 x image without a label.*2 x label"
     ):
         open_split(tmp_path, "train")
+
+
+def test_nothing_to_use_without_splits(tmp_path):
+    write_pairs(tmp_path / "images", tmp_path / "masks", {"a": np.full((4, 5), 255)})
+    with pytest.raises(ValueError, match=r"has no image and label to use; 1 x "):
+        open_train_and_val(tmp_path, val_split=0.5)
 
 
 def test_val_has_the_classes_of_train(tmp_path):

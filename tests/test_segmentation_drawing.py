@@ -69,6 +69,14 @@ def test_legend_has_each_class(image, labels):
     assert text > 30
 
 
+def test_legend_parts_names_and_shares(image, labels, monkeypatch):
+    seen = []
+    drawn = drawing.legend
+    monkeypatch.setattr(drawing, "legend", lambda *words: seen.append(words[0]) or drawn(*words))
+    drawing.draw_labels(image, labels, ["0", "1", "2"])
+    assert seen == [{1: "1: 50.0%", 2: "2: 33.3%"}]
+
+
 def test_legend_fits_its_width():
     names = dict(enumerate(f"class {n}" for n in range(40)))
     narrow, wide = (np.asarray(drawing.legend(names, width)) for width in (90, 900))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import keras
 import numpy as np
@@ -159,9 +160,15 @@ def test_training_with_other_libraries(trainer, data, tmp_path, library):
 
 
 @pytest.mark.one_backend("test_detr.py trains it on each", always=True)
-def test_training_detr(trainer, data, tmp_path):
+def test_training_detr(trainer, data, tmp_path, capsys):
     options = words(data, tmp_path / "run", epochs=4, **own("detr", **{"learning-rate": 1e-3}))
     assert trainer([*options, "--evaluate-every", "4", "--backbone-rate", "0.1"]) == 0
+    shown = capsys.readouterr().out
+    assert "4 epochs of 4 steps, evaluated every 4 epochs, batch 2" in shown
+    first, last = (re.search(f"^epoch {n}/4: .*$", shown, re.MULTILINE)[0] for n in (1, 4))
+    assert "AP" not in first
+    assert "AP50" in last
+    assert "nan" not in first + last
     rows = training.read_history(tmp_path / "run" / "history.csv")
     assert rows[3]["loss"] < rows[0]["loss"]
     detector = Detector.load(tmp_path / "run" / "model.keras")
@@ -264,3 +271,12 @@ def test_errors_are_one_line(trainer, data, tmp_path, capsys):
         assert line.startswith("error: ")
         assert message in line
     assert not (tmp_path / "out" / "history.csv").exists()
+
+
+@pytest.mark.parametrize("part", ["", "val-"])
+def test_a_folder_in_place_of_a_json_file(trainer, data, tmp_path, capsys, part):
+    photos = data["train"].parent / "images"
+    assert trainer(words(data, tmp_path / "out", **{f"{part}data": photos})) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--{part}data {photos} is a folder; a detector needs a JSON file in COCO's" in line
+    assert f"the folder of its images by --{part}images" in line

@@ -64,3 +64,12 @@ def test_progress_on_a_terminal(monkeypatch, capsys):
     bar.on_epoch_end(0, {"loss": 0.25})
     bar.on_train_end()
     assert "epoch 1/2: loss 0.25" in capsys.readouterr().out
+
+
+def test_progress_leaves_out_what_was_not_measured(capsys):
+    line = Progress(steps=4, batch_size=32)
+    line.set_params({"epochs": 2})
+    nan = float("nan")
+    line.on_epoch_begin(0)
+    line.on_epoch_end(0, {"loss": 0.25, "AP": nan, "AP50": 0.0, "val_loss": nan})
+    assert capsys.readouterr().out == "epoch 1/2: loss 0.25, AP50 0, val loss nan\n"

@@ -13,7 +13,7 @@ from keras_pvt.conversion import load_checkpoint, read_checkpoint
 from keras_pvt.conversion.recognise import config_of_state, recognised
 from keras_pvt.models.classifier import classifier
 from keras_pvt.models.preprocessing import preprocess_input
-from keras_pvt.models.trained_model import TrainedModel, is_described, load_model
+from keras_pvt.models.trained_model import TrainedModel, check_is_file, is_described, load_model
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import default_resize_size, eval_transform
 from keras_pvt.variants import NO_WEIGHTS, PRETRAINED, VARIANTS, WEIGHTS, default_name
@@ -103,6 +103,7 @@ class FileClassifier:
             return cls.load(source, weights, size)
         if weights is not None:
             raise ValueError(f"{source} is a file, which has its own weights; leave out --weights.")
+        check_is_file(source)
         if not source.endswith(".keras"):
             found = recognised(read_checkpoint(source))
             if found.system is not None or found.variant is None:

@@ -4,13 +4,13 @@ import pathlib
 
 import keras
 
-from keras_pvt.models.trained_model import TrainedModel
+from keras_pvt.models.trained_model import RESULT, TrainedModel
 from keras_pvt.training import augmentation, distillation
 from keras_pvt.training.data import ImageBatches, Images, InMemory, open_train_and_val
 from keras_pvt.training.data.split import Part
 from keras_pvt.training.run import Run
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine
-from keras_pvt.training.trainer import RESULT, Trainer
+from keras_pvt.training.trainer import Trainer
 
 PANELS = {
     "loss": ["loss", "val_loss"],

@@ -71,7 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(words: list[str], options: argparse.Namespace) -> int:
-    _parser(words).parse_args(words, options)
+    parser = _parser(words)
+    if not words:
+        parser.exit(2, parser.format_help())  # on stderr, as any wrong usage
+    parser.parse_args(words, options)
     if options.command not in WITHOUT_KERAS:
         register_classes()
     return options.run(options)

@@ -21,8 +21,8 @@ DESCRIPTION = f"""\
 Train a PVT classifier, detector or segmenter. RECIPE is a .toml file of your own, or one of
 {LISTED}
 
-`keras-pvt train RECIPE --help` lists the options of a recipe, each of which can be given here
-instead; `keras-pvt train RECIPE --show` prints the recipe with all its values.
+`keras-pvt train RECIPE --help` lists the options of a recipe and their values, each of which can
+be given here instead; `keras-pvt train RECIPE --show` prints the recipe with all its values.
 
 DATA is, of a classifier, a folder with CLASS/*, or with train/CLASS/* and val/CLASS/*; of a
 detector, a JSON file in COCO's format; of a segmenter, a folder with images/ and masks/, or with
@@ -65,11 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_arguments_for(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    """Add the flags of the recipe, which is the first word."""
+    """Add the flags of the recipe, which is the first word, with its values as defaults."""
     if not words or words[0].startswith("-"):
         return
     try:
-        add_flags(parser, recipe_files.recipe_kind(words[0]))
+        add_flags(parser, recipe_files.load(words[0]))
     except (ValueError, OSError) as error:
         parser.error(" ".join(str(error).split()))
 
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.keep < 1:
         raise ValueError(f"--keep must be above 0; got {options.keep}.")
-    from keras_pvt.models.trained_model import VERBS
+    from keras_pvt.models.trained_model import RESULT, VERBS
     from keras_pvt.training import distribution, trainer
 
     out = options.out or pathlib.Path("runs", pathlib.Path(options.recipe).stem)
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     if strategy.chief:
         shown = (f"val {name.replace('_', ' ')} {value:.4f}" for name, value in results.items())
         print(", ".join(shown))
-        verb, file = VERBS[system.task], out / trainer.RESULT
+        verb, file = VERBS[system.task], out / RESULT
         print(f"results in {out}; to use them: keras-pvt {verb} IMAGE --model {file}")
     return 0
 

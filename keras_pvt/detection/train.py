@@ -20,10 +20,11 @@ from keras_pvt.detection.libraries import (
 )
 from keras_pvt.detection.recipe import DetectionRecipe
 from keras_pvt.models.backbone import PVTBackbone
+from keras_pvt.models.trained_model import RESULT
 from keras_pvt.training import WarmUpCosine, WarmUpSteps
 from keras_pvt.training.data.split import drawn
 from keras_pvt.training.log import read_history
-from keras_pvt.training.trainer import RESULT, Trainer
+from keras_pvt.training.trainer import Trainer
 from keras_pvt.utils.data_report import DataReport
 
 SHEET_IMAGES = 6
@@ -53,6 +54,11 @@ class DetectionTrainer(Trainer):
     @property
     def classes(self):
         return self.data.classes
+
+    def length(self, steps):
+        every = self.recipe.evaluate_every
+        said = f", evaluated every {every} epochs" if every > 1 else ""
+        return super().length(steps) + said
 
     def compiled(self, steps):
         recipe = self.recipe
@@ -141,9 +147,17 @@ def load_data(
     """The training and the validation set; what is wrong with them is printed if wanted.
 
     Raises:
-        ValueError: no set to validate on; nothing left to train on; see `load_coco`.
+        ValueError: a folder in place of a JSON file; no set to validate on; nothing left to train
+            on; see `load_coco`.
         OSError: a file that cannot be read.
     """
+    for start, name in (("--", recipe.data), ("--val-", recipe.val_data)):
+        if name and pathlib.Path(name).is_dir():
+            raise ValueError(
+                f"{start}data {name} is a folder; a detector needs a JSON file in COCO's format, "
+                f"which has the boxes. Pass that file by {start}data, and the folder of its images "
+                f"by {start}images."
+            )
     to_split = recipe.data.endswith(".json") and not recipe.val_data
     if to_split and not recipe.val_split:
         raise ValueError(

@@ -17,6 +17,8 @@ from keras_pvt.systems import SYSTEMS
 from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 
+# The file that a training run leaves in its folder.
+RESULT = "model.keras"
 # Member of the .keras file, which is a zip file; Keras leaves it alone.
 MEMBER = "keras_pvt.json"
 # The same in files of version 0.1.0, and the task of what has it.
@@ -141,10 +143,11 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
     Returns:
         The model, uncompiled, and its description.
     Raises:
-        OSError: the file cannot be opened.
+        OSError: the file is not there, is a folder, or cannot be opened.
         ValueError: it is no such file, or one for another task; it says for which.
         ImportError: the library that the model is built of is not installed.
     """
+    check_is_file(path)
     description, config = _read(path)
     found = description["task"]
     if task is not None and found != task:
@@ -168,6 +171,17 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
     if not description["system"]:  # which files of 0.1.0 do not name
         description["system"] = getattr(model, "system", "")
     return TrainedModel(model, **description)
+
+
+def check_is_file(path: str | os.PathLike) -> None:
+    """Raise OSError where there is no file, or a folder: it may be that of a training run."""
+    file = pathlib.Path(path)
+    if file.is_dir():
+        inside = file / RESULT
+        hint = f"the model in it is {inside}" if inside.is_file() else f"it has no {RESULT}"
+        raise IsADirectoryError(f"{os.fspath(path)} is a folder, and no file of a model; {hint}.")
+    if not file.exists():
+        raise FileNotFoundError(f"there is no file {os.fspath(path)!r}.")
 
 
 def is_described(path: str | os.PathLike) -> bool:

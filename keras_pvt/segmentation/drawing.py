@@ -111,7 +111,7 @@ def draw_labels(
         ValueError: image and labels differ in size.
     """
     found = shares(labels, classes)
-    captions = {number: f"{classes[number]} {share:.1%}" for number, share in found.items()}
+    captions = {number: f"{classes[number]}: {share:.1%}" for number, share in found.items()}
     return _below(overlay(image, labels, alpha), legend(captions, image.shape[1]))
 
 

@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 
+from keras_pvt.models.trained_model import RESULT
 from keras_pvt.segmentation.data.augmentation import TrainTransform
 from keras_pvt.segmentation.data.batches import SegmentationBatches
 from keras_pvt.segmentation.data.opening import open_train_and_val
@@ -16,7 +17,7 @@ from keras_pvt.segmentation.metrics import METRICS, PixelAccuracy, metric_names
 from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.segmentation.trained import TrainedSegmenter
 from keras_pvt.training import WarmUpCosine
-from keras_pvt.training.trainer import RESULT, Trainer
+from keras_pvt.training.trainer import Trainer
 
 SHEET_IMAGES = 6
 MOST_CURVES = 20  # in one panel

@@ -17,7 +17,8 @@ if typing.TYPE_CHECKING:
 class Progress(keras.callbacks.Callback):
     """A bar with loss, accuracy, rate, images/s and remaining time; a line for each epoch.
 
-    The bar is drawn on terminals only. A value of the device is fetched four times a second.
+    Metrics that were not measured in an epoch, which are NaN, are left out. The bar is drawn on
+    terminals only. A value of the device is fetched four times a second.
 
     Args:
         steps: in an epoch.
@@ -64,7 +65,13 @@ class Progress(keras.callbacks.Callback):
         if self.bar is not None:
             self.bar.remove_task(self.task)
         total = self.params["epochs"]
-        print(f"epoch {epoch + 1}/{total}: {_values(logs)}", flush=True)
+        # A loss is always measured: that of the validation is NaN where it diverges.
+        shown = {
+            name: value
+            for name, value in logs.items()
+            if name.endswith("loss") or not math.isnan(value)
+        }
+        print(f"epoch {epoch + 1}/{total}: {_values(shown)}", flush=True)
 
     def on_train_end(self, logs=None):
         if self.bar is not None:

@@ -9,19 +9,31 @@ from keras_pvt.training.recipe import BaseRecipe, flag, types
 Kind = TypeVar("Kind", bound=BaseRecipe)
 
 
-def add_flags(parser: argparse.ArgumentParser, kind: type[BaseRecipe]) -> None:
-    """A flag for each field of a kind of recipe; one that is not given is not in the namespace."""
-    group = parser.add_argument_group("recipe, each with the recipe's own default")
-    kinds = types(kind)
-    for field in dataclasses.fields(kind):
+def add_flags(parser: argparse.ArgumentParser, recipe: BaseRecipe) -> None:
+    """A flag for each field of a recipe, whose value its help shows.
+
+    A flag that is not given is not in the namespace.
+    """
+    group = parser.add_argument_group("options of the recipe")
+    kinds = types(type(recipe))
+    for field in dataclasses.fields(recipe):
         of_kind = kinds[field.name]
-        text = field.metadata["help"]
+        text = f"{field.metadata['help']} (default: {_shown(recipe, field.name)})"
+        text = text.replace("%", "%%")  # which argparse would format
         if of_kind is bool:
             group.add_argument(flag(field.name), action=argparse.BooleanOptionalAction,
                                default=argparse.SUPPRESS, help=text)  # fmt: skip
         else:
             group.add_argument(flag(field.name), type=of_kind, default=argparse.SUPPRESS,
                                metavar=of_kind.__name__.upper(), help=text)  # fmt: skip
+
+
+def _shown(recipe: BaseRecipe, name: str) -> str:
+    """The value of a field, as the help shows it."""
+    value = getattr(recipe, name)
+    if isinstance(value, bool):
+        return flag(name if value else f"no_{name}")
+    return "empty" if value == "" else str(value)
 
 
 def overridden(recipe: Kind, options: argparse.Namespace) -> Kind:

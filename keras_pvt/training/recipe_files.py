@@ -1,6 +1,7 @@
 """The recipes that come with the package, and those of users: TOML files."""
 
 import dataclasses
+import difflib
 import importlib.resources
 import json
 import pathlib
@@ -47,7 +48,11 @@ def recipe_file(name: str) -> Traversable:
         if name in known[what]:
             return importlib.resources.files("keras_pvt") / folder / "recipes" / f"{name}.toml"
     listed = "; ".join(f"of {what} {', '.join(known[what])}" for what in known)
-    raise ValueError(f"there is no recipe {name!r}; there are {listed}; or pass a .toml file")
+    close = difflib.get_close_matches(name, [one for some in known.values() for one in some], n=1)
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    raise ValueError(
+        f"there is no recipe {name!r}{meant}; there are {listed}; or pass a .toml file"
+    )
 
 
 def recipe_kind(name: str) -> type[BaseRecipe]:

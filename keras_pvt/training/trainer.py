@@ -15,8 +15,6 @@ from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.recipe import BaseRecipe
 from keras_pvt.training.run import Run
 
-# File of the trained model, in the folder of the run.
-RESULT = "model.keras"
 # Share of the images that an epoch may leave out, as they make no whole batch.
 MOST_LEFT_OUT = 0.2
 

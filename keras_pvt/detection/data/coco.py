@@ -62,7 +62,13 @@ def load_coco(
         for key, file, size in _usable(entries, pathlib.Path(images), report)
     ]
     if not samples:
-        raise ValueError("; ".join([f"{path} has no image to use", *report.lines()]))
+        said = f"{path} has no image to use"
+        if entries:
+            said += (
+                f" in {os.fspath(images)!r}, the folder that `images` names, or --images and "
+                "--val-images of keras-pvt train"
+            )
+        raise ValueError("; ".join([said, *report.lines()]))
     return DetectionSet(classes, samples, report)
 
 

@@ -84,6 +84,13 @@ def find_folders(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathli
                 if all(path.is_dir() for path in found):
                     return found
                 tried.append(" with ".join(pair))
+    if not split:
+        raise FileNotFoundError(
+            f"folder {os.fspath(folder)!r} has no images with labels. It may have images/ and "
+            "masks/; or train/ and train_labels/; or images/train/ and masks/train/; and the same "
+            "for val, if there is one. masks/ may also be called labels/ or annotations/. An image "
+            "and its label have the same name, such as a.jpg and a.png."
+        )
     raise FileNotFoundError(
         f"folder {os.fspath(folder)!r} has no images and labels of {split!r}; they may be in "
         f"{', or '.join(tried)}."

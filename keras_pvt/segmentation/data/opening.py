@@ -62,12 +62,13 @@ def open_split(
         found = pairs.classes
     classes = found if classes is None else classes
     names = None if classes is None else _names(classes)  # an error before minutes of reading
-    findings = inspect(pairs, f"checking {split}")
+    findings = inspect(pairs, f"checking {split or 'images and labels'}")
     if names is None:
         names = _names(_count(findings, rule))
     numbers = usable(pairs, findings, rule, len(names), report)
     if not numbers:
-        lines = [f"{os.fspath(data)!r} has no image and label to use in {split!r}"]
+        where = f" in {split!r}" if split else ""
+        lines = [f"{os.fspath(data)!r} has no image and label to use{where}"]
         raise ValueError("; ".join(lines + report.lines()))
     return SegmentationSet(pairs, numbers, names, rule, report)
 
