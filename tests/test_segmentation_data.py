@@ -168,9 +168,7 @@ def test_a_layout_that_is_not_there(tmp_path):
         open_split(tmp_path, "train")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         open_split(tmp_path / "absent", "train")
-    plain = (
-        r"has no images with labels. It may have images/ and masks/; or train/ and train_"
-    )
+    plain = r"has no images with labels. It may have images/ and masks/; or train/ and train_"
     with pytest.raises(FileNotFoundError, match=plain):
         open_train_and_val(tmp_path, val_split=0.2)
 
