@@ -199,7 +199,7 @@ def test_detect_refuses_other_files(tmp_path, photos, capsys):
     (tmp_path / "m.keras").write_bytes(b"not a model")
     for words, message in (
         ([str(tmp_path / "none.png"), "--model", "m"], "there is no file or folder"),
-        ([image, "--model", str(tmp_path / "none.keras")], "No such file"),
+        ([image, "--model", str(tmp_path / "none.keras")], "there is no file"),
         ([image, "--model", str(tmp_path / "m.keras")], "is no trained model"),
     ):
         assert main(["detect", *words]) == 1
