@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_count_or_any,
         default="auto",
         metavar="N|any",
-        help="images at once (default: 1 for tflite, else any)",
+        help="images at once (default: 1 for tflite, and for Mask R-CNN by PyTorch; else any)",
     )
     add(
         "--quantize",

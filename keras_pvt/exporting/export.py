@@ -76,7 +76,7 @@ def export(
         size: (height, width) in pixels of the images, None for what is open; by default as the
             model was built.
         batch_size: images at once, None for any number; by default 1 for TFLite, which is
-            faster so, and any for the others.
+            faster so, and for Mask R-CNN by PyTorch, which writes no other; any for the rest.
         quantize: None keeps float32. "float16" halves the weights (TFLite and OpenVINO). For
             TFLite: "dynamic" keeps weights in int8; "int8" also computes dense layers and
             convolutions in int8, all else in float32; "full-int8" computes all in int8, with
@@ -101,9 +101,11 @@ def export(
     """
     path = pathlib.Path(path)
     writer = check_request(path, format, quantize, overwrite, verify)
+    model = subject.named(model, include_preprocessing, argmax)
     if batch_size == "auto":
         batch_size = formats.FORMATS[format].batch_size
-    model = subject.named(model, include_preprocessing, argmax)
+        if writer == "torch" and "masks" in model.output:
+            batch_size = 1  # torch writes the batch that it traced of Mask R-CNN as the only one
     shape = subject.signature(model, size, batch_size)
     _check_images(shape, quantize, representative)
     _check_suppression(model, quantize)
