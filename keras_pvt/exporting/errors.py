@@ -18,7 +18,8 @@ def reason(error: BaseException) -> str:
 def one_line(message: str) -> str:
     """A message without colours, on one line, its middle left out where it is long."""
     lines = Text.from_ansi(message).plain.splitlines()
-    # MLIR first tells the whole way to the operation.
+    # MLIR tells the whole way to the operation, before the error and in notes of their own.
+    lines = [line for line in lines if "note: loc(" not in line]
     lines = [line.rsplit("): ", 1)[-1] if "error: loc(" in line else line for line in lines]
     text = " ".join(" ".join(lines).split())
     if len(text) <= _BEGIN + _END:
