@@ -15,8 +15,8 @@ import keras
 
 import keras_pvt
 from keras_pvt import training
+from keras_pvt.cli.arguments import positive
 from keras_pvt.training import augmentation, data
-from keras_pvt.training.options import check_positive
 from keras_pvt.variants import VARIANTS
 
 
@@ -29,11 +29,9 @@ def parse(arguments) -> argparse.Namespace:
     add("--out", default="finetuned.keras", help="default finetuned.keras")
     add("--variant", choices=VARIANTS, default="pvt_tiny", help="default pvt_tiny")
     add("--weights", default="imagenet", help='default "imagenet"')
-    add("--epochs", type=int, default=20, help="default 20")
-    add("--batch-size", type=int, default=32, help="default 32")
-    options = parser.parse_args(arguments)
-    check_positive(parser, options, "epochs", "batch_size")
-    return options
+    add("--epochs", type=positive, default=20, help="default 20")
+    add("--batch-size", type=positive, default=32, help="default 32")
+    return parser.parse_args(arguments)
 
 
 def main(arguments=None) -> int:

@@ -6,7 +6,9 @@ import pathlib
 from collections.abc import Iterator, Mapping
 
 from keras_pvt.training.distribution import Strategy
-from keras_pvt.training.options import SETTINGS, write_settings
+from keras_pvt.utils.files import replacing
+
+SETTINGS = "settings.json"
 
 
 @contextlib.contextmanager
@@ -47,5 +49,6 @@ def same_settings(out: pathlib.Path, settings: Mapping, strategy: Strategy, begu
                     "with the same, or choose another --out."
                 )
     elif strategy.chief:
-        write_settings(out, settings)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(settings, indent=2) + "\n")
     strategy.barrier()
