@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from keras_pvt.detection.data.coco import load_coco
+
 CLASSES = ["square", "bar"]
 COLOURS = {"square": (230, 30, 40), "bar": (20, 60, 240)}
 HEIGHT, WIDTH = 64, 96
@@ -66,3 +68,15 @@ def outline(box: list[int], polygon: bool):
     flat = pixels.ravel(order="F")  # runs go down the columns, the first of zeros
     ends = np.flatnonzero(np.diff(flat)) + 1
     return {"size": [HEIGHT, WIDTH], "counts": np.diff([0, *ends, flat.size]).tolist()}
+
+
+def load(file: pathlib.Path, **options):
+    """What `write_set` wrote."""
+    return load_coco(file, file.parent / "images", **options)
+
+
+def change(file: pathlib.Path, function) -> None:
+    """Apply a function to the content of a JSON file."""
+    content = json.loads(file.read_text())
+    function(content)
+    file.write_text(json.dumps(content))

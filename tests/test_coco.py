@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from detection_data import CLASSES, HEIGHT, WIDTH, write_set
+from detection_data import CLASSES, HEIGHT, WIDTH, change, load, write_set
 from PIL import Image
 
 from keras_pvt.detection.data.coco import load_coco
@@ -17,17 +17,6 @@ pytestmark = pytest.mark.one_backend("reads files")
 @pytest.fixture
 def file(tmp_path, rng):
     return write_set(tmp_path / "set", 3, rng)
-
-
-def load(file, **options):
-    return load_coco(file, file.parent / "images", **options)
-
-
-def change(file, function):
-    """Apply a function to the content of a JSON file."""
-    content = json.loads(file.read_text())
-    function(content)
-    file.write_text(json.dumps(content))
 
 
 def test_a_sound_set(file):
@@ -50,10 +39,20 @@ def test_classes_of_the_training_set_decide_the_labels(file):
     data = load(file, classes=["bar", "circle"])
     assert [sample.labels.tolist() for sample in data.samples] == [[0], [0], [0]]
     assert data.report.counts == {"object of an unknown class": 3}
+    with pytest.raises(ValueError, match="different names; got bar, bar"):
+        load(file, classes=["bar", "bar"])
 
 
 BAD_BOXES = {
-    "box that is not four finite numbers": [[1, 2, 3], None, "box", [0, 0, float("nan"), 5]],
+    "box that is not four finite numbers": [
+        [1, 2, 3],
+        None,
+        "box",
+        [0, 0, float("nan"), 5],
+        [[1, 2]] * 4,
+        [10**400, 0, 5, 5],
+        {},
+    ],
     "box without area": [[5, 5, 0, 8], [5, 5, 8, -3]],
     "box outside its image": [[WIDTH, 5, 9, 9], [-20, -20, 19, 19]],
 }
@@ -62,8 +61,9 @@ BAD_BOXES = {
 @pytest.mark.parametrize("kind", BAD_BOXES)
 def test_bad_boxes_are_left_out_and_named(file, kind):
     def spoil(content):
-        for box in BAD_BOXES[kind]:
-            content["annotations"].append({"id": 90, "image_id": 11, "category_id": 3, "bbox": box})
+        for number, box in enumerate(BAD_BOXES[kind], 90):
+            entry = {"id": number, "image_id": 11, "category_id": 3, "bbox": box}
+            content["annotations"].append(entry)
 
     change(file, spoil)
     data = load(file)
@@ -103,7 +103,8 @@ def test_bad_images_are_left_out_and_named(file):
         "image file missing": 1,
         "image file that is no readable image": 1,
         "image of another size than its entry says": 1,
-        "image without boxes: kept as background": 1,
+        "image file of a second id: kept for each, with the boxes of each": 1,
+        "image without boxes: background": 1,
         "annotation of an image that is not listed": 1,
     }
     assert [len(sample.boxes) for sample in data.samples] == [2, 0]
@@ -118,6 +119,10 @@ def test_sizes_are_those_after_the_rotation_in_exif(file):
     entry = {"id": 30, "file_name": "turned.jpg", "height": WIDTH, "width": HEIGHT}
     change(file, lambda content: content["images"].append(entry))
     assert (load(file).samples[-1].height, load(file).samples[-1].width) == (WIDTH, HEIGHT)
+    change(file, lambda content: content["images"][-1].update(height=HEIGHT, width=WIDTH))
+    data = load(file)
+    assert len(data.samples) == 3
+    assert data.report.counts == {"image whose entry has its size before the turn in its EXIF": 1}
 
 
 def test_images_that_are_elsewhere(file, tmp_path):
@@ -131,7 +136,9 @@ def test_images_that_are_elsewhere(file, tmp_path):
     [
         ("no json", "no JSON file"),
         ("[]", "needs the lists images, annotations, categories"),
-        ('{"images": [{}], "annotations": [], "categories": []}', "KeyError('id')"),
+        ('{"images": [{}], "annotations": [], "categories": []}', "images[0] has no id"),
+        ('{"images": [{"id": [1]}], "annotations": [], "categories": []}', "the id [1], no number"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "category 1 has no name"),
         ('{"images": [], "annotations": [7], "categories": []}', "not in COCO's format"),
         ('{"images": [], "annotations": [], "categories": []}', "no image to use"),
     ],

@@ -55,6 +55,16 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
         OSError: the file cannot be opened.
         ImageError: it is not an image.
     """
+    return image_sizes(path)[0]
+
+
+def image_sizes(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[int, int]]:
+    """`image_size`, and the size before the orientation is applied.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ImageError: it is not an image.
+    """
     with pathlib.Path(path).open("rb") as file:
         try:
             with Image.open(file) as image:
@@ -62,7 +72,8 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
                 turned = image.getexif().get(ExifTags.Base.Orientation, 1) in QUARTER_TURNS
         except Exception as error:  # Pillow's readers raise many kinds on damaged files
             raise ImageError(f"{path} cannot be read as an image: {error}") from error
-    return (width, height) if turned else (height, width)
+    stored = height, width
+    return stored[::-1] if turned else stored, stored
 
 
 def eval_transform(

@@ -1,18 +1,27 @@
 """Annotations in COCO's JSON format, checked while they are read."""
 
-import json
 import os
 import pathlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
+from keras_pvt.detection.data.coco_file import (
+    described,
+    number_in,
+    read_coco,
+    read_id,
+    relative_path,
+)
 from keras_pvt.detection.data.samples import DetectionSet, Sample
-from keras_pvt.detection.data.segmentations import Segmentation, checked
+from keras_pvt.detection.data.segmentations import OutlineError, Segmentation, checked
 from keras_pvt.utils.data_report import DataReport
-from keras_pvt.utils.images import ImageError, image_size
+from keras_pvt.utils.images import ImageError, image_sizes
 
 ROUNDING = 0.1  # pixels over the edge that are not reported
+MOST_AREA = 1e12  # square pixels, far above that of any image
 
 
 def load_coco(
@@ -24,13 +33,14 @@ def load_coco(
     """Read a data set in COCO's format, and check every entry.
 
     Bad entries are left out and counted in the `report` of the result: an image that is missing,
-    cannot be read, or has another size than its entry says; a box that is not four finite numbers,
-    has no area or lies outside the image; an unknown category or image. A box that reaches over
-    the edge is clipped. Images without boxes stay, as background.
+    cannot be read, has another size than its entry says, or shares its id; a box that is not four
+    finite numbers, has no area or lies outside the image; an unknown category or image. A box that
+    reaches over the edge is clipped. Images without boxes stay, as background. Categories of one
+    name are one class.
 
     Args:
         annotations: JSON file with "images", "annotations" (boxes xywh, pixels), "categories".
-        images: folder that the "file_name" entries are relative to.
+        images: folder that the "file_name" entries are relative to, and may not leave.
         classes: names of the classes in the order of their labels, such as those of the training
             set; by default the categories in the order of their ids.
         masks: whether to read outlines too. Objects without one are then left out.
@@ -38,32 +48,28 @@ def load_coco(
         Images with their boxes, the class names, and the report.
     Raises:
         OSError: the JSON file cannot be opened.
-        ValueError: it is not in COCO's format, or no image is left.
+        ValueError: it is not in COCO's format, two of its categories or annotations have one id,
+            or no image is left; `classes` has a name twice.
     """
-    path = pathlib.Path(annotations)
-    content = _read(path)
-    report = DataReport()
-    try:
-        names = {category["id"]: str(category["name"]) for category in content["categories"]}
-        entries = {entry["id"]: entry for entry in content["images"]}
-        objects: dict[int, list[dict]] = {key: [] for key in entries}
-        for annotation in content["annotations"]:
-            if annotation["image_id"] in objects:
-                objects[annotation["image_id"]].append(annotation)
-            else:
-                report.add("annotation of an image that is not listed", _name(annotation))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not in COCO's format: {error!r} in an entry.") from error
+    if classes is not None and len(set(classes)) < len(classes):
+        raise ValueError(f"`classes` must be different names; got {', '.join(classes)}.")
+    file = read_coco(annotations)
+    report = file.report
+    ids = file.ids_by_name()
+    for name, same in ids.items():
+        if len(same) > 1:
+            numbers = ", ".join(map(str, same))
+            report.add("name of several categories: made one class", f"{name}, ids {numbers}")
     if classes is None:
-        classes = [names[key] for key in sorted(names)]
-    labels = {key: classes.index(name) for key, name in names.items() if name in classes}
+        classes = list(ids)
+    labels = {key: label for label, name in enumerate(classes) for key in ids.get(name, [])}
     samples = [
-        _sample(file, size, objects[key], labels, masks, report)
-        for key, file, size in _usable(entries, pathlib.Path(images), report)
+        _sample(image, size, file.annotations[key], labels, masks, report)
+        for key, image, size in _usable(file.images, pathlib.Path(images), report)
     ]
     if not samples:
-        said = f"{path} has no image to use"
-        if entries:
+        said = f"{file.path} has no image to use"
+        if file.images:
             said += (
                 f" in {os.fspath(images)!r}, the folder that `images` names, or --images and "
                 "--val-images of keras-pvt train"
@@ -72,72 +78,90 @@ def load_coco(
     return DetectionSet(classes, samples, report)
 
 
-def _read(path: pathlib.Path) -> dict:
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:  # neither JSON nor text
-        raise ValueError(f"{path} is no JSON file: {error}") from error
-    keys = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or any(not isinstance(content.get(k), list) for k in keys):
-        raise ValueError(f"{path} is not in COCO's format: it needs the lists {', '.join(keys)}.")
-    return content
+class _EntryError(ValueError):
+    """An entry cannot be used; the message is a kind of the report."""
 
 
-def _usable(entries: dict, folder: pathlib.Path, report: DataReport):
+def _usable(
+    entries: dict, folder: pathlib.Path, report: DataReport
+) -> Iterator[tuple[Any, pathlib.Path, tuple[int, int]]]:
     """Id, file and (height, width) of each image that can be used."""
-
-    def measure(entry):
-        file = folder / str(entry.get("file_name"))
-        try:
-            return file, image_size(file), None
-        except FileNotFoundError:
-            return file, None, "image file missing"
-        except (OSError, ImageError):
-            return file, None, "image file that is no readable image"
-
     with ThreadPoolExecutor() as pool:
-        measured = list(pool.map(measure, entries.values()))
-    for (key, entry), (file, size, problem) in zip(entries.items(), measured, strict=True):
-        listed = entry.get("height", size and size[0]), entry.get("width", size and size[1])
-        if problem is None and listed != size:
-            problem = "image of another size than its entry says"
-        if problem is None:
-            yield key, file, size
-        else:
-            report.add(problem, str(file))
+        measured = list(pool.map(lambda entry: _measured(entry, folder), entries.values()))
+    seen: set[pathlib.Path] = set()
+    for (key, entry), (file, sizes) in zip(entries.items(), measured, strict=True):
+        where = described("image", entry) if file is None else str(file)
+        try:
+            if isinstance(sizes, _EntryError):
+                raise sizes
+            _check_size(entry, *sizes, where, report)
+        except _EntryError as error:
+            report.add(str(error), where)
+            continue
+        if file in seen:
+            report.add("image file of a second id: kept for each, with the boxes of each", where)
+        seen.add(file)
+        yield key, file, sizes[0]
+
+
+def _measured(entry: dict, folder: pathlib.Path):
+    """The file of an entry, and its (height, width) as shown and as stored or what is wrong."""
+    name = relative_path(entry)
+    if name is None:
+        return None, _EntryError("image without a file_name")
+    # By the words alone: what is in the folder may be links to elsewhere.
+    file = folder / name
+    if not pathlib.Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder)):
+        return None, _EntryError("image whose file_name leaves the folder of images: refused")
+    try:
+        return file, image_sizes(file)
+    except FileNotFoundError:
+        return file, _EntryError("image file missing")
+    except (OSError, ImageError):
+        return file, _EntryError("image file that is no readable image")
+
+
+def _check_size(entry: dict, size, stored, where: str, report: DataReport) -> None:
+    """Hold the size in an entry against those of the file, (height, width) as shown and stored."""
+    listed = [entry.get("height"), entry.get("width")]
+    if None in listed:
+        report.add("image whose entry has no size, or null: the file's is taken", where)
+    listed = [own if side is None else side for side, own in zip(listed, size, strict=True)]
+    numbers = [number_in(side) if isinstance(side, str) else side for side in listed]
+    if not all(isinstance(side, int | float) for side in numbers):
+        raise _EntryError("image whose size is no number in its entry")
+    if numbers != listed:
+        report.add("image whose size is text in its entry: read as numbers", where)
+    if tuple(numbers) != size:
+        if tuple(numbers) == stored:
+            raise _EntryError("image whose entry has its size before the turn in its EXIF")
+        raise _EntryError("image of another size than its entry says")
 
 
 def _sample(file, size, annotations, labels, masks, report) -> Sample:
     height, width = size
     boxes, kept, areas, crowd = [], [], [], []
     outlines: list[Segmentation] = []
-    if not annotations:
-        report.add("image without boxes: kept as background", str(file))
     for annotation in annotations:
-        where = f"{_name(annotation)} of {file}"
-        box = _corners(annotation.get("bbox"))
-        outline = checked(annotation.get("segmentation"), size) if masks else None
-        if annotation.get("category_id") not in labels:
-            report.add("object of an unknown class", where)
-        elif box is None:
-            report.add("box that is not four finite numbers", where)
-        elif (box[2:] <= box[:2]).any():
-            report.add("box without area", where)
-        elif masks and outline is None:
-            report.add("object without an outline, polygons or run lengths", where)
-        else:
-            clipped = np.clip(box, 0, (width, height, width, height))
-            if (clipped[2:] <= clipped[:2]).any():
-                report.add("box outside its image", where)
-                continue
-            if (abs(clipped - box) > ROUNDING).any():
-                report.add("box over the edge of its image: clipped", where)
-            boxes.append(clipped)
-            if outline is not None:
-                outlines.append(outline)
-            kept.append(labels[annotation["category_id"]])
-            areas.append(_area(annotation, clipped))
-            crowd.append(bool(annotation.get("iscrowd")))
+        where = f"{described('annotation', annotation)} of {file}"
+        try:
+            label = _label(annotation, labels, where, report)
+            ignored = _flag(annotation.get("iscrowd"))
+            box = _corners(annotation.get("bbox"))
+            outline = checked(annotation.get("segmentation"), size) if masks else None
+            box = _clipped(box, size, where, report)
+        except (_EntryError, OutlineError) as error:
+            report.add(str(error), where)
+            continue
+        boxes.append(box)
+        kept.append(label)
+        areas.append(_area(annotation, box, where, report))
+        crowd.append(ignored)
+        if outline is not None:
+            outlines.append(outline)
+    if not boxes:
+        why = ", as all of them were left out" if annotations else ""
+        report.add(f"image without boxes{why}: background", str(file))
     return Sample(
         file,
         height,
@@ -150,23 +174,56 @@ def _sample(file, size, annotations, labels, masks, report) -> Sample:
     )
 
 
-def _corners(box) -> np.ndarray | None:
-    """COCO's xywh as xyxy; None if it is no box."""
+def _label(annotation: dict, labels: dict, where: str, report: DataReport) -> int:
+    category = read_id(annotation, "category_id", where, report)
+    if category is None:
+        raise _EntryError("object whose category_id is no number or text")
+    if category not in labels:
+        raise _EntryError("object of an unknown class")
+    return labels[category]
+
+
+def _flag(value) -> bool:
+    if isinstance(value, str):
+        value = number_in(value)
+    elif value is None:
+        value = 0
+    if value not in (0, 1):
+        raise _EntryError("object whose iscrowd is neither 0 nor 1")
+    return bool(value)
+
+
+def _corners(box) -> np.ndarray:
+    """COCO's xywh as xyxy."""
     try:
-        x, y, width, height = np.array(box, "float64")
-    except (TypeError, ValueError):
-        return None
-    corners = np.array([x, y, x + width, y + height])
-    return corners if np.isfinite(corners).all() else None
+        array = np.array(box, "float64")
+    except (TypeError, ValueError, OverflowError):
+        array = np.empty(0)
+    if array.shape != (4,):
+        raise _EntryError("box that is not four finite numbers")
+    corners = np.concatenate([array[:2], array[:2] + array[2:]])
+    if not np.isfinite(corners).all():
+        raise _EntryError("box that is not four finite numbers")
+    if (corners[2:] <= corners[:2]).any():
+        raise _EntryError("box without area")
+    return corners
 
 
-def _area(annotation, box) -> float:
+def _clipped(box: np.ndarray, size, where: str, report: DataReport) -> np.ndarray:
+    height, width = size
+    clipped = np.clip(box, 0, (width, height, width, height))
+    if (clipped[2:] <= clipped[:2]).any():
+        raise _EntryError("box outside its image")
+    if (abs(clipped - box) > ROUNDING).any():
+        report.add("box over the edge of its image: clipped", where)
+    return clipped
+
+
+def _area(annotation: dict, box: np.ndarray, where: str, report: DataReport) -> float:
     """The area in the entry, which may be that of a mask; else that of the box."""
     area = annotation.get("area")
-    if isinstance(area, int | float) and 0 < area < np.inf:
+    if isinstance(area, int | float) and 0 < area < MOST_AREA:
         return area
+    if area is not None:
+        report.add("area that is no number above 0: the box's is taken", where)
     return float(np.prod(box[2:] - box[:2]))
-
-
-def _name(annotation: dict) -> str:
-    return f"annotation {annotation.get('id')}"

@@ -10,37 +10,92 @@ import numpy as np
 # Polygons, each x and y in turn; or {"size": (height, width), "counts": run lengths}.
 Segmentation = Sequence[Sequence[float]] | Mapping
 
+MOST_DIGITS = 6  # of a run length in a compressed string: 2 ** 29 pixels
 
-def checked(segmentation, size: tuple[int, int]) -> Segmentation | None:
-    """A segmentation from a file, or None if it is not one.
+
+class OutlineError(ValueError):
+    """A segmentation cannot be used; the message says what it is, as a kind of a report."""
+
+
+def checked(segmentation, size: tuple[int, int]) -> Segmentation:
+    """A segmentation from a file, every run of which is counted.
+
+    pycocotools takes run lengths as they come, and reads and writes beyond its memory where they
+    are cut off or do not fill the image.
 
     Args:
         segmentation: the entry in the file, of any type.
-        size: (height, width) of its image, which run lengths have to fit.
+        size: (height, width) of its image, which run lengths have to fill.
+    Raises:
+        OutlineError: it is none, or not of this image.
     """
     if isinstance(segmentation, Mapping):
-        counts = segmentation.get("counts")
-        try:
-            fits = tuple(segmentation.get("size", ())) == tuple(size)
-        except TypeError:
-            return None
-        if isinstance(counts, list):
-            whole = all(isinstance(n, int) and n >= 0 for n in counts)
-            fits = fits and whole and sum(counts) == size[0] * size[1]
-        else:
-            fits = fits and isinstance(counts, str | bytes)
-        return segmentation if fits else None
+        return _checked_runs(segmentation, size)
+    if not segmentation or isinstance(segmentation, str | int | float):
+        raise OutlineError("object without an outline, polygons or run lengths")
+    polygons = [_polygon(corners, size) for corners in segmentation]
+    return [polygon.tolist() for polygon in polygons]
+
+
+def _polygon(corners, size: tuple[int, int]) -> np.ndarray:
     try:
-        polygons = [np.array(polygon, "float64") for polygon in segmentation]
-    except (TypeError, ValueError):
+        polygon = np.array(corners, "float64")
+    except (TypeError, ValueError, OverflowError):
+        polygon = np.empty(0)
+    if polygon.ndim != 1 or polygon.size < 6 or polygon.size % 2 or not np.isfinite(polygon).all():
+        raise OutlineError("polygon that is not three or more corners, x and y in turn")
+    # The time and memory that pycocotools takes grow with the length of the edges.
+    sides = np.array(size[::-1])
+    xy = polygon.reshape(-1, 2)
+    if (xy < -sides).any() or (xy > 2 * sides).any():
+        raise OutlineError("polygon that reaches out of its image by more than the image's size")
+    return polygon
+
+
+def _checked_runs(segmentation: Mapping, size: tuple[int, int]) -> Mapping:
+    counts, own = segmentation.get("counts"), segmentation.get("size")
+    if not isinstance(own, Sequence) or tuple(own) != tuple(size):
+        raise OutlineError("run lengths of another size than their image")
+    if isinstance(counts, str | bytes):
+        runs = _decoded(counts)
+    elif isinstance(counts, list) and all(isinstance(count, int) for count in counts):
+        runs = counts
+    else:
+        runs = None
+    if runs is None or not len(runs) or min(runs) < 0:
+        raise OutlineError("run lengths that cannot be read")
+    if sum(runs) != size[0] * size[1]:
+        raise OutlineError("run lengths that do not fill their image")
+    return {"size": list(size), "counts": counts}
+
+
+def _decoded(text: str | bytes) -> list[int] | None:
+    """The run lengths in a compressed string, or None if it cannot be one.
+
+    A number is digits of 5 bits, the lowest first, each plus 48 and, if another follows, 32; the
+    highest bit of the last one is the sign. From the fourth on, numbers are differences to the one
+    before the last.
+
+    Source:
+        cocodataset/cocoapi common/maskApi.c, `rleFrString`.
+    """
+    if isinstance(text, str):
+        text = text.encode(errors="replace")
+    digits = np.frombuffer(text, "uint8").astype("int64") - 48
+    last = digits & 32 == 0
+    if not digits.size or digits.min() < 0 or digits.max() > 63 or not last[-1]:
         return None
-    usable = [
-        polygon.tolist()
-        for polygon in polygons
-        if polygon.ndim == 1 and polygon.size >= 6 and polygon.size % 2 == 0
-        and np.isfinite(polygon).all()
-    ]  # fmt: skip
-    return usable if usable and len(usable) == len(polygons) else None
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > MOST_DIGITS:
+        return None
+    places = np.arange(digits.size) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((digits & 31) << 5 * places, starts)
+    numbers -= np.where(digits[ends] & 16, 1 << 5 * lengths, 0)
+    for first in (1, 2):
+        numbers[first::2] = np.cumsum(numbers[first::2])
+    return numbers.tolist()
 
 
 def mask(segmentation: Segmentation, size: tuple[int, int]) -> np.ndarray:
