@@ -165,6 +165,34 @@ def test_json_has_the_ids_of_the_annotations(red_finder, photos, tmp_path, capsy
     assert "has no category rose" in capsys.readouterr().err
 
 
+def test_files_of_one_name_are_images_of_their_folders(red_finder, tmp_path, capsys):
+    """cam2's box is drawn lower than cam1's."""
+    red_finder.save(tmp_path / "red.keras")
+    for folder, top in (("cam1", 10), ("cam2", 30)):
+        (tmp_path / folder).mkdir()
+        picture = Image.new("RGB", (WIDTH, HEIGHT), "gray")
+        picture.paste((255, 0, 0), (5, top, 40, top + 20))
+        picture.save(tmp_path / folder / "0001.png")
+    images = [{"id": n, "file_name": f"cam{n}/0001.png"} for n in (1, 2)]
+    content = {"images": images, "annotations": [], "categories": [{"id": 41, "name": "rose"}]}
+    annotations = tmp_path / "set.json"
+    annotations.write_text(json.dumps(content))
+    options = ["--model", str(tmp_path / "red.keras"), "--out", str(tmp_path / "out"), "--json"]
+    folders = [str(tmp_path / "cam1"), str(tmp_path / "cam2")]
+    assert main(["detect", *folders, *options, "--annotations", str(annotations)]) == 0
+    found = {entry["image_id"]: entry["bbox"][1] for entry in json.loads(capsys.readouterr().out)}
+    assert found == {1: pytest.approx(10, abs=1), 2: pytest.approx(30, abs=1)}
+    assert main(["detect", *folders, *options]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [entry["image_id"] for entry in entries] == ["cam1/0001.png", "cam2/0001.png"]
+    content["images"].pop()
+    annotations.write_text(json.dumps(content))
+    assert main(["detect", *folders, *options, "--annotations", str(annotations)]) == 1
+    listed, errors = capsys.readouterr()
+    assert listed == ""  # said before any work
+    assert "would both be the image cam1/0001.png" in errors
+
+
 def test_detect_decodes_an_image_once(red_finder, photos, tmp_path, monkeypatch):
     red_finder.save(tmp_path / "red.keras")
     decode, seen = Image.open, []

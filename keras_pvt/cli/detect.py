@@ -27,8 +27,10 @@ are, is said on stderr.
 
 --json writes COCO's results instead, a list with an object for each box: image_id, file_name,
 category_id, category, bbox (left, top, width, height), score, and segmentation (run lengths) where
-there are masks. The ids are those of the --annotations file, for pycocotools; without it image_id
-is the file's name, and categories are counted from 1.
+there are masks. The ids are those of the --annotations file, for pycocotools: of the image with
+whose file_name the end of the file's path agrees most; where several do, it is an error. Without
+annotations image_id is the path from the folder that all images lie in, and categories are counted
+from 1.
 
 A file that cannot be read is reported and skipped, and the exit status is 1.
 """
@@ -62,17 +64,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from keras_pvt.detection.coco_results import CocoResults
     from keras_pvt.detection.detector import Detector
     from keras_pvt.detection.drawing import draw_detections
-    from keras_pvt.detection.results import CocoResults
     from keras_pvt.utils.drawing import write_png
     from keras_pvt.utils.image_files import image_files
 
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)
     detector = Detector.load(options.model)
+    results = CocoResults(detector.classes, files, options.annotations)
+    for line in results.report.lines():
+        print(f"{options.annotations}: {line}", file=sys.stderr)
     options.out.mkdir(parents=True, exist_ok=True)
-    results = CocoResults(detector.classes, options.annotations)
     separators = itertools.chain(["["], itertools.repeat(",\n"))
     show = choose_show(options, _show_table, _show_lines)
     best: list[float] = []  # score in each image; below 0 where it has no box at all
