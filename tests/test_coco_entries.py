@@ -165,3 +165,43 @@ def test_file_names_are_of_either_system_and_stay_in_the_folder(file, tmp_path):
         names[1] = name
         change(file, rename)
         assert load(file).report.counts == {"image without a file_name": 1}
+
+
+def test_images_that_cannot_be_trained_on_are_counted(file):
+    """Small ones, those of crowds alone, and those without boxes."""
+
+    def spoil(content):
+        Image.new("RGB", (50, 31)).save(file.parent / "images" / "small.png")
+        content["images"].append({"id": 5, "file_name": "small.png", "height": 31, "width": 50})
+        content["annotations"].append(
+            {"id": 80, "image_id": 5, "category_id": 3, "bbox": [1, 2, 30, 20]}
+        )
+        for entry in content["annotations"][:2]:
+            entry["iscrowd"] = 1
+        for entry in content["annotations"][2:4]:
+            entry["bbox"] = None
+        content["annotations"][5]["category_id"] = 3
+
+    change(file, spoil)
+    data = load(file)
+    kept = data.for_training(background=False, smallest_side=32)
+    assert [sample.path.name for sample in kept.samples] == ["2.png"]
+    assert kept.report.counts == {
+        "box that is not four finite numbers": 2,
+        "image without boxes, as all of them were left out: background": 1,
+        "image with a side below 32 pixels: not trained on": 1,
+        "image without boxes: not trained on (--background does)": 1,
+        "image whose boxes are all crowds: not trained on (--background does)": 1,
+        "class without a box to train on": 1,
+    }
+    assert "1 x class without a box to train on: bar" in kept.report.lines()
+    more = load(file).for_training(background=True, smallest_side=31).samples
+    assert [sample.path.name for sample in more] == ["0.png", "1.png", "2.png", "small.png"]
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_nothing_but_crowds_is_one_error(file, background):
+    change(file, lambda content: [one.update(iscrowd=1) for one in content["annotations"]])
+    with pytest.raises(ValueError, match=r"no box to train on") as error:
+        load(file).for_training(background, 32)
+    assert ("3 x image whose boxes are all crowds" in str(error.value)) != background

@@ -212,15 +212,39 @@ def test_images_of_unequal_sizes_are_found_as_each_alone(run, tmp_path, rng):
 def test_bad_data_is_listed_and_the_batch_fits(trainer, data, tmp_path, capsys):
     content = json.loads(data["train"].read_text())
     content["images"][0]["file_name"] = "absent.png"
-    broken = {**data, "train": tmp_path / "broken.json"}
+    for entry in content["annotations"][2:4]:  # of the second image
+        entry["iscrowd"] = 1
+    few = json.loads(data["val"].read_text())
+    few["annotations"] = few["annotations"][::2]  # squares
+    broken = {part: tmp_path / f"{part}.json" for part in data}
     broken["train"].write_text(json.dumps(content))
-    images = data["train"].parent / "images"
-    options = words(broken, tmp_path / "out", 1, images=images, **own("retinanet"))
+    broken["val"].write_text(json.dumps(few))
+    folders = {
+        "images": data["train"].parent / "images",
+        "val-images": data["val"].parent / "images",
+    }
+    options = words(broken, tmp_path / "out", 1, **folders, **own("retinanet"))
     assert trainer([*options, "--batch-size", "16", "--limit-steps", "1"]) == 0
     out = capsys.readouterr().out
-    assert "train: 7 images with 14 boxes of 2 classes" in out
+    assert "train: 6 images with 12 boxes of 2 classes" in out
     assert "1 x image file missing; the first is" in out
-    assert "batch 7 instead of 16, to leave fewer images out" in out
+    assert "1 x image whose boxes are all crowds: not trained on" in out
+    assert "1 x class without a box, of which AP is nan: bar" in out
+    assert "batch 6 instead of 16, to leave fewer images out" in out
+
+
+def test_crowds_alone_are_no_data(trainer, data, tmp_path, capsys):
+    content = json.loads(data["train"].read_text())
+    for entry in content["annotations"]:
+        entry["iscrowd"] = 1
+    crowds = {**data, "train": tmp_path / "crowds.json"}
+    crowds["train"].write_text(json.dumps(content))
+    images = data["train"].parent / "images"
+    assert trainer(words(crowds, tmp_path / "out", images=images)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "error: there is no box to train on; 8 x image whose boxes are all crowds"
+    )
 
 
 def test_poor_anchors_of_a_library_are_told(trainer, data, tmp_path, capsys, monkeypatch):

@@ -182,8 +182,8 @@ def load_data(
                 f"there is no --val-data: {recipe.val_split:.0%} of the images are taken to "
                 f"validate on, drawn by seed {recipe.seed} (--val-split)"
             )
-    usable = [one for one in sets[0].samples if _usable(one, recipe.background)]
-    sets[0] = dataclasses.replace(sets[0], samples=usable)
+    sets[0] = sets[0].for_training(recipe.background, MIN_SIDE)
+    sets[1].report.add_names("class without a box, of which AP is nan", sets[1].without_boxes())
     if verbose:
         for split, data in zip(("train", "validation"), sets, strict=True):
             boxes = sum(len(one.boxes) for one in data.samples)
@@ -202,11 +202,6 @@ def _split(data: DetectionSet, share: float, seed: int) -> list[DetectionSet]:
         DetectionSet(data.classes, [data.samples[n] for n in part], report)
         for part, report in zip(parts, (data.report, DataReport()), strict=True)
     ]
-
-
-def _usable(sample, background: bool) -> bool:
-    large = min(sample.height, sample.width) >= MIN_SIDE
-    return large and (background or not sample.crowd.all())
 
 
 def learning_rate(

@@ -1,14 +1,15 @@
 """A report of what was wrong with a data set."""
 
 import collections
+from collections.abc import Sequence
 
 
 class DataReport:
-    """What was wrong with a data set: how often each kind occurred, and where first."""
+    """What was wrong with a data set: how often each kind occurred, and where."""
 
     def __init__(self) -> None:
         self.counts: collections.Counter[str] = collections.Counter()
-        self._first: dict[str, str] = {}
+        self._where: dict[str, str] = {}
 
     def add(self, kind: str, where: str) -> None:
         """Count one more problem.
@@ -18,11 +19,19 @@ class DataReport:
             where: the file, and the annotation in it.
         """
         self.counts[kind] += 1
-        self._first.setdefault(kind, where)
+        self._where.setdefault(kind, f"; the first is {where}")
+
+    def add_names(self, kind: str, names: Sequence[str]) -> None:
+        """Count a problem of things that all have to be named, such as classes.
+
+        Args:
+            kind: what is wrong with them, in words.
+            names: of the things; nothing is added if there are none.
+        """
+        if names:
+            self.counts[kind] += len(names)
+            self._where[kind] = f": {', '.join(names)}"
 
     def lines(self) -> list[str]:
         """A line for each kind, the most frequent first."""
-        return [
-            f"{count} x {kind}; the first is {self._first[kind]}"
-            for kind, count in self.counts.most_common()
-        ]
+        return [f"{count} x {kind}{self._where[kind]}" for kind, count in self.counts.most_common()]

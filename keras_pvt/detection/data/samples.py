@@ -52,3 +52,45 @@ class DetectionSet:
     def max_boxes(self) -> int:
         """The most boxes that an image has for training; at least 1."""
         return max([1, *(int((~sample.crowd).sum()) for sample in self.samples)])
+
+    def without_boxes(self) -> list[str]:
+        """The classes that no box is of, crowds aside.
+
+        Returns:
+            Their names, in order.
+        """
+        used = {int(label) for one in self.samples for label in one.labels[~one.crowd]}
+        return [name for label, name in enumerate(self.classes) if label not in used]
+
+    def for_training(self, background: bool, smallest_side: int) -> "DetectionSet":
+        """The images that can be trained on.
+
+        Args:
+            background: whether images without boxes are taken too.
+            smallest_side: of an image, in pixels.
+        Returns:
+            A part of this set, with the same report, to which are added what was left out, and the
+            classes that no box is left of.
+        Raises:
+            ValueError: no box is left; says why.
+        """
+        report = self.report
+        samples = []
+        for sample in self.samples:
+            why = None
+            if min(sample.height, sample.width) < smallest_side:
+                why = f"image with a side below {smallest_side} pixels: not trained on"
+            elif not background and not len(sample.boxes):
+                why = "image without boxes: not trained on (--background does)"
+            elif not background and sample.crowd.all():
+                why = "image whose boxes are all crowds: not trained on (--background does)"
+            if why is None:
+                samples.append(sample)
+            else:
+                report.add(why, str(sample.path))
+        kept = dataclasses.replace(self, samples=samples)
+        missing = kept.without_boxes()
+        if len(missing) == len(self.classes):
+            raise ValueError("; ".join(["there is no box to train on", *report.lines()]))
+        report.add_names("class without a box to train on", missing)
+        return kept
