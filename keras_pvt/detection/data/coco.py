@@ -20,6 +20,8 @@ from keras_pvt.detection.data.segmentations import OutlineError, Segmentation, c
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError, image_sizes
 
+Size = tuple[int, int]  # height, width
+
 ROUNDING = 0.1  # pixels over the edge that are not reported
 MOST_AREA = 1e12  # square pixels, far above that of any image
 
@@ -84,17 +86,23 @@ class _EntryError(ValueError):
 
 def _usable(
     entries: dict, folder: pathlib.Path, report: DataReport
-) -> Iterator[tuple[Any, pathlib.Path, tuple[int, int]]]:
+) -> Iterator[tuple[Any, pathlib.Path, Size]]:
     """Id, file and (height, width) of each image that can be used."""
+    files: dict[Any, pathlib.Path] = {}
+    for key, entry in entries.items():
+        try:
+            files[key] = _file(entry, folder)
+        except _EntryError as error:
+            report.add(str(error), described("image", entry))
     with ThreadPoolExecutor() as pool:
-        measured = list(pool.map(lambda entry: _measured(entry, folder), entries.values()))
+        measured = list(pool.map(_sizes, files.values()))
     seen: set[pathlib.Path] = set()
-    for (key, entry), (file, sizes) in zip(entries.items(), measured, strict=True):
-        where = described("image", entry) if file is None else str(file)
+    for (key, file), sizes in zip(files.items(), measured, strict=True):
+        where = str(file)
         try:
             if isinstance(sizes, _EntryError):
                 raise sizes
-            _check_size(entry, *sizes, where, report)
+            _check_size(entries[key], *sizes, where=where, report=report)
         except _EntryError as error:
             report.add(str(error), where)
             continue
@@ -104,24 +112,28 @@ def _usable(
         yield key, file, sizes[0]
 
 
-def _measured(entry: dict, folder: pathlib.Path):
-    """The file of an entry, and its (height, width) as shown and as stored or what is wrong."""
+def _file(entry: dict, folder: pathlib.Path) -> pathlib.Path:
     name = relative_path(entry)
     if name is None:
-        return None, _EntryError("image without a file_name")
+        raise _EntryError("image without a file_name")
     # By the words alone: what is in the folder may be links to elsewhere.
     file = folder / name
     if not pathlib.Path(os.path.abspath(file)).is_relative_to(os.path.abspath(folder)):
-        return None, _EntryError("image whose file_name leaves the folder of images: refused")
+        raise _EntryError("image whose file_name leaves the folder of images: refused")
+    return file
+
+
+def _sizes(file: pathlib.Path) -> tuple[Size, Size] | _EntryError:
+    """(height, width) of a file as shown and as stored, or what is wrong with it."""
     try:
-        return file, image_sizes(file)
+        return image_sizes(file)
     except FileNotFoundError:
-        return file, _EntryError("image file missing")
+        return _EntryError("image file missing")
     except (OSError, ImageError):
-        return file, _EntryError("image file that is no readable image")
+        return _EntryError("image file that is no readable image")
 
 
-def _check_size(entry: dict, size, stored, where: str, report: DataReport) -> None:
+def _check_size(entry: dict, size: Size, stored: Size, where: str, report: DataReport) -> None:
     """Hold the size in an entry against those of the file, (height, width) as shown and stored."""
     listed = [entry.get("height"), entry.get("width")]
     if None in listed:
