@@ -84,7 +84,9 @@ class TrainedModel:
             if field.name != "model"
         }
         facts["preprocessing"] = "inside" if self.pixels else "preprocess_input"
-        copy = bare_copy(self.model)
+        # Of several processes only the first writes, and none can make a copy alone: `Run.save`
+        # gives one that was never compiled.
+        copy = bare_copy(self.model) if self.model.compiled else self.model
         with replacing(pathlib.Path(path)) as temporary:
             copy.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:
