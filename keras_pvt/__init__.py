@@ -7,13 +7,22 @@ from keras_pvt import default_backend  # before anything imports Keras
 
 __version__ = "0.1.0"
 
-# Importing the package registers its classes, so that Keras can load files that have them. Only
-# the command `keras-pvt` does without, since Keras and a backend take seconds to import, and its
-# help or `keras-pvt info` needs neither; its other commands call `cli.program.register_classes`.
-# A program that Python is embedded in may have no arguments.
-_PROGRAM = pathlib.PurePath(next(iter(getattr(sys, "argv", ())), ""))
 
-if _PROGRAM.name not in ("keras-pvt", "keras-pvt.exe"):  # a keras-pvt.py is no command
+def _is_command() -> bool:
+    """Whether the program is `keras-pvt`, or `python -m keras_pvt`, and nobody's own.
+
+    A program that Python is embedded in may have no arguments.
+    """
+    argv = getattr(sys, "argv", None) or [""]
+    if argv[0] == "-m":  # until the module runs; what follows the options of Python is its name
+        return sys.orig_argv[-len(argv)] in ("keras_pvt", "keras_pvt.cli")
+    return pathlib.PurePath(argv[0]).name in ("keras-pvt", "keras-pvt.exe")  # no keras-pvt.py
+
+
+# Importing the package registers its classes, so that Keras can load files that have them. Only
+# the command does without, since Keras and a backend take seconds to import, and its help or
+# `keras-pvt info` needs neither; what needs them calls `cli.program.start_keras`.
+if not _is_command():
     default_backend.check()
 
     from keras_pvt import (

@@ -141,14 +141,14 @@ class NamesOf:
 _DETECTION: dict[str, Any] = {
     "task": "detection",
     "size": (800, 1280),
-    "recipe": "keras_pvt.detection.recipe:DetectionRecipe",
+    "recipe": "keras_pvt.recipes.detection:DetectionRecipe",
     "trainer": "keras_pvt.detection.train:DetectionTrainer",
     "serve": "keras_pvt.detection.serving:ends_in_boxes",
 }
 _SEGMENTATION: dict[str, Any] = {
     "task": "segmentation",
     "size": (512, 512),
-    "recipe": "keras_pvt.segmentation.recipe:SegmentationRecipe",
+    "recipe": "keras_pvt.recipes.segmentation:SegmentationRecipe",
     "trainer": "keras_pvt.segmentation.train:SegmentationTrainer",
 }
 
@@ -160,7 +160,7 @@ register(
         model="keras_pvt.models.classifier:classifier",
         from_arrays="keras_pvt.models.classifier:from_arrays",
         cost="keras_pvt.flops:classifier",
-        recipe="keras_pvt.classification.recipe:ClassificationRecipe",
+        recipe="keras_pvt.recipes.classification:ClassificationRecipe",
         build="keras_pvt.models.classifier:from_recipe",
         trainer="keras_pvt.classification.train:ClassificationTrainer",
     )

@@ -33,16 +33,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "utils": {"variants"},
     "formats": {"utils"},
     "default_backend": {"utils"},
+    "strategies": set(),
+    "recipes": {"systems", "utils", "variants"},
     "conversion": {"families", "ops", "systems", "utils", "variants"},
     "download": {"conversion", "families", "utils", "variants"},
     "weights": {"conversion", "download", "variants"},
     "models": {"families", "layers", "systems", "utils", "variants", "weights"},
     "hub": {"layers", "models"},
-    "training": {"models", "ops", "systems", "utils", "variants"},
-    "segmentation": {"layers", "models", "ops", "systems", "training", "utils", "variants"},
-    "detection": {"layers", "models", "ops", "systems", "training", "utils", "variants"},
+    "training": {"models", "ops", "recipes", "strategies", "systems", "utils", "variants"},
+    "segmentation": {"layers", "models", "ops", "recipes", "training", "utils", "variants"},
+    "detection": {
+        "layers", "models", "ops", "recipes", "systems", "training", "utils", "variants",
+    },
     "classification": {
-        "conversion", "families", "layers", "models", "training", "utils", "variants", "weights",
+        "conversion", "families", "layers", "models", "recipes", "training", "utils", "variants",
+        "weights",
     },
     "exporting": {
         "conversion", "detection", "families", "formats", "layers", "models", "ops", "systems",
@@ -50,8 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         "classification", "conversion", "default_backend", "detection", "exporting", "families",
-        "flops", "formats", "layers", "models", "segmentation", "systems", "training", "utils",
-        "variants",
+        "flops", "formats", "layers", "models", "recipes", "segmentation", "strategies", "systems",
+        "training", "utils", "variants",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -5,13 +5,14 @@ import dataclasses
 
 import pytest
 
-from keras_pvt.classification.recipe import ClassificationRecipe
 from keras_pvt.cli import main
-from keras_pvt.detection.recipe import DetectionRecipe
-from keras_pvt.segmentation.recipe import SegmentationRecipe
-from keras_pvt.training import recipe_files
-from keras_pvt.training.flags import add_flags, overridden
-from keras_pvt.training.recipe_files import load
+from keras_pvt.detection.data.augmentation import of_recipe
+from keras_pvt.recipes import files
+from keras_pvt.recipes.classification import ClassificationRecipe
+from keras_pvt.recipes.detection import DetectionRecipe
+from keras_pvt.recipes.files import load
+from keras_pvt.recipes.flags import add_flags, overridden
+from keras_pvt.recipes.segmentation import SegmentationRecipe
 
 pytestmark = pytest.mark.one_backend("reads files")
 
@@ -20,14 +21,14 @@ KINDS = {
     "detectors": DetectionRecipe,
     "segmenters": SegmentationRecipe,
 }
-NAMES = [(what, name) for what, names in recipe_files.names().items() for name in names]
+NAMES = [(what, name) for what, names in files.names().items() for name in names]
 
 
 @pytest.mark.parametrize(("what", "name"), NAMES, ids=[name for _, name in NAMES])
 def test_each_recipe(what, name):
     """It loads, and says in its header what to expect and where it is from."""
     assert type(load(name)) is KINDS[what]
-    header = recipe_files.recipe_file(name).read_text().split("\n\n")[0]
+    header = files.recipe_file(name).read_text().split("\n\n")[0]
     assert "# Expected: " in header
     assert "# Source: " in header
 
@@ -73,13 +74,14 @@ def test_the_official_detectors(name, rate, drops, short_sides):
     assert (recipe.learning_rate, recipe.weight_decay, recipe.decay_all) == (rate, 1e-4, True)
     assert recipe.drop_epochs == drops
     assert recipe.batch_size == 16
-    assert recipe.augmentation.short_sides == short_sides
-    assert (recipe.augmentation.long_side, recipe.augmentation.multiple) == (1333, 32)
+    augmentation = of_recipe(recipe)
+    assert augmentation.short_sides == short_sides
+    assert (augmentation.long_side, augmentation.multiple) == (1333, 32)
     detr = recipe.system == "detr"
     assert recipe.clip_norm == (0.1 if detr else 0)
     assert recipe.backbone_rate == (0.1 if detr else 1)
     assert round(recipe.warm_up * (117266 // 16)) == (0 if detr else 500)  # of images with objects
-    assert recipe.augmentation.step == (32 if detr else 1)
+    assert augmentation.step == (32 if detr else 1)
 
 
 def test_a_recipe_of_ones_own(tmp_path):

@@ -17,15 +17,21 @@ HEAVY = {"keras", "jax", "tensorflow", "torch", "numpy", "scipy", "h5py", "PIL",
 
 
 @pytest.mark.parametrize(
-    "words",
-    [["--help"], ["--version"], ["info", "pvt_small"]]
-    + [[name, "--help"] for name in COMMANDS if name != "train"],
+    ("call", "words"),
+    [
+        *((call, ["--help"]) for call in (["-m", "keras_pvt"], ["-m", "keras_pvt.cli"])),
+        *(([COMMAND], [*name, "--help"]) for name in ([], *([name] for name in COMMANDS))),
+        ([COMMAND], ["--version"]),
+        ([COMMAND], ["info", "pvt_small"]),
+        ([COMMAND], ["train", "detr_coco", "--help"]),
+        ([COMMAND], ["train", "detr_coco", "--show"]),
+    ],
 )
-def test_what_needs_no_keras_does_not_import_it(words):
+def test_what_needs_no_keras_does_not_import_it(call, words):
     assert COMMAND is not None
     heavy = HEAVY if words == ["info", "pvt_small"] else HEAVY | {"rich"}  # which draws a table
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", COMMAND, *words],
+        [sys.executable, "-X", "importtime", *call, *words],
         capture_output=True,
         text=True,
         check=True,

@@ -20,9 +20,9 @@ from keras_pvt.conversion import (
 )
 from keras_pvt.conversion.maps.entries import conv, pyramid_map
 from keras_pvt.detection.models.base import DetectionModel
-from keras_pvt.detection.recipe import DetectionRecipe
 from keras_pvt.models.convolution import conv as conv_of
 from keras_pvt.models.feature_pyramid import pyramid_maps
+from keras_pvt.recipes.detection import DetectionRecipe
 
 pytestmark = pytest.mark.one_backend("the records, not the arithmetic")
 
@@ -102,7 +102,7 @@ TOY = systems.System(
     size=(64, 96),
     names={"official": systems.KeyNames(key_map)},
     mark="toy_tower/kernel",
-    recipe="keras_pvt.detection.recipe:DetectionRecipe",
+    recipe="keras_pvt.recipes.detection:DetectionRecipe",
     build=ToyDetector.from_recipe,
     trainer="keras_pvt.detection.train:DetectionTrainer",
     serve="keras_pvt.detection.serving:ends_in_boxes",

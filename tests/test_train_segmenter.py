@@ -16,10 +16,10 @@ from scripts import load_script
 
 from keras_pvt import training
 from keras_pvt.cli import main
+from keras_pvt.recipes.files import load
+from keras_pvt.recipes.segmentation import SegmentationRecipe
 from keras_pvt.segmentation import Predictor, TrainedSegmenter
-from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.systems import SYSTEMS
-from keras_pvt.training.recipe_files import load
 from keras_pvt.variants import VARIANTS
 
 pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
@@ -198,5 +198,5 @@ def test_the_official_recipes():
     for recipe in (released, paper):
         assert (recipe.weight_decay, recipe.decay_all, recipe.schedule) == (1e-4, True, "poly")
         assert (recipe.base, recipe.evaluate_size, recipe.max_share) == ((2048, 512), 512, 0.75)
-        assert (recipe.sides(), recipe.rule.reduce_zero) == ((512, 512), True)
+        assert (recipe.sides(), recipe.reduce_zero) == ((512, 512), True)
         assert (recipe.variant in VARIANTS, recipe.drop_path) == (True, 0.1)

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from keras_pvt.training.recipe_files import load
+from keras_pvt.recipes.files import load
 from keras_pvt.training.trainer import fit_batch
 
 pytestmark = pytest.mark.one_backend("counts images")

@@ -7,10 +7,10 @@ from image_folders import write_images
 from PIL import Image
 
 from keras_pvt.detection.train import load_data
+from keras_pvt.recipes.files import load
 from keras_pvt.segmentation.data.opening import open_train_and_val as open_masks
 from keras_pvt.training.data import FolderImages, open_train_and_val
 from keras_pvt.training.data.split import drawn, stratified
-from keras_pvt.training.recipe_files import load
 
 pytestmark = pytest.mark.one_backend("reads files")
 

@@ -20,7 +20,6 @@ import os
 import sys
 
 import keras_pvt
-from keras_pvt import default_backend
 from keras_pvt.cli.program import add_traceback_option, exit_status, register_classes
 
 COMMANDS = {
@@ -34,7 +33,7 @@ COMMANDS = {
     "train": "train a classifier, a detector or a segmenter",
 }
 # Commands that work without Keras. All others find every class registered when they run.
-WITHOUT_KERAS = ("info",)
+WITHOUT_KERAS = ("info", "train")
 
 EPILOG = """\
 examples:
@@ -101,8 +100,6 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
             name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter
         )
         if name == chosen:
-            if name == "train":  # whose options are those of recipes, which import Keras
-                default_backend.check()
             module = importlib.import_module(f"keras_pvt.cli.{name}")
             command.description, command.epilog = module.DESCRIPTION, module.EPILOG
             module.add_arguments(command)

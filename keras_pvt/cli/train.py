@@ -7,14 +7,15 @@ import re
 import sys
 import textwrap
 
+from keras_pvt.cli.program import register_classes
+from keras_pvt.recipes import files
+from keras_pvt.recipes.flags import add_flags, overridden
+from keras_pvt.strategies import NAMES
 from keras_pvt.systems import SYSTEMS
-from keras_pvt.training import recipe_files
-from keras_pvt.training.distribution.selection import NAMES
-from keras_pvt.training.flags import add_flags, overridden
 
 LISTED = "\n".join(
     textwrap.fill(", ".join(names), 100, initial_indent=f"  {what:<13}", subsequent_indent=" " * 15)
-    for what, names in recipe_files.names().items()
+    for what, names in files.names().items()
 )
 
 DESCRIPTION = f"""\
@@ -69,19 +70,20 @@ def add_arguments_for(parser: argparse.ArgumentParser, words: list[str]) -> None
     if not words or words[0].startswith("-"):
         return
     try:
-        add_flags(parser, recipe_files.load(words[0]))
+        add_flags(parser, files.load(words[0]))
     except (ValueError, OSError) as error:
         parser.error(" ".join(str(error).split()))
 
 
 def run(options: argparse.Namespace) -> int:
     """Train; 0 once the results are written."""
-    recipe = overridden(recipe_files.load(options.recipe), options)
+    recipe = overridden(files.load(options.recipe), options)
     if options.show:
-        print(recipe_files.as_toml(recipe), end="")
+        print(files.as_toml(recipe), end="")
         return 0
     if options.keep < 1:
         raise ValueError(f"--keep must be above 0; got {options.keep}.")
+    register_classes()
     from keras_pvt.models.trained_model import RESULT, VERBS
     from keras_pvt.training import distribution, trainer
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_pvt.detection.data.letterbox import PADDING, Letterbox
 from keras_pvt.detection.libraries import float32_outputs, without_input_warning
-from keras_pvt.detection.recipe import OWN
 from keras_pvt.detection.results import Detections
 from keras_pvt.models.trained_model import TrainedModel, load_model
+from keras_pvt.recipes.detection import OWN
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import load_image
 

@@ -12,8 +12,7 @@ from keras_pvt.detection.data.letterbox import Letterbox
 from keras_pvt.detection.data.samples import DetectionSet
 from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.detection.ops.nms import NonMaxSuppression
-from keras_pvt.models.trained_model import LIBRARIES
-from keras_pvt.utils.extras import needed_for
+from keras_pvt.utils.extras import LIBRARIES, needed_for
 
 __all__ = ["best_possible_recall", "retinanet"]
 

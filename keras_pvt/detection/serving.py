@@ -7,8 +7,8 @@ from keras_pvt import systems
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.libraries import HEADS
 from keras_pvt.detection.ops import boxes as box_ops
-from keras_pvt.detection.recipe import OWN
 from keras_pvt.layers import base
+from keras_pvt.recipes.detection import OWN
 
 ENCODINGS = ("center_xywh", "center_yxhw")
 

@@ -5,6 +5,7 @@ import pathlib
 
 import keras
 
+from keras_pvt.detection.data import augmentation
 from keras_pvt.detection.data.batches import DetectionBatches
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.data.samples import DetectionSet
@@ -18,9 +19,9 @@ from keras_pvt.detection.libraries import (
     retinanet,
     without_input_warning,
 )
-from keras_pvt.detection.recipe import DetectionRecipe
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.trained_model import RESULT
+from keras_pvt.recipes.detection import DetectionRecipe
 from keras_pvt.training import WarmUpCosine, WarmUpSteps
 from keras_pvt.training.data.split import drawn
 from keras_pvt.training.log import read_history
@@ -92,7 +93,7 @@ class DetectionTrainer(Trainer):
         return DetectionBatches(
             self.data,
             batch_size,
-            recipe.augmentation,
+            augmentation.of_recipe(recipe),
             seed=recipe.seed,
             first_epoch=done,
             label_key=LABEL_KEYS.get(recipe.library, "classes"),

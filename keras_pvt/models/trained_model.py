@@ -14,7 +14,7 @@ import keras
 
 from keras_pvt.models.inputs import takes_pixels
 from keras_pvt.systems import SYSTEMS
-from keras_pvt.utils.extras import needed_for
+from keras_pvt.utils.extras import LIBRARIES, needed_for
 from keras_pvt.utils.files import replacing
 
 # The file that a training run leaves in its folder.
@@ -32,9 +32,6 @@ LARGEST_CONFIG = 1 << 27
 # The command for a task.
 VERBS = {"classification": "predict", "detection": "detect", "segmentation": "segment"}
 KINDS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
-# Libraries that a model may have layers of, which importing them registers, and the extras that
-# bring them. A file does not decide what else is imported.
-LIBRARIES = {"keras_cv": ("keras_cv", "tensorflow"), "keras_hub": ("keras_hub",)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,9 +5,8 @@ from keras import ops
 
 from keras_pvt.layers import base
 from keras_pvt.ops import class_crossentropy, resize
+from keras_pvt.recipes.segmentation import MEANS
 from keras_pvt.segmentation.data.samples import IGNORED
-
-MEANS = ("all", "valid")
 
 
 @base.register

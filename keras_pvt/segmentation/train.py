@@ -5,16 +5,16 @@ import pathlib
 import keras
 
 from keras_pvt.models.trained_model import RESULT
+from keras_pvt.recipes.segmentation import SegmentationRecipe
 from keras_pvt.segmentation.data.augmentation import TrainTransform
 from keras_pvt.segmentation.data.batches import SegmentationBatches
 from keras_pvt.segmentation.data.opening import open_train_and_val
-from keras_pvt.segmentation.data.samples import SegmentationSet
+from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet
 from keras_pvt.segmentation.drawing import draw_sheet
 from keras_pvt.segmentation.evaluation import Evaluation, evaluate
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.losses import PixelCrossentropy
 from keras_pvt.segmentation.metrics import METRICS, PixelAccuracy, metric_names
-from keras_pvt.segmentation.recipe import SegmentationRecipe
 from keras_pvt.segmentation.trained import TrainedSegmenter
 from keras_pvt.training import WarmUpCosine
 from keras_pvt.training.trainer import Trainer
@@ -50,7 +50,7 @@ class SegmentationTrainer(Trainer):
         self.data, self.val = open_train_and_val(
             recipe.data,
             recipe.classes or None,
-            recipe.rule,
+            LabelRule(recipe.ignored, recipe.reduce_zero),
             val_split=recipe.val_split,
             seed=recipe.seed,
         )

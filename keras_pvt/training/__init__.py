@@ -4,6 +4,7 @@
 spreads the training over devices. `train` does it all, by a recipe.
 """
 
+from keras_pvt.recipes.files import load as load_recipe
 from keras_pvt.training import augmentation, data, distribution
 from keras_pvt.training.callbacks import Diverged, StopWhenDiverged
 from keras_pvt.training.checkpoints import Checkpoints
@@ -11,7 +12,6 @@ from keras_pvt.training.distillation import with_teacher
 from keras_pvt.training.layerwise import LayerwiseAdamW
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.optimizer import make_optimizer
-from keras_pvt.training.recipe_files import load as load_recipe
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine, WarmUpSteps
 from keras_pvt.training.trainer import train
 

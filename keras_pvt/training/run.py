@@ -8,12 +8,12 @@ import keras
 
 from keras_pvt.models.trained_model import bare_copy
 from keras_pvt.ops import BACKEND
+from keras_pvt.recipes.base import BaseRecipe
 from keras_pvt.training import run_folder
 from keras_pvt.training.callbacks import Progress, Speed, StopWhenDiverged
 from keras_pvt.training.checkpoints import BEST, Checkpoints, cut_log
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.log import Log, draw_curves, read_history
-from keras_pvt.training.recipe import BaseRecipe
 from keras_pvt.training.state import load_state
 from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing

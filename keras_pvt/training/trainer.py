@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from keras_pvt.recipes.base import BaseRecipe
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.training import precision, run_folder
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.optimizer import make_optimizer
-from keras_pvt.training.recipe import BaseRecipe
 from keras_pvt.training.run import Run
 
 # Share of the images that an epoch may leave out, as they make no whole batch.

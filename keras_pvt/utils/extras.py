@@ -4,6 +4,10 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator
 
+# Libraries that a model may have layers of, which importing them registers, and the extras that
+# bring them. A file does not decide what else is imported.
+LIBRARIES = {"keras_cv": ("keras_cv", "tensorflow"), "keras_hub": ("keras_hub",)}
+
 
 def install_command(*extras: str) -> str:
     """How to install extras of this package, which pyproject.toml lists.

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from keras_pvt.detection.data.letterbox import Letterbox
+from keras_pvt.recipes.detection import DetectionRecipe
 from keras_pvt.utils.resizing import fit_scale, scaled
 
 # A box of which less is left on the canvas is dropped: its object can hardly be recognised.
@@ -77,6 +78,22 @@ class KeepRatio:
         return Letterbox.within(
             source, short_side, self.long_side, self.multiple, flip_x=flip_x, flip_y=flip_y
         )
+
+
+def of_recipe(recipe: DetectionRecipe) -> Augmentation:
+    """What happens to training images."""
+    flips = {"flip_x": 0.5 * recipe.flip, "flip_y": 0.5 * recipe.flip_y}
+    if recipe.canvas:
+        scales = (recipe.smallest_scale, recipe.largest_scale)
+        return FixedCanvas(recipe.canvas, scales=scales, **flips)
+    shorter, longer = recipe.detector_size
+    return KeepRatio(
+        (recipe.smallest_side or shorter, shorter),
+        longer,
+        recipe.side_step,
+        recipe.pad_multiple,
+        **flips,
+    )
 
 
 def flips(augmentation, rng: np.random.Generator) -> tuple[bool, bool]:

@@ -1,12 +1,12 @@
 """From an image to what a model takes: random in training, fixed in evaluation."""
 
 import dataclasses
-import typing
 
 import numpy as np
 from PIL import ImageEnhance
 
 from keras_pvt.models.preprocessing import preprocess_input
+from keras_pvt.recipes.classification import CROPS, Crop
 from keras_pvt.training.augmentation.crops import random_flip, random_resized_crop, random_shift
 from keras_pvt.training.augmentation.erasing import RandomErasing
 from keras_pvt.training.augmentation.pictures import Size, height_and_width, resize, to_pil
@@ -47,8 +47,6 @@ class ColorJitter:
         return np.array(picture)
 
 
-Crop = typing.Literal["resized", "shift", "none"]
-CROPS: tuple[Crop, ...] = typing.get_args(Crop)
 # Smaller images are data sets of thumbnails, with nothing around the object to cut off.
 SMALL = 64
 

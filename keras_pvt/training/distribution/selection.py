@@ -6,17 +6,8 @@ import os
 import keras
 
 from keras_pvt.ops import BACKEND
+from keras_pvt.strategies import BACKENDS, NAMES
 from keras_pvt.training.distribution.strategy import Strategy
-
-# Name to the backend that has it; how is said in on_<backend>.py.
-BACKENDS = {
-    "data-parallel": "jax",
-    "fsdp": "jax",
-    "mirrored": "tensorflow",
-    "tpu": "tensorflow",
-    "ddp": "torch",
-}
-NAMES = ("auto", "none", *BACKENDS)
 
 
 def choose(name: str = "auto") -> Strategy:

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from typing import TypeVar
 
-from keras_pvt.training.recipe import BaseRecipe, flag, types
+from keras_pvt.recipes.base import BaseRecipe, flag, types
 
 Kind = TypeVar("Kind", bound=BaseRecipe)
 

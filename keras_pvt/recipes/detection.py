@@ -4,9 +4,8 @@ import dataclasses
 import typing
 
 from keras_pvt import systems
-from keras_pvt.detection.data.augmentation import Augmentation, FixedCanvas, KeepRatio
-from keras_pvt.detection.libraries import LABEL_KEYS
-from keras_pvt.training.recipe import BaseRecipe, option
+from keras_pvt.recipes.base import BaseRecipe, option
+from keras_pvt.utils.extras import LIBRARIES
 
 OWN = "keras_pvt"
 
@@ -21,7 +20,7 @@ class DetectionRecipe(BaseRecipe):
     """
 
     choices: typing.ClassVar = {
-        "library": (OWN, *LABEL_KEYS),
+        "library": (OWN, *LIBRARIES),
         "system": systems.NamesOf("detection"),
         "schedule": ("step", "cosine"),
         "resize": ("keep_ratio", "canvas"),
@@ -134,20 +133,3 @@ class DetectionRecipe(BaseRecipe):
     def drop_epochs(self) -> list[int]:
         """Epochs after which the rate falls."""
         return [int(word) for word in self.drops.split(",") if word]
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """What happens to training images."""
-        flips = {"flip_x": 0.5 * self.flip, "flip_y": 0.5 * self.flip_y}
-        if self.canvas:
-            return FixedCanvas(
-                self.canvas, scales=(self.smallest_scale, self.largest_scale), **flips
-            )
-        shorter, longer = self.detector_size
-        return KeepRatio(
-            (self.smallest_side or shorter, shorter),
-            longer,
-            self.side_step,
-            self.pad_multiple,
-            **flips,
-        )

@@ -3,9 +3,11 @@
 import dataclasses
 import typing
 
-from keras_pvt.training.augmentation.transforms import CROPS, Crop
-from keras_pvt.training.recipe import BaseRecipe, option
+from keras_pvt.recipes.base import BaseRecipe, option
 from keras_pvt.variants import VARIANTS
+
+Crop = typing.Literal["resized", "shift", "none"]
+CROPS: tuple[Crop, ...] = typing.get_args(Crop)
 
 
 @dataclasses.dataclass(frozen=True)

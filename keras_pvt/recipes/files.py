@@ -9,27 +9,19 @@ import tomllib
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from keras_pvt.recipes.base import BaseRecipe, types
 from keras_pvt.systems import SYSTEMS
-from keras_pvt.training.recipe import BaseRecipe, types
 
-# What is trained, and the folder of the package with its recipes.
-FOLDERS = {
-    "classifiers": "classification",
-    "detectors": "detection",
-    "segmenters": "segmentation",
-}
+# Folders of this package with the recipes that come with it, by what is trained.
+FOLDERS = ("classifiers", "detectors", "segmenters")
 
 
 def names() -> dict[str, list[str]]:
     """Names of the recipes that come with the package: of classifiers, detectors and segmenters."""
-    root = importlib.resources.files("keras_pvt")
+    root = importlib.resources.files("keras_pvt.recipes")
     return {
-        what: sorted(
-            path.name.removesuffix(".toml")
-            for path in (root / folder / "recipes").iterdir()
-            if path.name.endswith(".toml")
-        )
-        for what, folder in FOLDERS.items()
+        what: sorted(path.name.removesuffix(".toml") for path in (root / what).iterdir())
+        for what in FOLDERS
     }
 
 
@@ -44,15 +36,13 @@ def recipe_file(name: str) -> Traversable:
     if name.endswith(".toml"):
         return pathlib.Path(name)
     known = names()
-    for what, folder in FOLDERS.items():
-        if name in known[what]:
-            return importlib.resources.files("keras_pvt") / folder / "recipes" / f"{name}.toml"
-    listed = "; ".join(f"of {what} {', '.join(known[what])}" for what in known)
+    for what, listed in known.items():
+        if name in listed:
+            return importlib.resources.files("keras_pvt.recipes") / what / f"{name}.toml"
+    there = "; ".join(f"of {what} {', '.join(listed)}" for what, listed in known.items())
     close = difflib.get_close_matches(name, [one for some in known.values() for one in some], n=1)
     meant = f" (did you mean {close[0]}?)" if close else ""
-    raise ValueError(
-        f"there is no recipe {name!r}{meant}; there are {listed}; or pass a .toml file"
-    )
+    raise ValueError(f"there is no recipe {name!r}{meant}; there are {there}; or pass a .toml file")
 
 
 def recipe_kind(name: str) -> type[BaseRecipe]:

@@ -4,9 +4,9 @@ import dataclasses
 import typing
 
 from keras_pvt import systems
-from keras_pvt.segmentation.data.samples import LabelRule
-from keras_pvt.segmentation.losses import MEANS
-from keras_pvt.training.recipe import BaseRecipe, option
+from keras_pvt.recipes.base import BaseRecipe, option
+
+MEANS = ("all", "valid")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +93,6 @@ class SegmentationRecipe(BaseRecipe):
         return max(sides), min(sides)
 
     @property
-    def rule(self) -> LabelRule:
-        """How ids in files become labels."""
-        ids = tuple(int(word) for word in self.ignore.split(",") if word)
-        return LabelRule(ids, self.reduce_zero)
+    def ignored(self) -> tuple[int, ...]:
+        """Ids of pixels without a class, as in the files."""
+        return tuple(int(word) for word in self.ignore.split(",") if word)
