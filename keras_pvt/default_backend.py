@@ -1,7 +1,11 @@
-"""The backend of Keras, chosen by what is installed.
+"""The backend of Keras: the rule by which it is chosen.
 
-Keras takes TensorFlow unless it is told otherwise, and fails where that is not there. What the
-environment or the configuration file of Keras says otherwise stays in force.
+1. KERAS_BACKEND in the environment.
+2. Keras's file, ~/.keras/keras.json, unless it says "tensorflow": Keras writes that by itself.
+3. What is installed: TensorFlow, which is Keras's own choice, then JAX, then PyTorch.
+
+So where nobody has chosen, a package that brings TensorFlow changes the backend. `OPEN` names
+what there is to choose from then, and the commands say so in their first line.
 """
 
 import importlib.util
@@ -15,13 +19,18 @@ from keras_pvt.utils.extras import install_command
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def choose() -> None:
-    """Set KERAS_BACKEND, if nobody has chosen and Keras's own choice is not installed."""
-    if "keras" in sys.modules or os.environ.get("KERAS_BACKEND") or _configured() != "tensorflow":
-        return
+def choose() -> list[str]:
+    """Set KERAS_BACKEND, if nobody has chosen and Keras's own choice is not installed.
+
+    Returns:
+        The backends that are installed, if nobody has chosen; else none.
+    """
+    if os.environ.get("KERAS_BACKEND") or _configured() != "tensorflow":
+        return []
     installed = _installed()
-    if installed and installed[0] != "tensorflow":
+    if "keras" not in sys.modules and installed and installed[0] != "tensorflow":
         os.environ["KERAS_BACKEND"] = installed[0]
+    return installed
 
 
 def check() -> None:
@@ -66,4 +75,4 @@ def _configured() -> str:
         return "tensorflow"
 
 
-choose()
+OPEN = choose()

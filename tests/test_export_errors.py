@@ -151,7 +151,7 @@ def test_a_missing_package_is_named(model, path, monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == runtime else found(name)
     )
-    message = rf"needs {runtime} here: pip install 'keras-pvt\[{FORMAT}\]'"
+    message = rf'needs {runtime} here: pip install "keras-pvt\[{FORMAT}\]"'
     with pytest.raises(ImportError, match=message):
         keras_pvt.export(model, path, FORMAT)
 

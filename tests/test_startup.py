@@ -67,12 +67,12 @@ def test_other_commands_know_all_classes():
     assert done.returncode == 0, done.stderr
 
 
-def test_commands_register_before_they_run(monkeypatch):
+def test_commands_start_keras_before_they_run(monkeypatch):
     called = []
-    monkeypatch.setattr("keras_pvt.cli.register_classes", lambda: called.append("registered"))
+    monkeypatch.setattr("keras_pvt.cli.start_keras", lambda: called.append("started"))
     monkeypatch.setattr("keras_pvt.cli.convert.run", lambda options: called.append("run"))
     assert main(["convert", "a.pth", "b.npz"]) == 0
-    assert called == ["registered", "run"]
+    assert called == ["started", "run"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -20,7 +20,7 @@ import os
 import sys
 
 import keras_pvt
-from keras_pvt.cli.program import add_traceback_option, exit_status, register_classes
+from keras_pvt.cli.program import add_traceback_option, exit_status, start_keras
 
 COMMANDS = {
     "predict": "classify images",
@@ -47,8 +47,10 @@ examples:
   keras-pvt train finetune --data flowers --out runs/flowers
 
 environment variables:
-  KERAS_BACKEND            jax, tensorflow or torch: the library that computes. It has to be
-                           installed, as by pip install 'keras-pvt[jax]'.
+  KERAS_BACKEND            jax, tensorflow or torch: the library that computes. Otherwise it is
+                           what ~/.keras/keras.json says; where that is tensorflow, which Keras
+                           writes into it by itself, or nothing, the first of TensorFlow, JAX and
+                           PyTorch that is installed. At a terminal the first line names it.
   KERAS_PVT_TRACEBACK=1    the same as --traceback
 """
 
@@ -75,7 +77,7 @@ def _run(words: list[str], options: argparse.Namespace) -> int:
         parser.exit(2, parser.format_help())  # on stderr, as any wrong usage
     parser.parse_args(words, options)
     if options.command not in WITHOUT_KERAS:
-        register_classes()
+        start_keras()
     return options.run(options)
 
 

@@ -4,7 +4,7 @@ import argparse
 
 from keras_pvt import flops, systems
 from keras_pvt.cli import arguments
-from keras_pvt.cli.program import register_classes
+from keras_pvt.cli.program import start_keras
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
 DESCRIPTION = "Parameters, GFLOPs and shapes of a variant, or of a system on it."
@@ -90,7 +90,7 @@ def _describe(path: str, console) -> int:
 
     from keras_pvt.models.trained_model import KINDS, VERBS, load_model
 
-    register_classes()
+    start_keras()
     trained = load_model(path)
     size = "any" if trained.size is None else "x".join(map(str, trained.size))
     gives = {"classification": "probabilities", "detection": "boxes", "segmentation": "classes"}

@@ -20,6 +20,29 @@ def register_classes() -> None:
     from keras_pvt.models import backbone, classifier  # noqa: F401
 
 
+def start_keras() -> None:
+    """What a command does before it uses Keras: register classes, and say where it computes."""
+    register_classes()
+    say_backend()
+
+
+def say_backend(used: int = 1) -> None:
+    """Print, on stderr if that is a terminal, which backend and device compute.
+
+    Args:
+        used: how many devices do.
+    """
+    if not sys.stderr.isatty():
+        return
+    from keras_pvt.ops import BACKEND, device
+
+    others = [name for name in default_backend.OPEN if name != BACKEND]
+    choice = f" (installed too: {', '.join(others)}; KERAS_BACKEND chooses)" if others else ""
+    name, count = device()
+    of = f", {used} of {count}" if used < count else f", {used} in all" if used > 1 else ""
+    print(f"backend: {BACKEND}{choice}; device: {name}{of}", file=sys.stderr, flush=True)
+
+
 def add_traceback_option(parser: argparse.ArgumentParser) -> None:
     """Add `--traceback`, which `exit_status` reads."""
     parser.add_argument(

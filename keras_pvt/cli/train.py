@@ -7,7 +7,7 @@ import re
 import sys
 import textwrap
 
-from keras_pvt.cli.program import register_classes
+from keras_pvt.cli.program import register_classes, say_backend
 from keras_pvt.recipes import files
 from keras_pvt.recipes.flags import add_flags, overridden
 from keras_pvt.strategies import NAMES
@@ -90,6 +90,8 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or pathlib.Path("runs", pathlib.Path(options.recipe).stem)
     system = SYSTEMS[recipe.system]
     strategy = distribution.choose(options.backend_strategy)
+    if strategy.chief:
+        say_backend(strategy.devices)
     try:
         results = trainer.train(
             recipe,

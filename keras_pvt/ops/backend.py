@@ -16,6 +16,14 @@ CALLS_HOST = BACKEND != "jax"
 COMPILES_HOST_CALLS = BACKEND != "tensorflow"
 
 
+def device() -> tuple[str, int]:
+    """Where Keras computes unless it is told otherwise, for people; and how many there are of it.
+
+    Call this after `keras_pvt.training.distribution.initialize`: it starts the backend.
+    """
+    return engine.device()
+
+
 def on_host(function, shape, *tensors):
     """An int32 tensor that a function of NumPy arrays gives; only where `CALLS_HOST`.
 

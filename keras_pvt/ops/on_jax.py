@@ -28,6 +28,13 @@ _Q = (1.0, 0.500045549, 0.113254748, 0.0148228991, 0.00115374249, 3.90979443e-05
 _PART = 1 << 21
 
 
+def device():
+    """See `keras_pvt.ops.device`."""
+    first, count = jax.local_devices()[0], jax.local_device_count()
+    kind = "" if first.platform == "cpu" else f":{first.id} ({first.device_kind})"
+    return first.platform + kind, count
+
+
 def is_bare(layer, x) -> bool:
     """Whether `layer(x)` does nothing that matters but `layer.call(x)`."""
     same_dtype = keras.backend.standardize_dtype(x.dtype) == layer.compute_dtype

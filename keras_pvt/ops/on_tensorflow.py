@@ -4,6 +4,16 @@ import numpy as np
 import tensorflow as tf
 
 
+def device():
+    """See `keras_pvt.ops.device`."""
+    for kind in ("TPU", "GPU"):
+        found = tf.config.get_visible_devices(kind)
+        if found:
+            name = tf.config.experimental.get_device_details(found[0]).get("device_name", kind)
+            return f"{kind.lower()}:0 ({name})", len(found)
+    return "cpu", 1
+
+
 def resize(x, height, width, interpolation, align_corners):
     """See `keras_pvt.ops.resize`. Both are operations of TFLite too."""
     if interpolation == "nearest":

@@ -4,6 +4,7 @@ torch runs each layer as it comes, and what Keras does around a call then costs 
 arithmetic of a small batch; elsewhere it costs only while the graph is traced.
 """
 
+import keras
 import torch
 import torch.nn.functional as F
 
@@ -11,6 +12,14 @@ from keras_pvt.ops.shortcuts import is_plain, patches
 
 # Hidden features of a feed-forward at a time (8 MiB in float32), which then stay in the cache.
 _HIDDEN = 1 << 21
+
+
+def device():
+    """See `keras_pvt.ops.device`."""
+    place = keras.ops.zeros(()).device
+    if place.type != "cuda":
+        return str(place), 1
+    return f"{place} ({torch.cuda.get_device_name(place)})", torch.cuda.device_count()
 
 
 def is_bare(layer, x) -> bool:
