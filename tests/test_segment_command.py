@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from keras_pvt.cli import main
-from keras_pvt.segmentation.drawing import palette
 from keras_pvt.segmentation.inference import MODES
 from keras_pvt.segmentation.trained import TrainedSegmenter
+from keras_pvt.utils.colours import colours
 from keras_pvt.utils.drawing import GAP
 
 pytestmark = pytest.mark.one_backend("what a command prints and draws")
@@ -67,11 +67,11 @@ def test_shares_pictures_and_labels(segmenter, photos, tmp_path, capsys):
         np.testing.assert_array_equal(np.asarray(ids), np.tile(row, (HEIGHT, 1)))
         drawn = np.asarray(Image.open(out / f"{name}.png"))
         np.testing.assert_array_equal(
-            drawn[:HEIGHT, :WIDTH], np.tile(palette()[row], (HEIGHT, 1, 1))
+            drawn[:HEIGHT, :WIDTH], np.tile(colours(CLASSES)[row], (HEIGHT, 1, 1))
         )
         key = drawn[HEIGHT + GAP :].reshape(-1, 3)
         for number, count in enumerate(columns):
-            assert (key == palette()[number]).all(axis=1).any() == bool(count)
+            assert (key == colours(CLASSES)[number]).all(axis=1).any() == bool(count)
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "labels"]
 
 

@@ -1,10 +1,11 @@
-"""Colours of classes, overlays and sheets."""
+"""Overlays of classes, their legends and sheets."""
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from keras_pvt.segmentation import drawing
+from keras_pvt.utils.colours import colours
 from keras_pvt.utils.drawing import GAP, WIDTH
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
@@ -25,37 +26,48 @@ def labels():
     return labels
 
 
-def lab(colours):
-    """CIELAB by LittleCMS, in its 8 bits."""
-    profiles = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))
-    picture = Image.fromarray(colours[None])
-    found = ImageCms.profileToProfile(picture, *profiles, outputMode="LAB")
-    light, *ab = np.moveaxis(np.asarray(found)[0].astype("int8").astype(int), -1, 0)
-    return np.stack([(light % 256) / 2.55, *ab], axis=-1)
-
-
-@pytest.mark.parametrize(("count", "apart"), [(11, 40), (21, 30), (150, 10)])
-def test_colours_are_told_apart(count, apart):
-    """2.3 is what an eye just notices."""
-    places = lab(drawing.palette()[:count])
-    distances = np.linalg.norm(places[:, None] - places, axis=-1)
-    assert distances[~np.eye(count, dtype=bool)].min() > apart
-    assert (np.linalg.norm(places[:, 1:], axis=1) > 5).all(), "a gray one"
-
-
 def test_overlay(image, labels):
-    red, green = drawing.palette()[[1, 2]].astype(int)
-    found = np.asarray(drawing.overlay(image, labels, alpha=0.25)).astype(int)
+    red, green = colours(CLASSES)[[1, 2]].astype(int)
+    found = np.asarray(drawing.overlay(image, labels, CLASSES, alpha=0.25)).astype(int)
     np.testing.assert_allclose(found[:, :30], 0.75 * image[:, :30] + 0.25 * red, atol=1)
     np.testing.assert_allclose(found[:, 30:50], 0.75 * image[:, 30:50] + 0.25 * green, atol=1)
     np.testing.assert_array_equal(found[:, 50:], image[:, 50:])
-    np.testing.assert_array_equal(np.asarray(drawing.overlay(image, labels, 0)), image)
+    np.testing.assert_array_equal(np.asarray(drawing.overlay(image, labels, CLASSES, 0)), image)
     with pytest.raises(ValueError, match=r"\(40, 60\); got \(60, 40\)"):
-        drawing.overlay(image, labels.T)
+        drawing.overlay(image, labels.T, CLASSES)
 
 
-def test_shares(labels):
-    found = drawing.shares(labels, CLASSES)
+def test_the_background_is_not_filled(image, labels):
+    """Nor are numbers that are no class; the legend has an empty patch for it."""
+    classes = ["sky", "_background_", "car"]
+    picture = np.asarray(drawing.draw_labels(image, labels, classes, alpha=1))
+    np.testing.assert_array_equal(picture[:40, :30], image[:, :30])
+    assert (picture[:40, 30:50] == colours(classes)[2]).all()
+    np.testing.assert_array_equal(picture[:40, 50:60], image[:, 50:])
+    key = picture[40 + GAP :].reshape(-1, 3)
+    for number, filled in enumerate((False, False, True)):
+        assert (key == colours(classes)[number]).all(axis=1).any() == filled
+    rows = (picture[40 + GAP :, 8:12] == (128, 128, 128)).all(axis=-1).any(axis=1)
+    assert rows.sum() == 4  # upper and lower edges of two patches
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32"])
+def test_more_classes_than_a_byte_holds(image, dtype):
+    classes = [str(number) for number in range(300)]
+    labels = np.full((40, 60), 300 if dtype != "uint8" else 255).astype(dtype)
+    labels[:, :30], labels[0, 0] = 7, 254
+    drawn = np.asarray(drawing.overlay(image, labels, classes, alpha=1))
+    assert (drawn[1:, :30] == colours(classes)[7]).all()
+    assert (drawn[0, 0] == colours(classes)[254]).all()
+    if dtype == "uint8":  # where 255 is one of them
+        assert (drawn[:, 30:] == colours(classes)[255]).all()
+    else:
+        np.testing.assert_array_equal(drawn[:, 30:], image[:, 30:])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32"])
+def test_shares(labels, dtype):
+    found = drawing.shares(labels.astype(dtype), CLASSES)
     assert list(found) == [1, 2]
     assert list(found.values()) == pytest.approx([1 / 2, 1 / 3])
 
@@ -64,7 +76,7 @@ def test_legend_has_each_class(image, labels):
     picture = np.asarray(drawing.draw_labels(image, labels, CLASSES, alpha=1))
     key = picture[40 + GAP :].reshape(-1, 3)
     for number, there in enumerate((False, True, True)):
-        assert (key == drawing.palette()[number]).all(axis=1).any() == there
+        assert (key == colours(CLASSES)[number]).all(axis=1).any() == there
     text = ((key < 100).all(axis=1)).sum()
     assert text > 30
 
@@ -78,13 +90,14 @@ def test_legend_parts_names_and_shares(image, labels, monkeypatch):
 
 
 def test_legend_fits_its_width():
-    names = dict(enumerate(f"class {n}" for n in range(40)))
-    narrow, wide = (np.asarray(drawing.legend(names, width)) for width in (90, 900))
+    classes = [f"class {n}" for n in range(40)]
+    names = dict(enumerate(classes))
+    narrow, wide = (np.asarray(drawing.legend(names, classes, width)) for width in (90, 900))
     assert len(narrow) > 3 * len(wide)
     for picture in (narrow, wide):
         assert (picture[:, -1] == 255).all(), "text that is cut off"
-        colours = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
-        assert colours >= {tuple(colour) for colour in drawing.palette()[:40].tolist()}
+        there = {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
+        assert there >= {tuple(colour) for colour in colours(classes).tolist()}
 
 
 def test_sheet(image, labels, tmp_path):
@@ -99,9 +112,9 @@ def test_sheet(image, labels, tmp_path):
     ]
     assert abs(tiles[0].mean() - image.mean()) < 3
     np.testing.assert_array_equal(
-        tiles[1][5:-5, 5:100], np.broadcast_to(drawing.palette()[1], (height - 10, 95, 3))
+        tiles[1][5:-5, 5:100], np.broadcast_to(colours(CLASSES)[1], (height - 10, 95, 3))
     )
     np.testing.assert_array_equal(
-        tiles[2][5:-5, 5:100], np.broadcast_to(drawing.palette()[0], (height - 10, 95, 3))
+        tiles[2][5:-5, 5:100], np.broadcast_to(colours(CLASSES)[0], (height - 10, 95, 3))
     )
     assert len(picture) > 2 * height + 2 * GAP, "no legend"

@@ -20,7 +20,8 @@ examples:
       --annotations instances_val2017.json > results.json
 
 The model is what `keras-pvt train` saves. Each image is drawn with its boxes, and masks if
-the model finds them, as FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the result
+the model finds them, as FOLDER/NAME.png (NAME-2.png where that is taken); captions that would hide
+objects are left out. On a terminal the result
 is a table; otherwise it is a line for each box: file, class, score, and left, top, right, bottom in
 pixels, separated by tabs. In how many images nothing passes the threshold, and where the drawings
 are, is said on stderr.

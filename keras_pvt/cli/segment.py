@@ -19,7 +19,8 @@ examples:
   keras-pvt segment aerial.tif --model model.keras --mode slide --window 512 --stride 341
 
 The model is what `keras-pvt train` saves. Each image is drawn in the colours of its
-classes, above a legend, as FOLDER/NAME.png (NAME-2.png where that is taken). On a terminal the
+classes, above a legend, as FOLDER/NAME.png (NAME-2.png where that is taken); a class that is named
+after a colour has it, and one named background is not filled. On a terminal the
 result is a table; otherwise it is a line for each class in an image: file, class and share of the
 pixels, separated by tabs. --json writes one object a line for each file. Large images are cut into
 tiles. The last line, on stderr, says where the pictures are. A file that cannot be read is reported

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_pvt.detection.captions import places
 from keras_pvt.detection.data.samples import Sample
 from keras_pvt.detection.data.segmentations import mask
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.results import Detections
+from keras_pvt.utils.colours import colours, ink
 from keras_pvt.utils.drawing import sheet, write_png
-
-# Colours that are told apart on photographs, taken in turn by the classes.
-COLOURS = ("#e6194b", "#1f77ff", "#2ca02c", "#ff7f0e", "#b400ff", "#00b3b3", "#a0522d", "#e377c2")
 
 TINT = 110  # of 255, of a mask's colour
 
@@ -21,37 +20,43 @@ TINT = 110  # of 255, of a mask's colour
 def draw_boxes(
     image: np.ndarray,
     boxes: np.ndarray,
-    labels: np.ndarray,
+    fills: np.ndarray,
     captions: Sequence[str],
     masks: Sequence[np.ndarray] = (),
 ) -> Image.Image:
-    """An image with boxes, coloured by class, each under its caption.
+    """An image with boxes, each beside its caption.
 
     Args:
         image: uint8 `(H, W, 3)`.
         boxes: `(N, 4)` xyxy in pixels; drawn from the last to the first.
-        labels: `(N,)`, index of the class.
-        captions: `(N,)`; an empty one is left out.
+        fills: `(N, 3)` uint8, the colour of each.
+        captions: `(N,)`; left out are empty ones, and those that would hide objects, see
+            `keras_pvt.detection.captions.places`.
         masks: N of bool `(H, W)`, what the objects cover, which is tinted; or none.
     """
     picture = Image.fromarray(image)
-    for own, label in list(zip(masks, labels, strict=len(masks) > 0))[::-1]:
-        colour = COLOURS[int(label) % len(COLOURS)]
-        picture.paste(colour, (0, 0), Image.fromarray(np.uint8(TINT * own)))
+    paints = [tuple(fill) for fill in np.asarray(fills).tolist()]
+    for own, fill in list(zip(masks, paints, strict=len(masks) > 0))[::-1]:
+        picture.paste(fill, (0, 0), Image.fromarray(np.uint8(TINT * own)))
     line = max(1, round(max(picture.size) / 400))
     font = ImageFont.load_default(size=max(10, round(max(picture.size) / 60)))
     draw = ImageDraw.Draw(picture)
-    for box, label, caption in list(zip(boxes, labels, captions, strict=True))[::-1]:
-        colour = COLOURS[int(label) % len(COLOURS)]
+    for box, fill in list(zip(boxes, paints, strict=True))[::-1]:
         x1, y1, x2, y2 = (float(value) for value in box)
         # A box's far edge lies after its last pixel.
-        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=line)
-        if caption:
-            right, bottom = draw.textbbox((0, 0), caption, font)[2:]
-            y = max(0, y1 - bottom - 2)
-            x = max(0, min(x1, picture.width - right - 2))
-            draw.rectangle((x, y, x + right + 2, y + bottom + 2), fill=colour)
-            draw.text((x + 1, y), caption, fill="white", font=font)
+        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=fill, width=line)
+    extents = [draw.textbbox((0, 0), text, font)[2:] if text else None for text in captions]
+    sizes = [
+        None if extent is None else (round(extent[0]) + 3, round(extent[1]) + 3)
+        for extent in extents
+    ]
+    for place, size, fill, text in zip(
+        places(boxes, sizes, picture.size), sizes, paints, captions, strict=True
+    ):
+        if place is not None:
+            left, top = place
+            draw.rectangle((left, top, left + size[0] - 1, top + size[1] - 1), fill=fill)
+            draw.text((left + 1, top), text, fill=ink(fill), font=font)
     return picture
 
 
@@ -72,6 +77,7 @@ def draw_sheet(
         threshold: smallest score of a box.
     """
     pictures = []
+    palette = colours(detector.classes)
     paths = [sample.path for sample in samples]
     results = detector.detect(paths, batch_size, keep_images=True)
     for sample, found in zip(samples, results, strict=True):
@@ -79,7 +85,7 @@ def draw_sheet(
         if image is not None:
             truth = [detector.classes[label] for label in sample.labels]
             pictures += [
-                draw_boxes(image, sample.boxes, sample.labels, truth, _masks(sample)),
+                draw_boxes(image, sample.boxes, palette[sample.labels], truth, _masks(sample)),
                 draw_detections(detector, found),
             ]
     write_png(sheet(pictures), path)
@@ -101,7 +107,8 @@ def draw_detections(detector: Detector, found: Detections) -> Image.Image:
     count = range(len(found.boxes))
     masks = [] if found.masks is None else [found.mask(n) for n in count]
     texts = captions(detector, found)
-    return draw_boxes(found.image, found.boxes, found.labels, texts, masks)
+    palette = colours(detector.classes)
+    return draw_boxes(found.image, found.boxes, palette[found.labels], texts, masks)
 
 
 def _masks(sample: Sample) -> list[np.ndarray]:

@@ -1,49 +1,25 @@
 """Drawing of the classes of pixels in colour."""
 
-import functools
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_pvt.utils.colours import colours, is_background
 from keras_pvt.utils.drawing import GAP, sheet, write_png
 
-# Lightness of a colour, 0 to 100: outside, it is taken for shadow, or hides what it covers; and
-# chroma: below, it is a gray, as much of a photograph is.
-_DARKEST, _LIGHTEST, _GRAYEST = 25, 92, 10
 
-
-@functools.cache
-def palette() -> np.ndarray:
-    """Colours of 255 classes, uint8 `(255, 3)`, sRGB.
-
-    Each is as far as can be from black, gray, white and all before it, in CIELAB: however many
-    classes there are, the first ones are told apart best.
-    """
-    levels = np.arange(0, 256, 17)
-    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
-    places = _lab(candidates)
-    fit = (places[:, 0] >= _DARKEST) & (places[:, 0] <= _LIGHTEST)
-    fit &= np.linalg.norm(places[:, 1:], axis=1) > _GRAYEST
-    candidates, places = candidates[fit], places[fit]
-    distances = np.full(len(places), np.inf)
-    taken = _lab(np.array([[0] * 3, [128] * 3, [255] * 3]))
-    chosen: list[int] = []
-    while len(chosen) < 255:
-        for place in taken:
-            distances = np.minimum(distances, np.linalg.norm(places - place, axis=1))
-        chosen.append(int(distances.argmax()))
-        taken = places[chosen[-1:]]
-    return candidates[chosen].astype("uint8")
-
-
-def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.6) -> Image.Image:
+def overlay(
+    image: np.ndarray, labels: np.ndarray, classes: Sequence[str], alpha: float = 0.6
+) -> Image.Image:
     """An image with the colour of its class over each pixel.
 
     Args:
         image: uint8 `(H, W, 3)`.
-        labels: uint8 `(H, W)`; pixels of 255 keep the colour of the image.
+        labels: integers `(H, W)`; pixels of the background, and of numbers that are no class,
+            keep the colour of the image.
+        classes: names, see `keras_pvt.utils.colours`.
         alpha: opacity of the colours: 0 leaves the image, 1 hides it.
     Raises:
         ValueError: image and labels differ in size.
@@ -53,28 +29,31 @@ def overlay(image: np.ndarray, labels: np.ndarray, alpha: float = 0.6) -> Image.
             f"labels must be as high and wide as their image, {image.shape[:2]}; got "
             f"{labels.shape}."
         )
-    colours = np.concatenate([palette(), np.zeros((1, 3), "uint8")])[labels]
-    np.copyto(colours, image, where=(labels == 255)[..., None])
-    return Image.blend(Image.fromarray(image), Image.fromarray(colours), alpha)
+    filled = np.array([not is_background(name) for name in classes] + [False])
+    numbers = np.minimum(labels, np.array(len(classes)))
+    picture = np.concatenate([colours(classes), np.zeros((1, 3), "uint8")])[numbers]
+    np.copyto(picture, image, where=~filled[numbers][..., None])
+    return Image.blend(Image.fromarray(image), Image.fromarray(picture), alpha)
 
 
 def shares(labels: np.ndarray, classes: Sequence[str]) -> dict[int, float]:
     """Share of the pixels of each class that is there, 0 to 1, the largest first.
 
     Args:
-        labels: uint8 `(H, W)`; ignored pixels count in the whole.
+        labels: integers `(H, W)`; ignored pixels count in the whole.
         classes: names.
     """
-    counts = Image.fromarray(labels).histogram()[: len(classes)]
-    found = {number: count / labels.size for number, count in enumerate(counts) if count}
+    counts = sum(np.bincount(row, minlength=len(classes))[: len(classes)] for row in labels)
+    found = {n: count / labels.size for n, count in enumerate(counts.tolist()) if count}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def legend(captions: Mapping[int, str], width: int) -> Image.Image:
-    """Patches of colour with captions, in as many columns as fit.
+def legend(captions: Mapping[int, str], classes: Sequence[str], width: int) -> Image.Image:
+    """Patches of colour with captions, in as many columns as fit; that of a background is empty.
 
     Args:
         captions: of classes, by their number, in the order in which they are drawn.
+        classes: names.
         width: of the picture in pixels; it becomes wider if a caption needs it.
     """
     size = min(28, max(11, width // 50))
@@ -86,11 +65,13 @@ def legend(captions: Mapping[int, str], width: int) -> Image.Image:
     rows = -(-len(captions) // columns)
     picture = Image.new("RGB", (max(width, cell), rows * line + line // 2), "white")
     draw = ImageDraw.Draw(picture)
+    fills = colours(classes).tolist()
     for place, (number, text) in enumerate(captions.items()):
         column, row = divmod(place, rows)
         x, y = size // 2 + column * cell, line // 4 + row * line
         box = (x, y + line // 8, x + patch, y + line - line // 8)
-        draw.rectangle(box, fill=tuple(palette()[number].tolist()))
+        fill = None if is_background(classes[number]) else tuple(fills[number])
+        draw.rectangle(box, fill, outline="gray")
         draw.text((x + patch + size // 2, y + line // 2), text, "black", font, anchor="lm")
     return picture
 
@@ -102,7 +83,8 @@ def draw_labels(
 
     Args:
         image: uint8 `(H, W, 3)`.
-        labels: uint8 `(H, W)`; pixels of 255 keep the colour of the image.
+        labels: integers `(H, W)`; pixels of the background, and of numbers that are no class,
+            keep the colour of the image.
         classes: names, in the order of the labels.
         alpha: opacity of the colours: 0 leaves the image, 1 hides it.
     Returns:
@@ -112,7 +94,8 @@ def draw_labels(
     """
     found = shares(labels, classes)
     captions = {number: f"{classes[number]}: {share:.1%}" for number, share in found.items()}
-    return _below(overlay(image, labels, alpha), legend(captions, image.shape[1]))
+    drawn = overlay(image, labels, classes, alpha)
+    return _below(drawn, legend(captions, classes, image.shape[1]))
 
 
 def draw_sheet(
@@ -132,9 +115,9 @@ def draw_sheet(
     pictures = []
     for image, truth, predicted in samples:
         pictures.append(Image.fromarray(image))
-        pictures += [overlay(image, labels, alpha) for labels in (truth, predicted)]
+        pictures += [overlay(image, labels, classes, alpha) for labels in (truth, predicted)]
     whole = sheet(pictures, columns=3)
-    write_png(_below(whole, legend(dict(enumerate(classes)), whole.width)), path)
+    write_png(_below(whole, legend(dict(enumerate(classes)), classes, whole.width)), path)
 
 
 def _below(picture: Image.Image, key: Image.Image) -> Image.Image:
@@ -144,20 +127,3 @@ def _below(picture: Image.Image, key: Image.Image) -> Image.Image:
     both.paste(picture, (0, 0))
     both.paste(key, (0, picture.height + GAP))
     return both
-
-
-def _lab(colours: np.ndarray) -> np.ndarray:
-    """sRGB 0..255 `(N, 3)` as CIELAB (D65); distances are about as large as they seem.
-
-    Source:
-        IEC 61966-2-1 for sRGB; ISO/CIE 11664-4 for L*a*b*.
-    """
-    linear = colours / 255
-    linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ np.array(
-        [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
-    )
-    ratio = xyz / [0.9505, 1.0, 1.089]
-    root = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
-    x, y, z = root.T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
