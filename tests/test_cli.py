@@ -130,9 +130,9 @@ def test_info_with_classes(capsys):
 @pytest.mark.parametrize("pixel", [[], ["--pixel", "31,8"]])
 def test_attention_writes_a_picture(nano, pixel, capsys, tmp_path):
     picture = tmp_path / "attention.png"
-    arguments = ["attention", str(IMAGES / "cat.jpg"), *nano, *pixel, "--out", str(picture)]
-    assert main(arguments) == 0
-    assert capsys.readouterr().out.strip() == str(picture)
+    words = ["attention", str(IMAGES / "cat.jpg"), *nano, "--size", "32", *pixel]
+    assert main([*words, "--out", str(picture)]) == 0
+    assert capsys.readouterr() == (f"{picture}\n", "")
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 500
     assert list(tmp_path.iterdir()) == [picture]
@@ -150,7 +150,7 @@ def test_attention_writes_a_picture(nano, pixel, capsys, tmp_path):
             "absent.jpg",
         ),
         (
-            ["attention", str(IMAGES / "cat.jpg"), "--pixel", "32,0", *NANO],
+            ["attention", str(IMAGES / "cat.jpg"), "--pixel", "32,0", "--size", "32", *NANO],
             "outside the crop of 32x32",
         ),
     ],
@@ -215,12 +215,46 @@ def test_interrupt(monkeypatch):
     assert main(["info", "pvt_tiny"]) == 130
 
 
+def test_attention_maps_of_small_images_are_drawn_larger(nano, capsys, tmp_path, monkeypatch):
+    """At 32 pixels, stage 4 of PVTNano has 2 x 2 cells; at 224 pixels 14 x 14."""
+    drawn = []
+    monkeypatch.setattr(
+        "keras_pvt.classification.attention_drawing.draw_attention",
+        lambda image, rows, *_: drawn.append((image.shape, [row.maps.shape[1:] for row in rows])),
+    )
+    words = ["attention", str(IMAGES / "cat.jpg")]
+    assert main([*words, *nano]) == 0
+    assert capsys.readouterr().err == (
+        "note: drawn at 224 pixels; at 32 pixels, as pvt_nano was trained, stage 4 has 2x2 cells: "
+        "--size 32 draws those\n"
+    )
+    assert main([*words, *nano, "--pixel", "223,0"]) == 0
+    assert main([*words, *nano, "--size", "32"]) == 0
+    square = (224, 224, 3)
+    assert drawn == [
+        (square, [(14, 14)]),
+        (square, [(28, 28)] * 3 + [(14, 14)]),
+        ((32, 32, 3), [(2, 2)]),
+    ]
+    model = keras_pvt.PVTNano(weights=None, include_preprocessing=True)
+    keras_pvt.save_model(model, tmp_path / "mine.keras", classes=list("abcdefghij"))
+    capsys.readouterr()
+    assert main([*words, "--model", str(tmp_path / "mine.keras")]) == 0
+    mine = tmp_path / "mine.keras"
+    assert capsys.readouterr().err == (
+        f"note: at 32 pixels, as {mine} was trained, stage 4 has 2x2 cells\n"
+    )
+    assert main([*words, *nano[:1], "pvt_tiny", "--weights", "none"]) == 0
+    assert capsys.readouterr().err == ""
+    assert drawn[-2:] == [((32, 32, 3), [(2, 2)]), (square, [(7, 7)] * 2)]
+
+
 def test_attention_without_matplotlib(monkeypatch, nano, capsys):
     monkeypatch.delitem(sys.modules, "keras_pvt.classification.attention_drawing", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["attention", str(IMAGES / "cat.jpg"), *nano]) == 1
     assert capsys.readouterr().err == (
-        "error: drawing needs matplotlib: pip install 'keras-pvt[plot]'\n"
+        'error: drawing needs matplotlib: pip install "keras-pvt[plot]"\n'
     )
 
 

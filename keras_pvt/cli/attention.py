@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import sys
 
 from keras_pvt.cli import arguments
 
@@ -16,8 +17,13 @@ examples:
 
 Without --pixel the query is the class token, in every block of stage 4, the only stage that
 has one. With --pixel it is that pixel of the crop that the model sees, in the last block of
-each stage. Weights are drawn on the grid of the keys, which spatial reduction makes coarse.
+each stage. Weights are drawn on the grid of the keys, which spatial reduction makes coarse; a
+model that was trained on so small images that stage 4 has less than 4x4 cells, as pvt_nano was, is
+drawn at 224 pixels, unless --size says otherwise.
 """
+
+# Fewer cells a side of stage 4's map show nothing, and this is the size that shows more.
+LEAST_CELLS, SIZE = 4, 224
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from keras_pvt.classification.attention_drawing import draw_attention
-    from keras_pvt.classification.predictor import FileClassifier
     from keras_pvt.families import config_of
 
     name = options.model or options.variant
-    predictor = FileClassifier.named(name, options.weights, options.size)
+    predictor, note = _predictor(name, options)
     image = predictor.crop(options.image)
     if options.pixel is not None and max(options.pixel) >= predictor.size:
         raise ValueError(
@@ -52,8 +57,29 @@ def run(options: argparse.Namespace) -> int:
     query = "the class token" if options.pixel is None else "pixel {}, {}".format(*options.pixel)
     title = f"{name}: what {query} of {options.image.name} attends to"
     draw_attention(image, rows, options.out, title, options.pixel)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
     print(options.out)
     return 0
+
+
+def _predictor(name, options):
+    """The model, at a size at which its coarsest map shows something; and what to say of that."""
+    from keras_pvt.classification.attention_maps import AttentionGrid
+    from keras_pvt.classification.predictor import FileClassifier
+    from keras_pvt.families import config_of
+
+    predictor = FileClassifier.named(name, options.weights, options.size)
+    sides = (predictor.size, predictor.size)
+    grid = AttentionGrid.of(config_of(predictor.model), 4, *sides, class_token=True)
+    cells = min(grid.queries)
+    if options.size is not None or cells >= LEAST_CELLS:
+        return predictor, ""
+    own = f"{predictor.size} pixels, as {name} was trained, stage 4 has {cells}x{cells} cells"
+    if name.endswith(".keras"):  # which takes one size
+        return predictor, f"at {own}"
+    note = f"drawn at {SIZE} pixels; at {own}: --size {predictor.size} draws those"
+    return FileClassifier.named(name, options.weights, SIZE), note
 
 
 def _rows(predictor, config, image, pixel):
