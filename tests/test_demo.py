@@ -1,12 +1,12 @@
 """The demo, with small weights from a file, and where the download cannot be had."""
 
-import pathlib
+import re
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
-from scripts import load_script
+from scripts import ROOT, load_script
 
 import keras_pvt
 from keras_pvt.conversion import save_checkpoint, to_torch
@@ -15,7 +15,7 @@ from keras_pvt.detection.evaluation import average_precision
 
 pytestmark = pytest.mark.one_backend("a script around models that other tests compare")
 
-EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 IMAGES = sorted((EXAMPLES / "images").glob("*.jpg"))
 
 
@@ -42,6 +42,29 @@ def test_prints_and_draws_every_photograph(demo, weights, capsys, tmp_path):
     assert str(picture) in out
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5000
+
+
+def alike(first, second) -> bool:
+    """Whether two pictures show the same: letters may differ a little from version to version."""
+    blocks = [
+        np.asarray(Image.open(path).convert("RGB").reduce(8), int) for path in (first, second)
+    ]
+    return blocks[0].shape == blocks[1].shape and abs(blocks[0] - blocks[1]).max() < 40
+
+
+@pytest.mark.parametrize("picture", ["demo.png", "demo_detection.png"])
+def test_the_readme_shows_what_the_demo_draws_and_prints(picture, capsys, tmp_path):
+    """In its last digit a number may differ, from backend to backend."""
+    tool = load_script("tools/make_pictures.py")
+    (program, *words), _ = tool.DEMOS[picture]
+    load_script(program).main([*words, "--out", str(tmp_path / picture)])
+    assert alike(tmp_path / picture, ROOT / "docs" / picture)
+    shown = tool.described((ROOT / "README.md").read_text(), picture).split(": ", 1)[1]
+    printed = tool.summary(capsys.readouterr().out)
+    number = r"\d+\.\d"
+    assert re.split(number, shown) == re.split(number, printed)
+    for one, other in zip(*(re.findall(number, text) for text in (shown, printed)), strict=True):
+        assert abs(float(one) - float(other)) < 0.11
 
 
 def test_offline_says_so_in_one_line_and_goes_on(demo, weights, capsys, tmp_path, monkeypatch):

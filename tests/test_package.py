@@ -5,6 +5,7 @@ import graphlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -55,8 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         "classification", "conversion", "default_backend", "detection", "exporting", "families",
-        "flops", "formats", "layers", "models", "recipes", "segmentation", "strategies", "systems",
-        "training", "utils", "variants",
+        "flops", "formats", "layers", "models", "ops", "recipes", "segmentation", "strategies",
+        "systems", "training", "utils", "variants",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -190,10 +191,20 @@ def test_tables_of_documents_are_current():
     subprocess.run([sys.executable, ROOT / "tools" / "make_tables.py", "--check"], check=True)
 
 
-def test_documents_link_to_files_that_exist():
+def test_documents_link_to_what_exists():
+    """Files, and headings in them by the names that GitHub gives them."""
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         prose = "".join(document.read_text().split("```")[::2])  # no code
         for part in prose.split("](")[1:]:
-            target = part.split(")")[0].split("#")[0]
-            if target and "://" not in target:
-                assert (document.parent / target).exists(), f"{document.name}: {target}"
+            target, _, heading = part.split(")")[0].partition("#")
+            if "://" in target:
+                continue
+            file = document.parent / target if target else document
+            assert file.exists(), f"{document.name}: {target}"
+            assert not heading or heading in _headings(file), f"{document.name}: {target}#{heading}"
+
+
+def _headings(file: pathlib.Path) -> set[str]:
+    prose = "".join(file.read_text().split("```")[::2])
+    titles = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}

@@ -10,7 +10,9 @@ import tomllib
 import zipfile
 
 import pytest
+import yaml
 
+import keras_pvt
 from keras_pvt.formats import EXTRAS, FORMATS
 from keras_pvt.utils import extras
 
@@ -52,7 +54,7 @@ def test_the_wheel_holds_the_package_and_no_more(built):
         assert "keras-pvt = keras_pvt.cli:main" in wheel.read(entry_points).decode()
     assert {name for name in names if ".dist-info/" not in name} == _package_files()
     assert "keras_pvt/py.typed" in names
-    assert any(name.endswith("/recipes/finetune.toml") for name in names)
+    assert any(name.endswith("/recipes/classifiers/finetune.toml") for name in names)
 
 
 def test_the_source_distribution_holds_what_a_build_needs(built):
@@ -87,15 +89,60 @@ def test_each_package_that_exports_is_in_the_extra_that_errors_name():
 
 def test_tensorflow_is_not_installed_over_another(monkeypatch):
     """tensorflow and tensorflow-cpu have the same files."""
-    assert extras.install_command("onnx", "tensorflow") == "pip install 'keras-pvt[onnx]'"
+    assert extras.install_command("onnx", "tensorflow") == 'pip install "keras-pvt[onnx]"'
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     command = extras.install_command("onnx", "tensorflow")
-    assert command.startswith("pip install 'keras-pvt[onnx,tensorflow]' (or tensorflow-cpu")
+    assert command.startswith('pip install "keras-pvt[onnx,tensorflow]" (or tensorflow-cpu')
+
+
+@pytest.mark.parametrize("extra", ["tensorflow", "keras_hub"])
+def test_who_is_told_to_install_tensorflow_is_told_what_it_changes(extra, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert "KERAS_BACKEND" not in extras.install_command(extra)  # it is here already
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    change = "TensorFlow then is the backend, unless KERAS_BACKEND=torch is set)"
+    assert extras.install_command(extra).endswith(change)
+    assert "KERAS_BACKEND" not in extras.install_command("onnx")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert "KERAS_BACKEND" not in extras.install_command(extra)
+
+
+def test_extras_are_quoted_for_every_shell():
+    """cmd knows no single quotes, and zsh takes brackets without any for a pattern."""
+    shown = 0
+    for file in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *ROOT.glob("keras_pvt/**/*.py"),
+    ]:
+        for before in re.findall(r"(.)keras-pvt\[", file.read_text()):
+            assert before in '"`', file  # or it is code in prose
+            shown += 1
+    assert shown > 10
+
+
+def test_the_citation_is_the_readmes():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    paper, package = re.findall(r"^@\w+\{(.*?)^\}", (ROOT / "README.md").read_text(), re.M | re.S)
+    field = re.compile(r"(\w+) += \{(.*?)\}[,\n]", re.S)
+    fields = [
+        {key: " ".join(value.split()) for key, value in field.findall(entry)}
+        for entry in (paper, package)
+    ]
+    (reference,) = cited["references"]
+    names = [f"{one['family-names']}, {one['given-names']}" for one in reference["authors"]]
+    assert len(names) == 9
+    assert fields[0]["author"] == " and ".join(names)
+    assert fields[0]["title"] == reference["title"]
+    assert fields[0]["year"] == str(reference["year"])
+    assert fields[0]["pages"] == f"{reference['start']}--{reference['end']}"
+    assert fields[1]["version"] == cited["version"] == keras_pvt.__version__
+    assert fields[1]["title"].replace("\\", "") == cited["title"]
 
 
 def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    wanted = r"^training DETR needs scipy: pip install 'keras-pvt\[detection\]'$"
+    wanted = r'^training DETR needs scipy: pip install "keras-pvt\[detection\]"$'
     with pytest.raises(ImportError, match=wanted), extras.needed_for("training DETR", "detection"):
         import scipy.optimize  # noqa: F401
 
@@ -108,7 +155,7 @@ def test_an_import_that_fails_otherwise_is_not_taken_for_a_missing_package():
 @pytest.mark.parametrize(
     ("installed", "wanted", "message"),
     [
-        ((), None, r"none is installed: pip install 'keras-pvt\[jax\]', or \[torch\]"),
+        ((), None, r'none is installed: pip install "keras-pvt\[jax\]", or \[torch\]'),
         (("jax",), "torch", r"'torch', which is not installed: pip .*torch.*installed: jax$"),
         (("jax",), "numpy", "'numpy', but keras_pvt runs on tensorflow, jax, torch; .*: jax$"),
     ],

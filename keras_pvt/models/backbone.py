@@ -35,7 +35,8 @@ class PVTBackbone(keras.Model):
     Call arguments:
         x: float images `(B, H, W, channels)`.
     Returns:
-        P5, `(B, H / 32, W / 32, 512)`; sides are floored at each stage.
+        P5, `(B, H / 32, W / 32, 512)`; sides are floored at each stage. PVTNano has half the
+        strides, so P1 to P4 where the others have P2 to P5.
     Attributes:
         config: the `PVTConfig`.
         pyramid_outputs: level to Keras tensor, {"P2": (B, H / 4, W / 4, 64), ...}; for

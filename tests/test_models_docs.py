@@ -1,0 +1,39 @@
+"""What docs/models.md shows, run; and that the README leads to it."""
+
+import re
+
+import pytest
+from scripts import ROOT
+
+pytestmark = pytest.mark.one_backend("runs the examples of pages")
+
+
+def test_the_page_runs():
+    text = (ROOT / "docs" / "models.md").read_text()
+    blocks = re.findall("```python\n(.*?)```", text, re.DOTALL)
+    names: dict = {}
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == text.count("\n## ") - 1  # of attention maps there is none
+    assert names["vectors"].shape == (1, 256)
+    assert names["larger"].input_shape == (None, 96, 128, 3)
+    assert names["open_"].input_shape == (None, None, None, 3)
+
+
+@pytest.mark.parametrize(
+    ("subject", "start"),
+    [
+        ("input range", "input-range"),
+        ("image size", "image-size"),
+        ("embeddings", "embeddings"),
+        ("freezing", "freezing"),
+        ("levels", "levels"),
+        ("attention maps", "attention-maps"),
+        ("several GPUs", "devices"),
+    ],
+)
+def test_the_readme_leads_to_it_in_one_click(subject, start):
+    """That the headings exist, tests/test_package.py sees."""
+    readme = (ROOT / "README.md").read_text()
+    (heading,) = re.findall(rf"\[{subject}\]\(docs/\w+\.md#([\w-]+)\)", readme)
+    assert heading.startswith(start)
