@@ -53,7 +53,7 @@ def draw_boxes(
     for place, size, fill, text in zip(
         places(boxes, sizes, picture.size), sizes, paints, captions, strict=True
     ):
-        if place is not None:
+        if place is not None and size is not None:
             left, top = place
             draw.rectangle((left, top, left + size[0] - 1, top + size[1] - 1), fill=fill)
             draw.text((left + 1, top), text, fill=ink(fill), font=font)

@@ -43,7 +43,9 @@ def shares(labels: np.ndarray, classes: Sequence[str]) -> dict[int, float]:
         labels: integers `(H, W)`; ignored pixels count in the whole.
         classes: names.
     """
-    counts = sum(np.bincount(row, minlength=len(classes))[: len(classes)] for row in labels)
+    counts = np.zeros(len(classes), int)
+    for row in labels:  # all at once, their copy as integers of 64 bits would be large
+        counts += np.bincount(row, minlength=len(classes))[: len(classes)]
     found = {n: count / labels.size for n, count in enumerate(counts.tolist()) if count}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 

@@ -73,7 +73,7 @@ def _colours(classes: tuple[str, ...]) -> np.ndarray:
     return every[chosen].astype("uint8")
 
 
-def ink(colour: np.ndarray) -> str:
+def ink(colour: Sequence[int] | np.ndarray) -> str:
     """What is read best on a colour, sRGB `(3,)`: "black" or "white"."""
     return "black" if lab(np.asarray(colour)[None])[0, 0] > 60 else "white"
 
