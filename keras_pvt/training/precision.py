@@ -1,5 +1,7 @@
 """Which half precision the devices have."""
 
+import re
+
 import keras
 
 from keras_pvt.ops import BACKEND
@@ -9,8 +11,8 @@ def resolve(name: str) -> str:
     """The dtype policy for a wish.
 
     Args:
-        name: "none", "bfloat16", "float16", or "auto": bfloat16 on TPUs and on GPUs that
-            compute in it, float16 (Keras then scales the loss) on other GPUs, none on CPUs.
+        name: "none", "bfloat16", "float16", or "auto": bfloat16 on TPUs and on GPUs,
+            float16 (Keras then scales the loss) on NVIDIA's before Ampere, none on CPUs.
     Returns:
         "float32", "mixed_bfloat16" or "mixed_float16".
     """
@@ -19,17 +21,15 @@ def resolve(name: str) -> str:
     return "float32" if name == "none" else f"mixed_{name}"
 
 
-def _by_capability(capability: float) -> str:
-    return "bfloat16" if capability >= 8 else "float16"  # NVIDIA has it from Ampere on
-
-
 def _on_jax() -> str:
     import jax
 
     device = jax.local_devices()[0]
-    if device.platform == "gpu":
-        return _by_capability(float(getattr(device, "compute_capability", 8)))
-    return "none" if device.platform == "cpu" else "bfloat16"
+    if device.platform != "gpu":
+        return "none" if device.platform == "cpu" else "bfloat16"
+    # A number of NVIDIA's, as "9.0"; AMD's are names, as "gfx942".
+    number = re.fullmatch(r"(\d+)\.\d+", str(getattr(device, "compute_capability", "")))
+    return _on_nvidia(int(number[1])) if number else "bfloat16"
 
 
 def _on_tensorflow() -> str:
@@ -40,8 +40,8 @@ def _on_tensorflow() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return "none"
-    details = tf.config.experimental.get_device_details(gpus[0])
-    return _by_capability(details.get("compute_capability", (8, 0))[0])
+    number = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")
+    return _on_nvidia(number[0]) if number else "bfloat16"
 
 
 def _on_torch() -> str:
@@ -49,7 +49,12 @@ def _on_torch() -> str:
 
     if not torch.cuda.is_available():
         return "none"
-    return _by_capability(torch.cuda.get_device_capability()[0])
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def _on_nvidia(generation: int) -> str:
+    """By the first number of a compute capability; Ampere, 8, is the first with bfloat16."""
+    return "bfloat16" if generation >= 8 else "float16"
 
 
 def use(name: str) -> str:
