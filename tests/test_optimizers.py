@@ -80,10 +80,14 @@ def test_adamw(model, rng, layer_decay):
         )
 
 
-def test_frozen_start(model, rng):
-    optimizer = training.make_optimizer("adamw", model, 0.01, 0.1, frozen_steps=2)
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+def test_frozen_start(model, rng, accumulate):
+    """Steps are batches, however many of them move the weights together."""
+    optimizer = training.make_optimizer(
+        "adamw", model, 0.01, 0.1, frozen_steps=2 * accumulate, accumulate=accumulate
+    )
     moved = []
-    for _ in range(3):
+    for _ in range(3 * accumulate):
         before = {v.path: np.array(v) for v in model.trainable_variables}
         gradients = [
             keras.ops.convert_to_tensor(rng.normal(size=v.shape).astype("float32"))
@@ -94,8 +98,31 @@ def test_frozen_start(model, rng):
             {v.path for v in model.trainable_variables if (np.array(v) != before[v.path]).any()}
         )
     head = {"head/kernel", "head/bias", "norm/gamma", "norm/beta"}
-    assert moved[0] == moved[1] == head
-    assert moved[2] == {variable.path for variable in model.trainable_variables}
+    updates = moved[accumulate - 1 :: accumulate]
+    assert sum(map(bool, moved)) == len(updates) == 3
+    assert updates[0] == updates[1] == head
+    assert updates[2] == {variable.path for variable in model.trainable_variables}
+
+
+@pytest.mark.one_backend("test_frozen_start has each")
+def test_a_batch_of_the_frozen_time_moves_no_frozen_weight(model):
+    optimizer = training.make_optimizer("adamw", model, 0.01, 0.1, frozen_steps=3, accumulate=2)
+    ones = [keras.ops.ones(v.shape) for v in model.trainable_variables]
+    table = model.get_layer("stage1_position").table
+    before = np.array(table)
+    for _ in range(4):  # the second update has the third batch in it
+        optimizer.apply(ones, model.trainable_variables)
+    np.testing.assert_array_equal(np.array(table), before)
+    for _ in range(2):
+        optimizer.apply(ones, model.trainable_variables)
+    assert (np.array(table) != before).all()
+
+
+KINDS = {
+    "adamw": {"name": "adamw"},
+    "layerwise": {"name": "adamw", "layer_decay": 0.5, "frozen_steps": 4},
+    "muon": {"name": "muon", "not_muon": ["^head/"]},
+}
 
 
 @pytest.mark.one_backend("a configuration")

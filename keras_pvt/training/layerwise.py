@@ -43,9 +43,9 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         factors: factor of the learning rate by path of the weight; 1 where a path is missing.
         decoupled_decay: weight decay; it is multiplied by the weight's own rate.
         no_decay: paths of weights that do not decay.
-        frozen_steps: number of steps in which weights with a factor below 1 do not move. Their
-            gradients are still computed: this protects them from the first gradients of a new
-            head, and saves no time.
+        frozen_steps: number of steps, of batches, in which weights with a factor below 1 do not
+            move. Their gradients are still computed: this protects them from the first gradients
+            of a new head, and saves no time.
         **kwargs: further arguments of `keras.optimizers.Adam`.
     """
 
@@ -75,7 +75,9 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         factor, decays = self._by_number[self._get_variable_index(variable)]
         rate = keras.ops.cast(learning_rate, "float32") * factor
         if factor < 1 and self.frozen_steps:
-            thawed = keras.ops.cast(self.iterations >= self.frozen_steps, "float32")
+            # Keras counts updates here; the first gradient of this one must be of a thawed step.
+            begun = self.iterations * (self.gradient_accumulation_steps or 1)
+            thawed = keras.ops.cast(begun >= self.frozen_steps, "float32")
             rate = rate * thawed
         if self.decoupled_decay and decays:
             share = keras.ops.cast(self.decoupled_decay * rate, variable.dtype)

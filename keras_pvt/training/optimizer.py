@@ -54,7 +54,7 @@ def make_optimizer(
             missing.
         layer_decay: for "adamw" without `factors`: factor of the learning rate from one block to
             the one before.
-        frozen_steps: for "adamw": number of steps in which only the head learns.
+        frozen_steps: for "adamw": number of steps, of batches, in which only the head learns.
     Returns:
         The optimizer, not yet built.
     Raises:
