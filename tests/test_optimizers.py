@@ -126,10 +126,91 @@ KINDS = {
 
 
 @pytest.mark.one_backend("a configuration")
-def test_layerwise_survives_serialisation(model):
-    optimizer = training.make_optimizer("adamw", model, 0.01, 0.3, layer_decay=0.5, frozen_steps=4)
+@pytest.mark.parametrize("kind", KINDS)
+def test_optimizers_survive_serialisation(model, kind):
+    optimizer = training.make_optimizer(
+        model=model, rate=0.01, weight_decay=0.3, accumulate=2, ema=0.9, **KINDS[kind]
+    )
+    assert set(optimizer.get_config()["no_decay"]) == {v.path for v in not_decayed(model)}
     copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert type(copy) is type(optimizer)
     assert copy.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_weights_decay_after_a_file(tiny_config, tmp_path, rng, kind):
+    """And the model goes on to the same bits; gradients of 0 move what decays alone."""
+    options = {**KINDS[kind], "frozen_steps": 0} if kind == "layerwise" else KINDS[kind]
+    model = keras_pvt.classifier(tiny_config, classifier_activation=None)
+    perturb(model)
+    optimizer = training.make_optimizer(
+        model=model, rate=0.01, weight_decay=0.3, clip_norm=None, **options
+    )
+    model.compile(optimizer, loss="sparse_categorical_crossentropy")
+    optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+
+    def apply(owner, gradients):
+        before = [np.array(v) for v in owner.trainable_variables]
+        owner.optimizer.apply(
+            [keras.ops.convert_to_tensor(g) for g in gradients], owner.trainable_variables
+        )
+        pairs = zip(owner.trainable_variables, before, strict=True)
+        return {v.path for v, old in pairs if (np.array(v) != old).any()}
+
+    shapes = [v.shape for v in model.trainable_variables]
+    still = [np.zeros(shape, "float32") for shape in shapes]
+    decayed = {v.path for v in model.trainable_variables} - {v.path for v in not_decayed(model)}
+    assert len(decayed) == len(shapes) - len(not_decayed(model)) > 0
+    assert apply(model, still) == apply(loaded, still) == decayed
+    for _ in range(2):
+        gradients = [rng.normal(size=shape).astype("float32") for shape in shapes]
+        assert apply(model, gradients) == apply(loaded, gradients)
+    for one, other in zip(model.trainable_variables, loaded.trainable_variables, strict=True):
+        np.testing.assert_array_equal(np.array(one), np.array(other), err_msg=one.path)
+
+
+@pytest.mark.one_backend("names")
+def test_weights_of_other_names_are_said_to_decay(model, tiny_config):
+    optimizer = training.make_optimizer("adamw", model, 0.01, 0.3)
+    copy = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.warns(UserWarning, match=r"none of the \d+ weights .* all decay"):
+        copy.build(other.trainable_variables)
+
+
+def test_adamw_is_as_fast_as_keras_s_own(model):
+    """On PyTorch Keras takes a class for it that updates all weights in one go."""
+    optimizer = training.make_optimizer("adamw", model, 0.01, 0.3)
+    assert isinstance(optimizer, type(keras.optimizers.AdamW()))
+
+
+@pytest.mark.one_backend("configurations")
+def test_optimizers_in_files_of_0_1(model):
+    """Keras's own AdamW and Muon, which the files cannot say more of, and our by-layer AdamW."""
+    plain = keras.optimizers.AdamW(0.01, weight_decay=0.3)
+    assert type(keras.optimizers.deserialize(keras.optimizers.serialize(plain))) is type(plain)
+    config = {
+        "name": "layerwise_adam_w", "learning_rate": 0.01, "weight_decay": None, "clipnorm": None,
+        "global_clipnorm": 1.0, "clipvalue": None, "use_ema": False, "ema_momentum": 0.99,
+        "ema_overwrite_frequency": None, "loss_scale_factor": None,
+        "gradient_accumulation_steps": None, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8,
+        "amsgrad": False, "factors": {"head/kernel": 1.0, "stage1_position/table": 0.25},
+        "decoupled_decay": 0.3, "no_decay": ["head/bias"], "frozen_steps": 4,
+    }  # fmt: skip
+    old = {
+        "module": "keras_pvt.training.layerwise",
+        "class_name": "LayerwiseAdamW",
+        "registered_name": "keras_pvt>LayerwiseAdamW",
+        "config": config,
+    }
+    found = keras.optimizers.deserialize(old)
+    assert isinstance(found, training.LayerwiseAdamW)
+    shown = found.get_config()
+    assert {name: shown[name] for name in config} == {
+        **config, "learning_rate": pytest.approx(0.01)
+    }  # fmt: skip
 
 
 @pytest.mark.one_backend("what Keras does")

@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping
 
 import keras
 
+from keras_pvt.training.weight_decay import SavedExclusions
+
 BLOCK = re.compile(r"stage\d+_block\d+$")
 
 
@@ -35,7 +37,7 @@ def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
 
 
 @keras.saving.register_keras_serializable(package="keras_pvt")
-class LayerwiseAdamW(keras.optimizers.Adam):
+class LayerwiseAdamW(SavedExclusions, keras.optimizers.Adam):
     """AdamW whose learning rate, and with it the decay, has a factor for each weight.
 
     Args:
@@ -58,10 +60,9 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         frozen_steps: int = 0,
         **kwargs,
     ):
-        super().__init__(learning_rate, **kwargs)
+        super().__init__(learning_rate, no_decay=no_decay, **kwargs)
         self.factors = dict(factors or {})
         self.decoupled_decay = decoupled_decay
-        self.no_decay = set(no_decay)
         self.frozen_steps = frozen_steps
 
     def build(self, variables):
@@ -89,6 +90,5 @@ class LayerwiseAdamW(keras.optimizers.Adam):
             **super().get_config(),
             "factors": self.factors,
             "decoupled_decay": self.decoupled_decay,
-            "no_decay": sorted(self.no_decay),
             "frozen_steps": self.frozen_steps,
         }

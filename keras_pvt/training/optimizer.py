@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 
 from keras_pvt.training.layerwise import LayerwiseAdamW, layer_factors
+from keras_pvt.training.weight_decay import AdamW, Muon
 
 
 def not_decayed(model: keras.Model) -> list[keras.Variable]:
@@ -61,40 +62,23 @@ def make_optimizer(
         ValueError: an unknown name, or "muon" with an option of "adamw".
     """
     settings = {
+        "weight_decay": weight_decay,
+        "no_decay": [] if decay_all else [variable.path for variable in not_decayed(model)],
         "global_clipnorm": clip_norm,
         "use_ema": ema > 0,
         "ema_momentum": ema or 0.99,
         "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
     }
-    exempt = [] if decay_all else not_decayed(model)
     layerwise = bool(factors) or layer_decay < 1 or frozen_steps > 0
     if name == "muon":  # AdamW all the same for what is no matrix
         if layerwise:
             raise ValueError("rates by layer and frozen steps work with adamw; got muon.")
-        optimizer = keras.optimizers.Muon(
-            rate,
-            weight_decay=weight_decay,
-            adam_weight_decay=weight_decay,
-            exclude_layers=list(not_muon),
-            **settings,
-        )
-    elif name != "adamw":
+        return Muon(rate, adam_weight_decay=weight_decay, exclude_layers=list(not_muon), **settings)
+    if name != "adamw":
         raise ValueError(f"the optimizer must be adamw or muon; got {name!r}.")
-    elif layerwise:
-        # A factor of 1 would not freeze: the whole trunk is marked by one just below it.
-        factors = factors or layer_factors(model, min(layer_decay, 1 - 1e-7))
-        return LayerwiseAdamW(
-            rate,
-            factors,
-            weight_decay,
-            [variable.path for variable in exempt],
-            frozen_steps,
-            epsilon=1e-8,
-            **settings,
-        )
-    else:
-        optimizer = keras.optimizers.AdamW(
-            rate, weight_decay=weight_decay, epsilon=1e-8, **settings
-        )
-    optimizer.exclude_from_weight_decay(var_list=exempt)
-    return optimizer
+    if not layerwise:
+        return AdamW(rate, epsilon=1e-8, **settings)
+    settings["decoupled_decay"] = settings.pop("weight_decay")
+    # A factor of 1 would not freeze: the whole trunk is marked by one just below it.
+    factors = factors or layer_factors(model, min(layer_decay, 1 - 1e-7))
+    return LayerwiseAdamW(rate, factors, frozen_steps=frozen_steps, epsilon=1e-8, **settings)

@@ -1,0 +1,55 @@
+"""Optimizers of Keras that save which weights do not decay."""
+
+import warnings
+from collections.abc import Collection, Sequence
+
+import keras
+
+
+class SavedExclusions(keras.optimizers.Optimizer):
+    """What an optimizer leaves out of the weight decay, as a part of its configuration.
+
+    `exclude_from_weight_decay` of Keras 3.15 does not outlast a file: a model that is loaded decays
+    every weight. Put this before the optimizer of Keras.
+
+    Args:
+        learning_rate: number or schedule.
+        no_decay: paths of weights that do not decay.
+        **kwargs: further arguments of the optimizer.
+    """
+
+    def __init__(self, learning_rate=1e-3, *, no_decay: Collection[str] = (), **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.no_decay = set(no_decay)
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        exempt = [variable for variable in variables if variable.path in self.no_decay]
+        if exempt:
+            self.exclude_from_weight_decay(var_list=exempt)
+        elif self.no_decay:
+            warnings.warn(
+                f"none of the {len(self.no_decay)} weights that must not decay, such as "
+                f"{min(self.no_decay)}, is among those that are trained, such as "
+                f"{variables[0].path}: all decay. Make the optimizer for this model.",
+                stacklevel=2,
+            )
+        super().build(variables)
+
+    def get_config(self):
+        return {**super().get_config(), "no_decay": sorted(self.no_decay)}
+
+
+def _as_made(kind: type) -> type:
+    """The class of what a class of Keras makes: on PyTorch another one, which updates all weights
+    in one go, and which a subclass would miss."""
+    return type(kind.__new__(kind))
+
+
+@keras.saving.register_keras_serializable(package="keras_pvt")
+class AdamW(SavedExclusions, _as_made(keras.optimizers.AdamW)):  # type: ignore[misc]
+    """Keras's AdamW, with `no_decay`."""
+
+
+@keras.saving.register_keras_serializable(package="keras_pvt")
+class Muon(SavedExclusions, _as_made(keras.optimizers.Muon)):  # type: ignore[misc]
+    """Keras's Muon, with `no_decay`."""
