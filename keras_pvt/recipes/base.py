@@ -17,9 +17,10 @@ RANGES: dict[str, Callable[[float], bool]] = {
 }
 
 
-def option(default, text: str):
-    """A field of a recipe: its default, and what `--help` says of it."""
-    return dataclasses.field(default=default, metadata={"help": text})
+def option(default, text: str, decides: bool = True):
+    """A field of a recipe: its default, what `--help` says, and whether it decides the result; one
+    that does not may be another when a run is resumed."""
+    return dataclasses.field(default=default, metadata={"help": text, "decides": decides})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,11 @@ class BaseRecipe:
     batch_size: int = option(32, "images of a step, over all devices")
     seed: int = option(0, "decides initial values, order and augmentation")
     mixed_precision: str = option("auto", "auto, none, bfloat16 or float16")
+    collapse_check: bool = option(
+        True,
+        "end the run of a classifier or segmenter whose loss is back at that of guessing",
+        decides=False,
+    )
 
     optimizer: str = option("adamw", "adamw or muon")
     learning_rate: float = option(1e-4, "the highest")
@@ -87,6 +93,14 @@ class BaseRecipe:
             return parse_size(getattr(self, name))
         except ValueError as error:
             raise ValueError(f"{flag(name)} {error}") from None
+
+    def decisive(self) -> dict[str, typing.Any]:
+        """The values of the fields that decide the result."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["decides"]
+        }
 
     def replace(self, **changes) -> typing.Self:
         return dataclasses.replace(self, **changes)

@@ -10,7 +10,7 @@ from keras_pvt.models.trained_model import bare_copy
 from keras_pvt.ops import BACKEND
 from keras_pvt.recipes.base import BaseRecipe
 from keras_pvt.training import run_folder
-from keras_pvt.training.callbacks import Progress, Speed, StopWhenDiverged
+from keras_pvt.training.callbacks import Progress, Speed, StopWhenDiverged, label_loss
 from keras_pvt.training.checkpoints import BEST, Checkpoints, cut_log
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.log import Log, draw_curves, read_history
@@ -60,7 +60,7 @@ class Run:
         self.guessing = guessing
         self.history = out / "history.csv"
         self.checkpoints = Checkpoints(out / "checkpoints", model, keep, monitor, strategy.chief)
-        settings = vars(recipe) | {
+        settings = recipe.decisive() | {
             "classes": list(classes),
             "images": list(images),
             "backend": BACKEND,
@@ -116,7 +116,9 @@ class Run:
             self.strategy.callback(val_weight=validated),
             Speed(steps * batch_size),
             StopWhenDiverged(
-                len(self.classes) if self.guessing else None, [row["loss"] for row in rows]
+                len(self.classes) if self.guessing and self.recipe.collapse_check else None,
+                [label_loss(row) for row in rows],
+                tells=self.strategy.chief,
             ),
             *measures,
         ]
