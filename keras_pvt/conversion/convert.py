@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_pvt import ops, systems
 from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map
+from keras_pvt.conversion.plain import PlainWeights, begin_lora_anew
 from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
 
 
@@ -25,7 +26,7 @@ def load_checkpoint(
     a pyramid) are skipped and reported. All others must fit, unless a rule is allowed.
 
     Args:
-        model: built by keras_pvt; any dtype.
+        model: built by keras_pvt; any dtype. LoRA of it begins anew, and adds nothing at first.
         source: path of a file that `read_checkpoint` reads, or a state dict of any layout.
         resize_positions: resize position tables of another resolution.
         new_head: keep the model's own head where the checkpoint has none, or one of another
@@ -36,7 +37,7 @@ def load_checkpoint(
     Raises:
         CheckpointError: a file that cannot be read; keys missing, unexpected or mis-shaped,
             all in one message; values that are not finite. The model is as it was.
-        ValueError: a model that keras_pvt did not build.
+        ValueError: a model that keras_pvt did not build, or that Keras has quantized.
         OSError: a file that cannot be opened.
     """
     state = source if isinstance(source, Mapping) else read_checkpoint(source)
@@ -47,6 +48,8 @@ def load_checkpoint(
     for path, value in fit.values.items():
         variable = fit.variables[path]
         ops.assign_without_copy(variable, _copied(value, assignable(variable)))
+    if count := begin_lora_anew(model):
+        fit.report.notices.append(f"the LoRA of {count} layers begins anew")
     return fit.report
 
 
@@ -60,28 +63,34 @@ def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarr
             without class token gives the official layout of the detection code, where
             `pos_embed4` has an unused first row: zeros.
     Returns:
-        Arrays of their own, in the dtype of the variables; for `save_checkpoint`.
+        Arrays of their own, in the dtype of the variables; for `save_checkpoint`. What Keras has
+        quantized are the kernels that it stands for; LoRA is in the kernels.
     Raises:
-        ValueError: a layout that the model does not have; a backbone for "huggingface".
+        ValueError: a layout that the model does not have; a backbone for "huggingface"; a model
+            that is quantized by GPTQ or AWQ, or has weights that the layout has no names for.
     """
     if layout not in layouts_of(model):
         raise ValueError(
             f"`layout` of model {model.name!r} must be one of {', '.join(layouts_of(model))}; got "
             f"{layout!r}; use the official layout."
         )
-    variables = {variable.path: variable for variable in model.variables}
-    backbone = systems.of_model(model) is None and "head/kernel" not in variables
+    weights = PlainWeights(model)
+    backbone = systems.of_model(model) is None and "head/kernel" not in weights
     if layout == "huggingface" and backbone:
         raise ValueError(
             f"transformers has no PVT without a head, as model {model.name!r} is; use the "
             "official layout, or a model with include_top=True."
         )
     state: dict[str, np.ndarray] = {}
-    for entry in model_map(model, layout):
-        arrays = [
-            keras.ops.convert_to_numpy(variables[path].value) if path in variables else None
-            for path in entry.keras
-        ]
+    entries = model_map(model, layout)
+    named = {path for entry in entries for path in entry.keras}
+    if unnamed := [path for path in weights if path not in named]:
+        raise ValueError(
+            f"model {model.name!r} has {len(unnamed)} weights that the {layout} layout has no "
+            f"names for: {', '.join(unnamed[:12])}."
+        )
+    for entry in entries:
+        arrays = [weights.get(path) for path in entry.keras]
         if not arrays or arrays[-1] is not None:
             converted = entry.layout.to_torch(*arrays)
             state |= {
@@ -105,12 +114,11 @@ def differences(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str
     fit = Fit(model, state)
     if fit.problems:
         raise CheckpointError(f"the state dict does not fit model {model.name!r}:\n{fit.problems}")
+    weights = PlainWeights(model)
     return [
         path
         for path, value in fit.values.items()
-        if not np.array_equal(
-            value, keras.ops.convert_to_numpy(fit.variables[path].value).astype(value.dtype)
-        )
+        if not np.array_equal(value, weights[path].astype(value.dtype))
     ]
 
 

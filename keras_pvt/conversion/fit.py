@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_pvt import families, systems
 from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
+from keras_pvt.conversion.plain import adapted_layers
 from keras_pvt.conversion.recognise import (
     layout_of,
     likely_variant,
@@ -111,6 +112,8 @@ class Fit:
         values: arrays for `variables`, by path; all of them if there is no problem.
         report: what was changed and skipped.
         problems: text, empty if there is none.
+    Raises:
+        ValueError: a model that Keras has quantized, whose kernels are no numbers to compare.
     """
 
     def __init__(
@@ -121,6 +124,12 @@ class Fit:
         new_head: bool = False,
         adapt_channels: bool = False,
     ):
+        modes = {layer.quantization_mode for layer in adapted_layers(model)} - {None, "float8"}
+        if modes:
+            raise ValueError(
+                f"model {model.name!r} is quantized ({', '.join(sorted(modes))}), with no place "
+                "for the kernels of a checkpoint: load them before `quantize`."
+            )
         self.variables = {variable.path: variable for variable in model.variables}
         self.shapes = {path: tuple(variable.shape) for path, variable in self.variables.items()}
         self.system = systems.of_model(model)

@@ -8,6 +8,7 @@ from keras_pvt import systems
 from keras_pvt.exporting.argmax import Argmax
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.models.inputs import preprocess, takes_pixels
+from keras_pvt.models.trained_model import copy_weights
 
 Shape = tuple[int | None, ...]
 
@@ -71,7 +72,7 @@ def float32_twin(model: keras.Model) -> keras.Model:
         # KerasHub's tasks compile themselves, which Keras says it cannot do again.
         warnings.filterwarnings("ignore", r"`compile\(\)` was not called", UserWarning)
         twin = keras.saving.deserialize_keras_object(_in_float32(config))
-    twin.set_weights(model.get_weights())
+    copy_weights(model, twin)
     return twin
 
 

@@ -93,8 +93,21 @@ class TrainedModel:
 def bare_copy(model: keras.Model) -> keras.Model:
     """A copy that was never compiled: the optimizer's state is twice as large as the model."""
     copy = type(model).from_config(model.get_config())
-    copy.set_weights(model.get_weights())
+    copy_weights(model, copy)
     return copy
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Give a model the weights of another, as a file would: with LoRA put into the kernels.
+
+    Args:
+        source: whose weights are taken.
+        target: of the same layers, as its configuration makes them.
+    """
+    for owner, taker in zip(source._flatten_layers(), target._flatten_layers(), strict=True):
+        store: dict = {}
+        owner.save_own_variables(store)
+        taker.load_own_variables(store)
 
 
 def save_model(

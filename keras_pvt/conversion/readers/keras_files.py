@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, view
+from keras_pvt.conversion.readers.quantized import plain_layers
 
 WEIGHTS_MEMBER = "model.weights.h5"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -32,7 +33,8 @@ def _read(file, data: memoryview) -> dict[str, np.ndarray]:
     "stage1_block0/attention/query/0".
 
     Keras files a layer under its class and a counter, and notes its name beside it; names
-    do not depend on which other layers the model has.
+    do not depend on which other layers the model has. Quantized kernels are as `plain_layers`
+    makes them.
 
     Raises:
         CheckpointError: a damaged file; links to elsewhere; compressed variables.
@@ -46,7 +48,7 @@ def _read(file, data: memoryview) -> dict[str, np.ndarray]:
             for key in root:
                 if key not in NO_LAYERS:
                     reader.walk(_group(root, key), _layer_names(root, key))
-            return reader.arrays
+            return plain_layers(reader.arrays)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise
