@@ -102,7 +102,7 @@ class Dies(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 4:
             for variable in self.model.trainable_variables:
-                variable.assign(keras.ops.zeros_like(variable))
+                variable.assign(keras.ops.zeros(variable.shape))
             self.model.optimizer.learning_rate = 0.0
 
 

@@ -73,7 +73,7 @@ def begin_lora_anew(model: keras.Model) -> int:
     """
     layers = [layer for layer in adapted_layers(model) if _has_lora(layer)]
     for layer in layers:  # not the first factor too, or they could not learn
-        layer.lora_kernel_b.assign(keras.ops.zeros_like(layer.lora_kernel_b))
+        layer.lora_kernel_b.assign(keras.ops.zeros(layer.lora_kernel_b.shape))
     return len(layers)
 
 

@@ -69,7 +69,7 @@ class LayerwiseAdamW(SavedExclusions, keras.optimizers.Adam):
         super().build(variables)
         # By number: what TensorFlow hands to `update_step` has no path.
         self._by_number = [
-            (self.factors.get(v.path, 1.0), v.path not in self.no_decay) for v in variables
+            (self.factors.get(path, 1.0), path not in self.no_decay) for path in self.trained
         ]
 
     def update_step(self, gradient, variable, learning_rate):

@@ -15,28 +15,47 @@ class SavedExclusions(keras.optimizers.Optimizer):
     Args:
         learning_rate: number or schedule.
         no_decay: paths of weights that do not decay.
+        trained: paths of the weights that the optimizer was built for, in their order. A model may
+            be loaded with others, as a Sequential is without its own name before them.
         **kwargs: further arguments of the optimizer.
     """
 
-    def __init__(self, learning_rate=1e-3, *, no_decay: Collection[str] = (), **kwargs):
+    def __init__(
+        self,
+        learning_rate=1e-3,
+        *,
+        no_decay: Collection[str] = (),
+        trained: Sequence[str] = (),
+        **kwargs,
+    ):
         super().__init__(learning_rate, **kwargs)
-        self.no_decay = set(no_decay)
+        self.no_decay, self.trained = set(no_decay), tuple(trained)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        exempt = [variable for variable in variables if variable.path in self.no_decay]
+        paths = tuple(variable.path for variable in variables)
+        if [*map(_last, paths)] != [*map(_last, self.trained)]:
+            self.trained = paths
+        exempt = [
+            v for v, path in zip(variables, self.trained, strict=True) if path in self.no_decay
+        ]
         if exempt:
             self.exclude_from_weight_decay(var_list=exempt)
         elif self.no_decay:
             warnings.warn(
                 f"none of the {len(self.no_decay)} weights that must not decay, such as "
-                f"{min(self.no_decay)}, is among those that are trained, such as "
-                f"{variables[0].path}: all decay. Make the optimizer for this model.",
+                f"{min(self.no_decay)}, is among the {len(paths)} that are trained: all decay. "
+                "Make the optimizer for this model.",
                 stacklevel=2,
             )
         super().build(variables)
 
     def get_config(self):
-        return {**super().get_config(), "no_decay": sorted(self.no_decay)}
+        own = {"no_decay": sorted(self.no_decay), "trained": list(self.trained)}
+        return {**super().get_config(), **own}
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _as_made(kind: type) -> type:
