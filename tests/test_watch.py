@@ -8,9 +8,9 @@ import pytest
 from image_folders import write_images
 
 from keras_pvt.cli import main
+from keras_pvt.recipes.files import as_toml
 from keras_pvt.training import load_recipe, with_teacher
 from keras_pvt.training.callbacks import Diverged, StopWhenDiverged, label_loss
-from keras_pvt.training.recipe_files import as_toml
 
 pytestmark = pytest.mark.one_backend("a function of a log")
 

@@ -1,6 +1,7 @@
 """AdamW and Muon as PVT is trained with them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -61,7 +62,7 @@ def make_optimizer(
     Raises:
         ValueError: an unknown name, or "muon" with an option of "adamw".
     """
-    settings = {
+    settings: dict[str, Any] = {
         "weight_decay": weight_decay,
         "no_decay": [] if decay_all else [variable.path for variable in not_decayed(model)],
         "global_clipnorm": clip_norm,

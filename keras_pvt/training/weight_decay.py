@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import keras
 
@@ -58,7 +59,7 @@ def _last(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _as_made(kind: type) -> type:
+def _as_made(kind: Any) -> type:
     """The class of what a class of Keras makes: on PyTorch another one, which updates all weights
     in one go, and which a subclass would miss."""
     return type(kind.__new__(kind))
