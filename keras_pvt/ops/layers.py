@@ -91,7 +91,7 @@ def from_rows(rows, x):
 
 
 def gelu(x):
-    """Exact (erf) GELU of a float tensor, same shape and dtype."""
+    """GELU of a float tensor, not its tanh form; same shape and dtype."""
     if BACKEND == "tensorflow":
         # TensorFlow's own exact GELU lowers to Erfc, which ONNX has no operator for, and
         # only this form of it is fused into the matrix product before.
@@ -100,8 +100,7 @@ def gelu(x):
     if BACKEND == "jax" and dtype != "float64":
         # XLA's erfc takes three times as long as all else in GELU, and its erf cannot be
         # exported to a SavedModel.
-        y = ops.cast(x, "float32")
-        return ops.cast(0.5 * y * (1.0 + engine.erf(y * _SQRT_HALF)), dtype)
+        return ops.cast(engine.gelu(ops.cast(x, "float32")), dtype)
     return ops.gelu(x, approximate=False)
 
 
