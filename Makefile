@@ -16,7 +16,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAIN
 export KERAS_BACKEND = $(BACKEND)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all test-oldest check clean
+.PHONY: demo test test-all test-oldest test-nightly check clean
 
 demo: $(VENV)/.demo-$(BACKEND)  ## classify examples/images, find examples/cells, draw demo*.png
 	$(BIN)/python examples/classify_images.py --out demo.png
@@ -37,13 +37,20 @@ test test-all:
 test-oldest:  ## the default tier on the oldest libraries, in an environment of its own
 	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
 
+# It is the same folder as Keras, under another package's name: both go before the newest comes.
+test-nightly:  ## the default tier on the newest build of Keras, in an environment of its own
+	$(MAKE) .venv-nightly/.test VENV=.venv-nightly
+	.venv-nightly/bin/pip uninstall --quiet --yes keras keras-nightly
+	.venv-nightly/bin/pip install --quiet --disable-pip-version-check --pre --no-deps keras-nightly
+	$(MAKE) test VENV=.venv-nightly
+
 check: $(VENV)/.test  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .venv-oldest demo.png demo_detection.png
+	rm -rf $(VENV) .venv-oldest .venv-nightly demo.png demo_detection.png
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name it by make PYTHON=...")'

@@ -8,15 +8,17 @@ from contracts import compiled
 
 import keras_pvt
 from keras_pvt import layers
+from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 from keras_pvt.exporting import ExportError, runtimes
 from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
+from keras_pvt.segmentation import SemanticFPN, Trans2Seg
 
-# Keras says of each kind of layer without a dense matrix that it stays as it is.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method"),
-    pytest.mark.one_backend("Keras's own, of layers that other tests have on each"),
-]
+pytestmark = pytest.mark.one_backend("Keras's own, of layers that other tests have on each")
+# Of a model that is not from a constructor here, Keras says which layers stay as they are.
+KERAS_WARNS = pytest.mark.filterwarnings(
+    r"ignore:(Layer .* does not have a `quantize` method|`model.quantize\(\)`. .* were skipped)"
+)
 
 
 def dense_layers(model):
@@ -56,6 +58,39 @@ def test_saved_and_loaded_without_a_difference(build, mode, tmp_path, rng):
             np.testing.assert_array_equal(ours, before)
 
 
+BACKBONE = {"variant": SHALLOW, "input_shape": (64, 96, 3), "include_preprocessing": True}
+SYSTEMS = {
+    "backbone": lambda: keras_pvt.PVTBackbone(**BACKBONE, drop_rate=0.1),
+    "retinanet": lambda: RetinaNet(keras_pvt.PVTBackbone(**BACKBONE), 3, 12, 1),
+    "mask_rcnn": lambda: MaskRCNN(keras_pvt.PVTBackbone(**BACKBONE), 3, 12, 16),
+    "detr": lambda: DETR(keras_pvt.PVTBackbone(**BACKBONE, name="images"), 3, 9, 16, 1, 2, 24),
+    "semantic_fpn": lambda: SemanticFPN(keras_pvt.PVTBackbone(**BACKBONE), 3, 16, 8),
+    "trans2seg": lambda: Trans2Seg(
+        keras_pvt.PVTBackbone(**BACKBONE), 3, embed_dim=16, depth=1, num_heads=4, head_width=8
+    ),
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_no_layer_is_warned_of(system):
+    """Neither of those that hold quantized ones, nor of norms and convolutions."""
+    model = SYSTEMS[system]()
+    model.quantize("int8", filters=lambda layer: False)  # Keras's own argument is there still
+    assert not [part for part in dense_layers(model) if part.quantization_mode]
+    model.quantize("int8")
+    assert all(part.quantization_mode == "int8" for part in dense_layers(model))
+
+
+def test_no_layer_of_a_loaded_classifier_is_warned_of(tmp_path):
+    model = keras_pvt.classifier(SHALLOW, input_shape=(64, 96, 3), include_preprocessing=True)
+    keras_pvt.save_model(model, tmp_path / "model.keras", [f"class {n}" for n in range(7)])
+    loaded = keras_pvt.load_model(tmp_path / "model.keras").model
+    for one in (model, loaded):
+        one.quantize("int8")
+        assert all(part.quantization_mode == "int8" for part in dense_layers(one))
+
+
+@KERAS_WARNS
 @pytest.mark.parametrize(
     "layer",
     [
@@ -97,6 +132,7 @@ def quantized(kind, mode):
     return model
 
 
+@KERAS_WARNS
 @pytest.mark.skipif(BACKEND not in EXPORTED, reason="does not write")
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_quantized_model_is_exported(kind, tmp_path, rng):
@@ -110,6 +146,7 @@ def test_a_quantized_model_is_exported(kind, tmp_path, rng):
     np.testing.assert_allclose(found, answer(model, images)[0], atol=5e-3)
 
 
+@KERAS_WARNS
 @pytest.mark.skipif(BACKEND not in REFUSED, reason="does not write")
 @pytest.mark.parametrize("kind", MODELS)
 def test_what_cannot_be_exported_is_said(kind, tmp_path):

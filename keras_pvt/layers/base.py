@@ -26,10 +26,81 @@ def register_as(name: str):
 
 
 class Composite(keras.layers.Layer):
-    """A layer made of others; its configuration says which of them Keras has quantized."""
+    """A layer made of others; its configuration says which of them are quantized and frozen."""
+
+    # Names of inner layers that are frozen from the start, as nothing is computed by them.
+    unused: tuple[str, ...] = ()
+
+    def __setattr__(self, name, value):
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, keras.layers.Layer) and not self.trainable:
+                inner.trainable = False
+        super().__setattr__(name, value)
 
     def get_config(self):
-        return {**super().get_config(), "dtype": policy_config(self)}
+        config = {**super().get_config(), "dtype": policy_config(self)}
+        inner = inner_trainable(self)
+        at_first = dict.fromkeys(self.unused, False) if self.trainable else {}
+        return config if inner == at_first else {**config, "inner_trainable": inner}
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        inner = config.pop("inner_trainable", None)
+        layer = super().from_config(config)
+        set_trainable(layer, layer.trainable, inner)
+        return layer
+
+
+def inner_trainable(owner: keras.layers.Layer) -> dict[str, bool]:
+    """For a configuration: `trainable` of each inner layer that differs from what it is in.
+
+    Keras keeps the flag of a layer that it makes from a configuration, and none of those inside.
+
+    Returns:
+        By the names on the way to the layer, as in "attention/query"; a layer before those in it.
+    """
+    return {
+        path: layer.trainable
+        for path, layer, outer in _inner_layers(owner)
+        if layer.trainable != outer.trainable
+    }
+
+
+def set_trainable(owner: keras.layers.Layer, trainable: bool, inner: dict | None) -> None:
+    """Freeze what a configuration says.
+
+    Args:
+        owner: the new layer or model.
+        trainable: of itself.
+        inner: from `inner_trainable`; None, as in files of version 0.1.0: all inside as itself,
+            but for what is frozen from the start.
+    Raises:
+        ValueError: `inner` names a layer that there is not.
+    """
+    if inner is None:
+        if not trainable:
+            owner.trainable = False
+        return
+    layers = {path: layer for path, layer, _ in _inner_layers(owner)}
+    unknown = inner.keys() - layers.keys()
+    if unknown:
+        raise ValueError(
+            f"{owner.name}: `inner_trainable` in its configuration names {sorted(unknown)}, which "
+            f"are none of its layers: {', '.join(layers)}."
+        )
+    owner.trainable = trainable
+    for path in sorted(inner, key=lambda path: path.count("/")):  # each sets those inside, too
+        layers[path].trainable = inner[path]
+
+
+def _inner_layers(owner, path=""):
+    """Each layer inside another, its path, and what it is in; Keras alone makes the inputs."""
+    for layer in owner._layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        yield path + layer.name, layer, owner
+        yield from _inner_layers(layer, f"{path}{layer.name}/")
 
 
 def policy_config(owner: keras.layers.Layer) -> dict:

@@ -1,13 +1,11 @@
 """Patch embedding."""
 
-import keras
-
 from keras_pvt.layers import base
 from keras_pvt.ops import layer_norm, patch_conv
 
 
 @base.register
-class PatchEmbedding(keras.layers.Layer):
+class PatchEmbedding(base.Composite):
     """Cuts a map into square patches and projects each to a vector, then normalises.
 
     A side that is no multiple of the patch loses its last rows or columns, as upstream.

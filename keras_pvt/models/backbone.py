@@ -8,6 +8,7 @@ from keras_pvt import families
 from keras_pvt.layers import base
 from keras_pvt.models import inputs
 from keras_pvt.models.classifier import resolve
+from keras_pvt.models.quantization import quantize_what_can_be
 from keras_pvt.variants import NO_WEIGHTS, PVTConfig
 
 
@@ -70,8 +71,9 @@ class PVTBackbone(keras.Model):
         rates = families.Rates(drop_rate, attention_drop_rate, drop_path_rate)
         maps = families.named(config.family).load("pyramid")(x, config, rates, policy)
         if name is None:
-            name = variant if isinstance(variant, str) else config.family
+            name = self._name_by_default(variant, config)
         super().__init__(images, list(maps.values())[-1], name=name)
+        quantize_what_can_be(self)
         self.dtype_policy = policy
         self.config = config
         self.rates = rates
@@ -83,6 +85,11 @@ class PVTBackbone(keras.Model):
             from keras_pvt.weights import load
 
             load(self, variant, weights)
+
+    @staticmethod
+    def _name_by_default(variant, config: PVTConfig) -> str | None:
+        """None has Keras name the model after its class."""
+        return variant if isinstance(variant, str) else config.family
 
     @classmethod
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "PVTBackbone":
@@ -123,15 +130,16 @@ class PVTBackbone(keras.Model):
             "name": self.name,
             "dtype": base.policy_config(self),
             "trainable": self.trainable,
+            "inner_trainable": base.inner_trainable(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        trainable = config.pop("trainable", True)
+        trainable = config.pop("trainable", True), config.pop("inner_trainable", None)
         config["variant"] = PVTConfig(**config["variant"])
         config["dtype"] = keras.dtype_policies.get(config["dtype"])
         config["input_shape"] = tuple(config["input_shape"])
         backbone = cls(**config)
-        backbone.trainable = trainable
+        base.set_trainable(backbone, *trainable)
         return backbone

@@ -5,6 +5,7 @@ import keras
 from keras_pvt import families
 from keras_pvt.layers.base import dense
 from keras_pvt.models import inputs
+from keras_pvt.models.quantization import quantize_what_can_be
 from keras_pvt.variants import NO_WEIGHTS, VARIANTS, PVTConfig
 
 POOLINGS = (None, "avg", "max", "token")
@@ -102,6 +103,7 @@ def classifier(
     if name is None:
         name = variant if isinstance(variant, str) else config.family
     model = keras.Model(source, x, name=name)
+    quantize_what_can_be(model)
     if weights is not None:
         from keras_pvt.weights import load
 

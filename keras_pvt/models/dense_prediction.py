@@ -5,6 +5,7 @@ import functools
 import keras
 
 from keras_pvt.layers import base
+from keras_pvt.models.quantization import quantize_what_can_be
 
 
 class DensePredictionModel(keras.Model):
@@ -47,6 +48,7 @@ class DensePredictionModel(keras.Model):
         self._backbone_config = functools.partial(keras.saving.serialize_keras_object, backbone)
         self._options = options
         self.num_classes = options["num_classes"]
+        quantize_what_can_be(self)
 
     def get_config(self):
         return {
@@ -55,19 +57,19 @@ class DensePredictionModel(keras.Model):
             "name": self.name,
             "dtype": base.policy_config(self),
             "trainable": self.trainable,
+            "inner_trainable": base.inner_trainable(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        trainable = config.pop("trainable", True)
+        trainable = config.pop("trainable", True), config.pop("inner_trainable", None)
         config["backbone"] = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
         config["dtype"] = keras.dtype_policies.get(config["dtype"])
         model = cls(**config)
-        if not trainable:  # True would unfreeze what `PrototypeDecoderBlock` has frozen
-            model.trainable = False
+        base.set_trainable(model, *trainable)
         return model
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from keras_pvt.models.inputs import takes_pixels
+from keras_pvt.models.quantization import quantize_what_can_be
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.utils.extras import LIBRARIES, needed_for
 from keras_pvt.utils.files import replacing
@@ -180,6 +181,7 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
         reason = str(error).split("Exception encountered: ")[-1].split("\n")[0][:300]
         raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
     _check_fit(os.fspath(path), model, found, len(description["classes"]))
+    quantize_what_can_be(model)
     if not description["system"]:  # which files of 0.1.0 do not name
         description["system"] = getattr(model, "system", "")
     return TrainedModel(model, **description)

@@ -114,9 +114,14 @@ class PrototypeDecoderBlock(base.Composite):
                 ("attention_mlp", cells),
             )
         )
-        of_tokens = (self.proj, self.norm2, self.norm3, self.query_mlp, self.feature_mlp)
-        for unused in of_tokens if last else (self.norm4, self.attention_mlp):
-            unused.trainable = False
+        for name in self.unused:
+            getattr(self, name).trainable = False
+
+    @property
+    def unused(self):
+        if self.last:
+            return ("proj", "norm2", "norm3", "query_mlp", "feature_mlp")
+        return ("norm4", "attention_mlp")
 
     def build(self, query_shape, features_shape):
         if features_shape[1] != self.cells:
