@@ -20,11 +20,16 @@ class PVTHubBackbone(PVTBackbone, keras_hub.models.FeaturePyramidBackbone):
     """`keras_pvt.PVTBackbone` with `save_to_preset`, `from_preset` and `enable_lora`.
 
     Arguments, attributes and the order of the weights are those of `keras_pvt.PVTBackbone`, so
-    that `set_weights(other.get_weights())` and `.weights.h5` files move weights either way.
+    that `set_weights(other.get_weights())` and `.weights.h5` files move weights either way. A name
+    that is not given comes from the class, as KerasHub's do.
 
     Attributes:
         image_shape: (height, width, channels), by KerasHub's name.
     """
+
+    @staticmethod
+    def _name_by_default(variant, config):
+        return None
 
     @property
     def image_shape(self):
@@ -98,3 +103,18 @@ class PVTImageClassifier(keras_hub.models.ImageClassifier):
 
     backbone_cls = PVTHubBackbone
     preprocessor_cls = PVTImageClassifierPreprocessor
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "trainable": self.trainable,
+            "inner_trainable": base.inner_trainable(self),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        trainable = config.pop("trainable", True), config.pop("inner_trainable", None)
+        classifier = super().from_config(config)
+        base.set_trainable(classifier, *trainable)
+        return classifier

@@ -31,6 +31,12 @@ def images():
     return np.random.default_rng(4).uniform(-2, 2, (2, 64, 96, 3)).astype("float32")
 
 
+def test_a_name_that_is_not_given_is_the_class_s():
+    assert hub.PVTHubBackbone(TINY).name.startswith("pvt_hub_backbone")
+    assert hub.PVTSegFormerEncoder("pvt_nano").name.startswith("pvt_seg_former_encoder")
+    assert hub.PVTHubBackbone(TINY, name="eyes").name == "eyes"
+
+
 def test_weights_go_either_way(backbone, images, tmp_path):
     neutral = keras_pvt.PVTBackbone(TINY)
     neutral.set_weights(backbone.get_weights())
@@ -65,6 +71,26 @@ def test_classifier_preset_with_its_preprocessor(backbone, tmp_path, rng):
     loaded = keras_hub.models.ImageClassifier.from_preset(str(tmp_path / "preset"))
     assert type(loaded) is hub.PVTImageClassifier
     np.testing.assert_array_equal(loaded.predict(photos, verbose=0), expected)
+
+
+@pytest.mark.parametrize("frozen", ["backbone", "head", "attention"])
+def test_what_is_frozen_in_a_classifier_stays_frozen(frozen, tmp_path):
+    classifier = hub.PVTImageClassifier(hub.PVTHubBackbone(TINY), num_classes=3)
+    for layer in classifier._flatten_layers(include_self=False):
+        is_head = isinstance(layer, keras.layers.Dense) and layer.units == 3
+        if {"backbone": layer is classifier.backbone, "head": is_head}.get(
+            frozen, layer.name == "attention"
+        ):
+            layer.trainable = False
+    expected = [v.path for v in classifier.trainable_variables]
+    assert 0 < len(expected) < len(classifier.variables)
+    classifier.save(tmp_path / "model.keras")
+    classifier.save_to_preset(tmp_path / "preset")
+    for loaded in (
+        keras.saving.load_model(tmp_path / "model.keras", compile=False),
+        hub.PVTImageClassifier.from_preset(str(tmp_path / "preset")),
+    ):
+        assert [v.path for v in loaded.trainable_variables] == expected
 
 
 def test_converter_normalises_as_preprocess_input(rng):
