@@ -28,8 +28,10 @@ def register_as(name: str):
 class Composite(keras.layers.Layer):
     """A layer made of others; its configuration says which of them are quantized and frozen."""
 
-    # Names of inner layers that are frozen from the start, as nothing is computed by them.
-    unused: tuple[str, ...] = ()
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of inner layers that are frozen from the start, as nothing is computed by them."""
+        return ()
 
     def __setattr__(self, name, value):
         for inner in value if isinstance(value, list) else [value]:

@@ -118,7 +118,7 @@ class PrototypeDecoderBlock(base.Composite):
             getattr(self, name).trainable = False
 
     @property
-    def unused(self):
+    def unused(self) -> tuple[str, ...]:
         if self.last:
             return ("proj", "norm2", "norm3", "query_mlp", "feature_mlp")
         return ("norm4", "attention_mlp")
