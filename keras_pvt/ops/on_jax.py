@@ -9,8 +9,8 @@ import keras
 from keras_pvt.ops.shortcuts import is_plain, patches
 
 # The normal distribution's tail beyond t >= 0 is 0.5 / q(t)**8, and q(t) a polynomial of these
-# coefficients, the lowest power first; t times the tail is within 6e-8. Fitted for this package (weighted least
-# squares, repeated until the errors are level).
+# coefficients, the lowest power first; t times the tail is within 6e-8. Fitted for this package
+# (weighted least squares, repeated until the errors are level).
 _TAIL = (
     1.0,
     0.0997344524,
