@@ -135,6 +135,7 @@ def test_a_fit_that_dies_ends_and_another_does_not():
     assert (len(epochs), reason) == (9, "")
 
 
+@pytest.mark.one_backend("what a run is told", always=True)
 def test_the_flag(tmp_path, rng, monkeypatch):
     """It decides nothing of the result, so that a run which ended may go on without the check."""
     write_images(tmp_path / "data", {"a": 8, "b": 8}, lambda *_: rng.integers(0, 256, (16, 16, 3)))
