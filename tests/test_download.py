@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import socket
 import time
+import traceback
 import types
 
 import numpy as np
@@ -20,6 +22,7 @@ from keras_pvt.conversion import read_checkpoint, save_checkpoint
 from keras_pvt.conversion.maps.pvt import official_shapes
 from keras_pvt.download import DownloadError, fetch, transfer
 from keras_pvt.download.partial import validator
+from keras_pvt.download.secrets import redacted, redacted_text
 from keras_pvt.download.transfer import ByteProgress
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
@@ -185,6 +188,7 @@ def test_offline(cached, facts, monkeypatch, caplog):
         message = failure()
     for part in (url, str(cached.parent), "pvt_test.pth", "KERAS_PVT_WEIGHTS_URL"):
         assert part in message
+    assert "comes with the package: pvt_nano (cifar10)." in message
     assert not caplog.records  # the error says it all
 
 
@@ -207,7 +211,7 @@ OTHER = dataclasses.replace(TINY, depths=(1, 2, 3, 1))
         (b"", "empty"),
         (checkpoint(TINY)[:-100], "pvt_test.pth.part"),
         (checkpoint(OTHER), "block3.2.attn.kv.bias; this looks like pvt_other"),
-        (checkpoint(dataclasses.replace(TINY, classes=8)), "2 tensors .* such as head.bias"),
+        (checkpoint(dataclasses.replace(TINY, classes=8)), "2 tensors .* as head.bias. Put"),
         (with_nan(), "head.bias has values that are not finite"),
         (bytes(10 * len(checkpoint(TINY))), "at most"),
     ],
@@ -274,6 +278,99 @@ def test_unknown_kind_of_mirror(cached, monkeypatch):
     monkeypatch.setenv("KERAS_PVT_WEIGHTS_URL", "s3://bucket")
     with pytest.raises(ValueError, match="s3://bucket"):
         fetch("pvt_test")
+
+
+# ---- what a mirror's address holds is told to nobody
+
+SECRETS = ("hush", "s3cr3t", "p%40ss", "p@ss", "(tell) none", "%28tell%29", "(tell)")
+
+
+def with_secrets(url: str) -> str:
+    return f"{url}/mirror?sig=hush&key=s3cr3t".replace("://", "://me:p%40ss@")
+
+
+def no_secret_in(text: str) -> bool:
+    return not any(secret in text for secret in SECRETS)
+
+
+def whole(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault(status=404)],
+        [Fault(status=500)] * 20,
+        [Fault(cut=20_000)] * 20,
+        [Fault(longer=50)] * 20,
+        [Fault(longer=-50)],
+        [Fault(redirect="/elsewhere?sig=hush&key=s3cr3t"), Fault(status=403)],
+    ],
+    ids=["missing", "failing", "broken off", "short", "wrong", "redirected"],
+)
+def test_secrets_are_in_no_message_and_no_file(server, cached, monkeypatch, caplog, faults):
+    server.faults = faults
+    monkeypatch.setenv("KERAS_PVT_WEIGHTS_URL", with_secrets(server.url))
+    with caplog.at_level(logging.DEBUG), pytest.raises(DownloadError) as caught:
+        fetch("pvt_test")
+    path, _ = server.requests[0]
+    assert path == "/mirror/pvt_test.pth?sig=hush&key=s3cr3t"
+    assert f"from http://***@127.0.0.1:{server.server_port}/mirror/pvt_test.pth?***: " in str(
+        caught.value
+    )
+    assert no_secret_in(whole(caught.value))
+    assert no_secret_in(caplog.text)
+    assert all(no_secret_in(file.read_text("latin-1")) for file in cached.parent.iterdir())
+
+
+def test_secrets_of_a_server_that_is_not_there(cached, monkeypatch, caplog):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/a?key=(tell) none"
+        monkeypatch.setenv("KERAS_PVT_WEIGHTS_URL", url)
+        with caplog.at_level(logging.DEBUG), pytest.raises(DownloadError) as caught:
+            fetch("pvt_test")
+    assert no_secret_in(whole(caught.value))
+    assert no_secret_in(caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "message"),
+    [
+        ("ftp://me:s3cr3t@host/a?key=hush", r"got 'ftp://\*\*\*@host/a\?\*\*\*'"),
+        ("me:s3cr3t@host/a", "has a user and a password, but no http"),
+        ("http://me:s3cr3t@[host/a", "holds an address that cannot be read"),
+    ],
+)
+def test_secrets_of_an_address_that_is_none(cached, monkeypatch, mirror, message):
+    monkeypatch.setenv("KERAS_PVT_WEIGHTS_URL", mirror)
+    with pytest.raises(ValueError, match=message) as caught:
+        fetch("pvt_test")
+    assert no_secret_in(whole(caught.value))
+
+
+def test_a_part_is_continued_with_another_token(server, cached, monkeypatch):
+    """The note of a part knows its address without what changes."""
+    server.faults = [Fault(cut=20_000)]
+    monkeypatch.setattr(transfer, "ATTEMPTS", 1)
+    for token in ("hush", "s3cr3t"):
+        monkeypatch.setenv("KERAS_PVT_WEIGHTS_URL", f"{server.url}/mirror?key={token}")
+        if token == "hush":
+            failure()
+    fetch("pvt_test")
+    assert cached.read_bytes() == server.content
+    (_, first), (_, second) = server.requests
+    assert first is None
+    assert second.startswith("bytes=")
+
+
+def test_words_of_others_about_other_addresses():
+    said = "403 for url: https://a:b@host/x?sig=1 (and /y?key=2), it failed? yes"
+    assert redacted_text(said, "http://host/z") == (
+        "403 for url: https://***@host/x?*** (and /y?***), it failed? yes"
+    )
+    assert redacted("/a/folder?x@y") == "/a/folder?x@y"
 
 
 def test_names_that_are_not_published(cached, facts, monkeypatch):

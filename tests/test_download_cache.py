@@ -50,6 +50,22 @@ def test_corrupt_entry_stays_while_there_is_no_better(server, cached):
     assert left_in(cached.parent) == WHOLE
 
 
+def test_a_file_is_pinned_at_first_use_and_a_change_is_said(server, cached, caplog):
+    """Also where the file itself was removed, and comes from elsewhere the next time."""
+    with caplog.at_level(logging.INFO, "keras_pvt"):
+        fetch("pvt_test")
+    first = hashlib.sha256(server.content).hexdigest()
+    assert f"pvt_test.pth has sha256 {first}, which it must have from now on" in caplog.text
+    cached.unlink()
+    server.content = checkpoint(TINY, seed=1)
+    message = failure()
+    for part in (first, hashlib.sha256(server.content).hexdigest(), "recorded at first use"):
+        assert part in message
+    assert not cached.exists()
+    cached.with_name("pvt_test.pth.sha256").unlink()  # as the message says
+    assert fetch("pvt_test").read_bytes() == server.content
+
+
 def test_unreadable_record_is_made_again(server, cached):
     fetch("pvt_test")
     record = cached.with_name("pvt_test.pth.sha256")

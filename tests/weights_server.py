@@ -19,6 +19,7 @@ class Fault:
         seconds: of the stall.
         longer: added to the Content-Length that is announced.
         early: a range begins so many bytes before what was asked for.
+        redirect: address to send the client to.
     """
 
     status: int | None = None
@@ -27,6 +28,7 @@ class Fault:
     seconds: float = 0.0
     longer: int = 0
     early: int = 0
+    redirect: str | None = None
 
 
 class WeightsServer(ThreadingHTTPServer):
@@ -80,6 +82,12 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         server.requests.append((self.path, asked))
         fault = server.faults.pop(0) if server.faults else Fault()
+        if fault.redirect:
+            self.send_response(302)
+            self.send_header("Location", fault.redirect)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if fault.status:
             self.send_error(fault.status)
             return

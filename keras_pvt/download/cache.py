@@ -3,10 +3,12 @@
 import logging
 import os
 import pathlib
+import re
 import shutil
 import urllib.parse
 import urllib.request
 
+from keras_pvt.download.secrets import redacted
 from keras_pvt.download.verification import RECORD_SUFFIX, largest_file, verify
 from keras_pvt.utils.files import put_in_place
 from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig
@@ -30,7 +32,12 @@ def locate(url: str) -> str | pathlib.Path:
     if not mirror:
         return url
     name = file_name(url)
-    parts = urllib.parse.urlsplit(mirror)
+    try:
+        parts = urllib.parse.urlsplit(mirror)
+    except ValueError:  # which tells all of it
+        raise ValueError(f"{MIRROR_VARIABLE} holds an address that cannot be read") from None
+    if re.match(r"[^/\\]+:[^/\\]*@", mirror):
+        raise ValueError(f"{MIRROR_VARIABLE} has a user and a password, but no http:// or https://")
     if parts.scheme in ("http", "https"):
         # Before the query: it may carry an access token.
         return parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl()
@@ -38,7 +45,8 @@ def locate(url: str) -> str | pathlib.Path:
         return pathlib.Path(urllib.request.url2pathname(parts.path)) / name
     if "://" in mirror:
         raise ValueError(
-            f"{MIRROR_VARIABLE} must be an http(s):// or file:// URL or a folder; got {mirror!r}"
+            f"{MIRROR_VARIABLE} must be an http(s):// or file:// URL or a folder; got "
+            f"{redacted(mirror)!r}"
         )
     return pathlib.Path(mirror).expanduser() / name
 
@@ -81,10 +89,12 @@ def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
         entry.fill(origin)
     except (OSError, ValueError) as error:
         there = f" The file there is not usable: {problem}." if entry.path.exists() else ""
+        bundled = ", ".join(f"{v} ({w})" for (v, w), row in WEIGHTS.items() if row.url is None)
         raise DownloadError(
-            f"cannot get {entry.path.name} from {origin}: {error}. Put the file into "
-            f"{entry.path.parent} by hand, or set {MIRROR_VARIABLE} to a folder or a base URL "
-            f"that has it; KERAS_HOME moves the cache.{there}"
+            f"cannot get {entry.path.name} from {redacted(str(origin))}: {error}. Put the file "
+            f"into {entry.path.parent} by hand, or set {MIRROR_VARIABLE} to a folder or a base URL "
+            f"that has it; KERAS_HOME moves the cache. Without a network there is what comes with "
+            f"the package: {bundled}.{there}"
         ) from error
     return entry.path
 
@@ -143,7 +153,7 @@ class CachedFile:
                 if isinstance(origin, pathlib.Path):
                     shutil.copyfile(origin, part)
                 else:
-                    logger.info("fetching %s to %s", origin, self.path)
+                    logger.info("fetching %s to %s", redacted(origin), self.path)
                     download(origin, part, limit=largest_file(self._config))
                 self._verify(part)
             except ValueError:

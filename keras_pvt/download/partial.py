@@ -7,11 +7,14 @@ import re
 
 import requests
 
+from keras_pvt.download.secrets import redacted
 from keras_pvt.utils.files import replacing
 
 
 class PartialDownload:
     """A part of the file at `url`, with a note beside it of which file it is a part of.
+
+    The note has the address without its query and password, which change while the file does not.
 
     Args:
         path: of the part; the note's name ends in ".json".
@@ -26,7 +29,7 @@ class PartialDownload:
         self.total: int | None = None  # bytes of the whole file
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             note = json.loads(self._note.read_text())
-            if note["url"] == url:
+            if note["url"] == redacted(url):
                 self.validator, self.total = note["validator"], note["total"]
 
     @property
@@ -52,7 +55,7 @@ class PartialDownload:
         """Begin anew, with what a server says of the whole file."""
         self.discard()
         self.validator, self.total = validator, total
-        note = {"url": self.url, "validator": validator, "total": total}
+        note = {"url": redacted(self.url), "validator": validator, "total": total}
         with replacing(self._note) as temporary:
             temporary.write_text(json.dumps(note))
 

@@ -19,6 +19,7 @@ from rich.progress import (
 from urllib3.util import Retry
 
 from keras_pvt.download.partial import PartialDownload, validator
+from keras_pvt.download.secrets import redacted_text
 
 
 class ByteProgress:
@@ -61,7 +62,11 @@ BACKOFF = 0.5  # seconds; doubles with each attempt
 CHUNK = 1 << 16  # bytes
 
 
-class BrokenOff(OSError):
+class TransferError(OSError):
+    """No file came; says why, without what is secret in an address."""
+
+
+class BrokenOff(TransferError):
     """A transfer that ended early; it may go on from what is there."""
 
 
@@ -75,11 +80,12 @@ def download(url: str, path: pathlib.Path, limit: int) -> None:
         path: of the part, which is whole when this returns; it stays if this raises OSError.
         limit: bytes; more cannot be the right file.
     Raises:
-        OSError: no connection, an HTTP error, or too many transfers broke off.
+        TransferError: no connection, an HTTP error, or too many transfers broke off.
+        OSError: the part cannot be written.
         ValueError: the file is larger than `limit`.
     """
     partial = PartialDownload(path, url)
-    with _session() as session, _quiet_retries(), ByteProgress(path.stem) as progress:
+    with _session() as session, _quiet_retries(url), ByteProgress(path.stem) as progress:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 _transfer(session, partial, limit, progress)
@@ -89,6 +95,10 @@ def download(url: str, path: pathlib.Path, limit: int) -> None:
                     raise
                 logger.info("%s; attempt %d of %d follows", error, attempt + 1, ATTEMPTS)
                 time.sleep(BACKOFF * 2 ** (attempt - 1))
+            except requests.RequestException as error:
+                # Its words, and those of what caused it, have the address.
+                text = redacted_text(str(error), url)
+                raise TransferError(f"{type(error).__name__}: {text}") from None
             except ValueError:
                 partial.discard()
                 raise
@@ -112,18 +122,22 @@ def _session() -> requests.Session:
 
 
 @contextlib.contextmanager
-def _quiet_retries():
-    """Keep urllib3 from warning of each retry: the error tells it, if none succeeds."""
-    log = logging.getLogger("urllib3.connectionpool")
+def _quiet_retries(url: str):
+    """Keep urllib3 from warning of each retry: the error tells it, if none succeeds; and from
+    telling whoever listens the secrets of an address."""
+    logs = [logging.getLogger(f"urllib3.{name}") for name in ("connectionpool", "util.retry")]
 
     def keep(record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted_text(record.getMessage(), url), ()
         return record.levelno != logging.WARNING
 
-    log.addFilter(keep)
+    for log in logs:
+        log.addFilter(keep)
     try:
         yield
     finally:
-        log.removeFilter(keep)
+        for log in logs:
+            log.removeFilter(keep)
 
 
 def _transfer(
@@ -150,7 +164,8 @@ def _transfer(
                     if file.tell() > limit:
                         raise ValueError(f"it has more than the {limit:,} bytes expected")
             except requests.RequestException as error:
-                raise BrokenOff(f"broke off at {file.tell():,} bytes: {error}") from error
+                text = redacted_text(str(error), partial.url)
+                raise BrokenOff(f"broke off at {file.tell():,} bytes: {text}") from None
             if total is not None and file.tell() != total:  # urllib3 1 does not check
                 raise BrokenOff(f"broke off at {file.tell():,} of {total:,} bytes")
 

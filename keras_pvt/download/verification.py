@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import math
 import pathlib
 import re
@@ -12,7 +13,9 @@ from keras_pvt import families
 from keras_pvt.conversion.readers import read_checkpoint
 from keras_pvt.conversion.recognise import likely_variant
 from keras_pvt.utils.files import replacing
-from keras_pvt.variants import PVTConfig
+from keras_pvt.variants import VARIANTS, PVTConfig
+
+logger = logging.getLogger("keras_pvt")
 
 RECORD_SUFFIX = ".sha256"
 
@@ -42,6 +45,7 @@ def verify(path: pathlib.Path, record: pathlib.Path, sha256: str | None, config:
         # A read-only cache keeps no record; its file is checked by content at every use.
         with contextlib.suppress(OSError):
             _write(record, digest)
+            logger.info("%s has sha256 %s, which it must have from now on", record.stem, digest)
     elif digest != known:
         raise ValueError(f"its sha256 is {digest}, but {known} was {since}")
 
@@ -58,9 +62,10 @@ def check_content(path: pathlib.Path, config: PVTConfig) -> None:
     if shapes != expected:
         wrong = sorted({key for key, _ in shapes.items() ^ expected.items()})
         guess = likely_variant(state)
+        same = guess is not None and VARIANTS[guess] == config
         raise ValueError(
             f"{len(wrong)} tensors are missing, unexpected or of another shape, such as "
-            f"{wrong[0]}" + (f"; this looks like {guess}" if guess else "")
+            f"{wrong[0]}" + (f"; this looks like {guess}" if guess and not same else "")
         )
     for key, array in state.items():
         if not np.isfinite(array).all():

@@ -1,0 +1,41 @@
+"""Addresses without what is secret in them, for messages and for files."""
+
+import re
+import urllib.parse
+
+HIDDEN = "***"
+# In the words of others, such as those of an error: "user:password@" before a host, and a query.
+_LOGIN = re.compile(r"(?<=//)[^/\s@]+@")
+_QUERY = re.compile(r"\?[^\s'\"<>)\],]+")
+
+
+def redacted(address: str) -> str:
+    """An address without user, password, query and fragment, which may hold a token.
+
+    Args:
+        address: a URL, or the path of a folder, which stays as it is.
+    """
+    parts = urllib.parse.urlsplit(address)
+    if not parts.netloc:
+        return address
+    host = parts.netloc.rpartition("@")
+    netloc = f"{HIDDEN}@{host[2]}" if host[1] else parts.netloc
+    query = HIDDEN if parts.query else ""
+    return parts._replace(netloc=netloc, query=query, fragment="").geturl()
+
+
+def redacted_text(text: str, address: str) -> str:
+    """What others say of an address, or of one that it leads to, without what is secret.
+
+    Args:
+        text: of an error or a log.
+        address: that was asked for.
+    """
+    parts = urllib.parse.urlsplit(address)
+    login, *_ = parts.netloc.rpartition("@")
+    secrets = {parts.query, parts.fragment, login, login.partition(":")[2]}
+    spelt = {urllib.parse.unquote(one) for one in secrets}
+    spelt |= {urllib.parse.quote(one, safe="%/:=&?~#+!$,;'@()*[]") for one in secrets} | secrets
+    for secret in sorted(spelt - {""}, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return _QUERY.sub(f"?{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
