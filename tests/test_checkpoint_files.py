@@ -85,12 +85,38 @@ def test_training_checkpoints(tmp_path, wrapper, zipped):
     assert_same(read, {key: tensor.numpy() for key, tensor in net.state_dict().items()})
 
 
-def test_averaged_weights_come_first(tmp_path):
-    torch.save(
-        {"model": {"w": torch.zeros(2)}, "state_dict_ema": {"w": torch.ones(2)}},
-        tmp_path / "x.pth",
+@pytest.mark.parametrize("averaged", ["state_dict_ema", "model_ema"])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_of_several_state_dicts_the_averaged_is_read_and_said(tmp_path, caplog, averaged, zipped):
+    """Which one is a warning, once; any of them can be named, and then nothing is said."""
+    path = tmp_path / "x.pth"
+    content = {"epoch": 3, "model": {"w": torch.zeros(2)}, averaged: {"w": torch.ones(2)}}
+    content["teacher"] = {"w": torch.full((2,), 2.0)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    np.testing.assert_array_equal(read_checkpoint(path)["w"], [1, 1])
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{path}: {averaged} is read, and not model, teacher; `part` (--part) names another"
     )
-    np.testing.assert_array_equal(read_checkpoint(tmp_path / "x.pth")["w"], [1, 1])
+    for part, value in (("model", 0), (averaged, 1), ("teacher", 2)):
+        np.testing.assert_array_equal(read_checkpoint(path, part)["w"], [value] * 2)
+    assert len(caplog.records) == 1
+    with pytest.raises(CheckpointError, match=f"no state dict 'epoch'.*has model, {averaged}, tea"):
+        read_checkpoint(path, "epoch")
+
+
+def test_a_state_dict_under_any_name_can_be_named(tmp_path, caplog):
+    torch.save({"net": {"w": torch.ones(2)}, "epoch": 3}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"not tensors: net, epoch.*--part. may name net"):
+        read_checkpoint(tmp_path / "x.pth")
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "x.pth", "net")["w"], [1, 1])
+    torch.save({"w": torch.ones(2)}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="'net' in the file, which is of one piece"):
+        read_checkpoint(tmp_path / "x.pth", "net")
+    save_checkpoint(ARRAYS, tmp_path / "x.npz")
+    with pytest.raises(CheckpointError, match="only torch's files have parts"):
+        read_checkpoint(tmp_path / "x.npz", "net")
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pth"])
@@ -152,6 +178,44 @@ def test_keras_files(tmp_path, suffix, dtype):
         stored.astype("float32"),
         keras.ops.convert_to_numpy(block.attention.sr.kernel.value).astype("float32"),
     )
+
+
+def test_shards_are_read_as_one_file(tmp_path):
+    """As `save_weights` cuts them: a layer's variables may lie in two of them."""
+    image = keras.Input((8, 8, 12))
+    block = keras_pvt.layers.EncoderBlock(12, 2, sr_ratio=2, name="stage2_block1")
+    model = keras.Model(image, block(keras.layers.Dense(12, name="other")(image)))
+    model.save_weights(tmp_path / "whole.weights.h5")
+    model.save_weights(tmp_path / "cut.weights.json", max_shard_size=4e-6)  # GB
+    shards = list(tmp_path.glob("cut_*.weights.h5"))
+    assert len(shards) >= 3
+    index = json.loads((tmp_path / "cut.weights.json").read_text())
+    assert any(isinstance(files, list) for files in index["weight_map"].values())
+    assert_same(
+        read_checkpoint(tmp_path / "cut.weights.json"),
+        dict(sorted(read_checkpoint(tmp_path / "whole.weights.h5").items())),
+    )
+    shards[1].unlink()
+    with pytest.raises(CheckpointError, match=f"the shard {shards[1].name!r} is not beside"):
+        read_checkpoint(tmp_path / "cut.weights.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"weight_map": {}}, "no `weight_map`"),
+        ({"metadata": {}}, "no `weight_map`"),
+        ({"weight_map": {"/a": "../x.weights.h5"}}, "no name of a .weights.h5 file beside it"),
+        ({"weight_map": {"/a": ["x.weights.h5", 3]}}, "'3' is no name of a .weights.h5 file"),
+        ({"weight_map": {"/a": "x.pth"}}, "'x.pth' is no name of a .weights.h5 file"),
+        ({"weight_map": {"/a": [f"{n}.weights.h5" for n in range(1001)]}}, "lists 1,001 files"),
+        ({"weight_map": {"/a": "x.weights.h5"}}, "the shard 'x.weights.h5' is not beside"),
+    ],
+)
+def test_lists_of_shards_that_cannot_be(tmp_path, content, message):
+    (tmp_path / "m.weights.json").write_text(json.dumps(content, indent=4))
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(tmp_path / "m.weights.json")
 
 
 def test_torch_is_not_needed(tmp_path):
@@ -248,6 +312,7 @@ DAMAGED = {
         "past the end",
     ),
     "zip bomb": (npz(x=bytes(50_000_000)), "inflates to 50,000,000 bytes"),
+    "shards": (b'{\n    "weight_map": ', "list of shards is damaged"),
     "h5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5 file is damaged"),
 }
 

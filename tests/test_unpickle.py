@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from keras_pvt.conversion import CheckpointError, read_checkpoint
+from keras_pvt.conversion.readers import mapped, torch_files
 from keras_pvt.conversion.readers.unpickle import ALLOWED, MAX_INSTRUCTIONS, read_pickle
 
 pytestmark = pytest.mark.one_backend("reads files")
@@ -149,7 +150,7 @@ def test_tensors_outside_their_storage(tmp_path, facts, message):
 
 
 def nested_tuples(depth: int) -> bytes:
-    """A key whose hash takes 2**depth steps."""
+    """A key whose hash takes 2**depth steps, few of them here: it is told by its type alone."""
     return b"\x80\x02}(K\x01q\x00" + b"h\x00\x86q\x00".join([b"h\x00"] * depth) + b"K\x01u."
 
 
@@ -181,7 +182,7 @@ def nested_tuples(depth: int) -> bytes:
         (b"\x80\x02NQ.", "not a storage"),
         (b"\x80\x02NNb.", "attributes to what has none"),
         (b"\x80\x04\x95" + bytes(9), "instruction b'\\x95'"),
-        (nested_tuples(80), "key of type tuple"),
+        (nested_tuples(6), "key of type tuple"),
         (b"\x80\x02]" + b"N" * (MAX_INSTRUCTIONS + 1), "more than 1,000,000 instructions"),
     ],
 )
@@ -206,6 +207,87 @@ def test_deep_and_cyclic_containers(tmp_path):
     head += pickle.dumps({"little_endian": True}, 2) + cycle + pickle.dumps([], 2)
     with pytest.raises(CheckpointError, match="not tensors: model"):
         read_checkpoint(write(tmp_path, head))
+
+
+class Sharing(torch.nn.Module):
+    """Layers that share one weight, as those of some language models do."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(8, 8, bias=False) for _ in range(count))
+        for layer in self.layers:
+            layer.weight = self.layers[0].weight
+
+
+def sharing(count: int, zipped: bool = True) -> bytes:
+    file = io.BytesIO()
+    torch.save(Sharing(count).state_dict(), file, _use_new_zipfile_serialization=zipped)
+    return file.getvalue()
+
+
+def deflated(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as source,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    return file.getvalue()
+
+
+def test_one_storage_is_read_once(tmp_path, monkeypatch):
+    """However many tensors share it: it takes its own memory, and no more."""
+    path = write(tmp_path, deflated(sharing(5)))
+    inflated = []
+    monkeypatch.setattr(mapped, "_inflate", recorded(mapped._inflate, inflated))
+    state = read_checkpoint(path)
+    assert len(state) == 5
+    first, *others = state.values()
+    assert all(np.shares_memory(first, other) for other in others)
+    storages = [name for name in inflated if "/data/" in name]
+    assert len(storages) == len(set(storages)) == 1
+
+
+def recorded(function, names):
+    def call(content, member):
+        names.append(member.filename)
+        return function(content, member)
+
+    return call
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_what_tensors_share_is_bounded(tmp_path, monkeypatch, zipped):
+    """Before any storage is read: whoever copies the tensors would need as much memory."""
+    monkeypatch.setattr(mapped, "MAX_INFLATION", 1)
+    content = sharing(200, zipped)
+    monkeypatch.setattr(torch_files, "view", None)
+    assert len(content) < 200 * 8 * 8 * 4
+    if not zipped:  # where the sizes of storages lie before them
+        monkeypatch.undo()
+        monkeypatch.setattr(mapped, "MAX_INFLATION", 1)
+    with pytest.raises(CheckpointError, match=r"take more than 1 times the [\d,]+ bytes"):
+        read_checkpoint(write(tmp_path, content))
+    monkeypatch.undo()
+    assert len(read_checkpoint(write(tmp_path, content))) == 200
+
+
+def test_a_storage_by_a_tuple_is_told_by_its_type(tmp_path):
+    head = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2)
+    head += pickle.dumps({"little_endian": True}, 2) + pickle.dumps({}, 2)
+    path = write(tmp_path, head + pickle.dumps([((1, 2), 3)], 2))
+    with pytest.raises(CheckpointError, match="lists a storage by a tuple, not its name"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_whole_module_is_told_what_to_save(tmp_path, zipped):
+    """Also where its class is torch's own."""
+    for module in (Sharing(2), torch.nn.Linear(3, 2)):
+        torch.save(module, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
+        with pytest.raises(CheckpointError, match=r"whole module save `model\.state_dict\(\)`"):
+            read_checkpoint(tmp_path / "x.pth")
 
 
 def test_zip_bomb_of_a_storage(tmp_path):

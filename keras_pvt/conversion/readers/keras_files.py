@@ -1,40 +1,92 @@
-"""Reads Keras weight files, `.weights.h5` and the one in `.keras`, without building a model."""
+"""Reads Keras weight files, `.weights.h5`, in one piece or in shards, and the one in `.keras`,
+without building a model."""
 
+import contextlib
 import io
+import json
 import mmap
 import pathlib
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, view
+from keras_pvt.conversion.readers.mapped import (
+    Archive,
+    CheckpointError,
+    check_total,
+    map_file,
+    view,
+)
 from keras_pvt.conversion.readers.quantized import plain_layers
 
 WEIGHTS_MEMBER = "model.weights.h5"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 8
+# Of the list of shards: bytes, and files. Keras's own shards have 5 GB by default.
+MAX_LIST = 16 * 1024**2
+MAX_SHARDS = 1000
 # Groups of a model that hold no weights of layers.
 NO_LAYERS = ("vars", "optimizer")
 
 
 def read_h5(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
     """Variables of a `.weights.h5` file, see `_read`."""
-    return _read(str(path), memoryview(mapped))
+    return _read([(str(path), memoryview(mapped))])
 
 
 def read_keras(archive: Archive) -> dict[str, np.ndarray]:
     """Variables of the weights in a `.keras` file, see `_read`."""
     data = archive.read(WEIGHTS_MEMBER)
-    return _read(io.BytesIO(data), data)
+    return _read([(io.BytesIO(data), data)])
 
 
-def _read(file, data: memoryview) -> dict[str, np.ndarray]:
-    """Variables as views of `data`, named by their layers' names and own numbers:
-    "stage1_block0/attention/query/0".
+def read_shards(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Variables of the `.weights.h5` files that a `.weights.json` file lists, see `_read`.
+
+    Raises:
+        CheckpointError: a damaged list; files that are not beside it; see `_read`.
+    """
+    if len(mapped) > MAX_LIST:
+        raise CheckpointError(f"the list of shards has more than {MAX_LIST:,} bytes")
+    try:
+        names = _shards(json.loads(mapped[:]))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the list of shards is damaged: {error}") from error
+    files = []
+    for name in names:
+        shard = path.with_name(name)
+        if not shard.is_file():
+            raise CheckpointError(f"the shard {name[:80]!r} is not beside the list")
+        files.append((str(shard), memoryview(map_file(shard))))
+    return _read(files)
+
+
+def _shards(table) -> list[str]:
+    """Names of the files in a list of shards, each once; ValueError for what is none."""
+    weight_map = table.get("weight_map") if isinstance(table, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ValueError("it has no `weight_map`")
+    names: dict[str, None] = {}
+    for value in weight_map.values():
+        for name in value if isinstance(value, list) else [value]:
+            plain = isinstance(name, str) and name.endswith(".weights.h5")
+            if not plain or not {"/", "\\", ":", "\0"}.isdisjoint(name):
+                raise ValueError(f"{str(name)[:80]!r} is no name of a .weights.h5 file beside it")
+            names[name] = None
+    if len(names) > MAX_SHARDS:
+        raise ValueError(f"it lists {len(names):,} files, where at most {MAX_SHARDS:,} are read")
+    return list(names)
+
+
+def _read(files: list[tuple]) -> dict[str, np.ndarray]:
+    """Variables as views of the data of files, of a name or an object and its data each, named by
+    their layers' names and own numbers: "stage1_block0/attention/query/0".
 
     Keras files a layer under its class and a counter, and notes its name beside it; names
-    do not depend on which other layers the model has. Quantized kernels are as `plain_layers`
-    makes them.
+    do not depend on which other layers the model has. Of shards each has some of the groups, and
+    of a layer's variables. Quantized kernels are as `plain_layers` makes them.
 
     Raises:
         CheckpointError: a damaged file; links to elsewhere; compressed variables.
@@ -42,12 +94,18 @@ def _read(file, data: memoryview) -> dict[str, np.ndarray]:
     import h5py
 
     try:
-        with h5py.File(file, "r") as root:
-            reader = _Reader(data)
+        with contextlib.ExitStack() as stack:
+            roots = [
+                _Group(stack.enter_context(h5py.File(file, "r")), data) for file, data in files
+            ]
+            reader = _Reader()
             # Layers of the graph, and those that a model has beside them, as attributes.
-            for key in root:
+            for key in _keys(roots):
                 if key not in NO_LAYERS:
-                    reader.walk(_group(root, key), _layer_names(root, key))
+                    children = _children(roots, key)
+                    reader.walk(children, _layer_names(children, key))
+            total = sum(array.nbytes for array in reader.arrays.values())
+            check_total(total, sum(len(data) for _, data in files))
             return plain_layers(reader.arrays)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
@@ -63,25 +121,33 @@ def _child(group, name: str):
     return group[name]
 
 
+class _Group(NamedTuple):
+    """A group of a file, and the data of the file."""
+
+    group: Any
+    data: memoryview
+
+
 class _Reader:
-    def __init__(self, data: memoryview):
-        self.data = data
+    def __init__(self):
         self.arrays: dict[str, np.ndarray] = {}
         self.objects = 0
 
-    def walk(self, group, names: tuple[str, ...], depth: int = 0) -> None:
-        for key in group:
+    def walk(self, groups: list[_Group], names: tuple[str, ...], depth: int = 0) -> None:
+        """Take the variables of a group, which each of several shards may have a part of."""
+        for key in _keys(groups):
             self.objects += 1
             if self.objects > MAX_OBJECTS or depth > MAX_DEPTH:
                 raise CheckpointError("the HDF5 file has too many groups")
-            child = _group(group, key)
+            children = _children(groups, key)
             if key == "vars":
-                for number in child:
-                    self.add("/".join((*names, number)), _child(child, number))
+                for child, data in children:
+                    for number in child:
+                        self.add("/".join((*names, number)), _child(child, number), data)
             elif key != "seed_generator":  # the state of a random generator, no weight
-                self.walk(child, (*names, *_layer_names(group, key)), depth + 1)
+                self.walk(children, (*names, *_layer_names(children, key)), depth + 1)
 
-    def add(self, name: str, dataset) -> None:
+    def add(self, name: str, dataset, data: memoryview) -> None:
         import h5py
 
         if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
@@ -95,22 +161,32 @@ class _Reader:
         dtype = "bfloat16" if marked == "bfloat16" else dataset.dtype.name
         if dtype != "bfloat16" and (dataset.dtype.kind not in "fiub" or not dataset.dtype.isnative):
             raise CheckpointError(f"{name[:80]!r} has the dtype {dataset.dtype}, not plain numbers")
-        self.arrays[name] = view(self.data, dtype, tuple(map(int, dataset.shape)), offset)
+        self.arrays[name] = view(data, dtype, tuple(map(int, dataset.shape)), offset)
 
 
-def _group(group, key: str):
+def _keys(groups: list[_Group]) -> Iterable[str]:
+    return dict.fromkeys(key for group, _ in groups for key in group)
+
+
+def _has(group, key: str) -> bool:
+    """Whether a group has a name, be it that of a link to nowhere."""
+    return group.get(key, getlink=True) is not None
+
+
+def _children(groups: list[_Group], key: str) -> list[_Group]:
+    """The groups of a name in those that have one."""
     import h5py
 
-    child = _child(group, key)
-    if not isinstance(child, h5py.Group):
+    children = [_Group(_child(group, key), data) for group, data in groups if _has(group, key)]
+    if not all(isinstance(child, h5py.Group) for child, _ in children):
         raise CheckpointError(f"the HDF5 file has a dataset {key[:80]!r} out of place")
-    return child
+    return children
 
 
-def _layer_names(group, key: str) -> tuple[str, ...]:
+def _layer_names(groups: list[_Group], key: str) -> tuple[str, ...]:
     """The name of a layer; none for a list of layers, which has no variables of its own."""
-    child = _child(group, key)
-    if "vars" not in child:
+    own = [_child(group, "vars") for group, _ in groups if _has(group, "vars")]
+    if not own:
         return ()
-    name = _child(child, "vars").attrs.get("name", key)
-    return (name if isinstance(name, str) else key,)
+    names = [variables.attrs["name"] for variables in own if "name" in variables.attrs]
+    return (names[0] if names and isinstance(names[0], str) else key,)

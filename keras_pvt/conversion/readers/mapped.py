@@ -61,6 +61,17 @@ def view(data, dtype: str, shape: tuple[int, ...], offset: int = 0) -> np.ndarra
     return np.frombuffer(data, kind, count, offset).reshape(shape)
 
 
+def check_total(nbytes: int, size: int) -> None:
+    """Raise CheckpointError where the arrays of a file of `size` bytes have too many, by sharing.
+
+    Tensors may share numbers, as tied weights do, but what copies each of them is to end.
+    """
+    if nbytes > MAX_INFLATION * size:
+        raise CheckpointError(
+            f"its arrays take more than {MAX_INFLATION} times the {size:,} bytes of the file"
+        )
+
+
 class Archive:
     """A zip file: stored members are views of its map, others are inflated within limits.
 
@@ -88,6 +99,11 @@ class Archive:
     @property
     def names(self) -> list[str]:
         return list(self._members)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(self._mapped)
 
     def read(self, name: str) -> memoryview:
         """Content of a member.

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_pvt.conversion.description import KEY, Checkpoint, Description
 from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, view
 
 MAX_HEADER = 16 * 1024**2
+METADATA = "__metadata__"
 
 _SAFETENSORS_DTYPES = {
     "F64": "float64",
@@ -28,12 +30,13 @@ def is_safetensors(mapped: mmap.mmap) -> bool:
     return mapped[8:9] == b"{"
 
 
-def read_safetensors(mapped: mmap.mmap) -> dict[str, np.ndarray]:
+def read_safetensors(mapped: mmap.mmap) -> Checkpoint:
     """Arrays of a `.safetensors` file, as views: the safetensors library would copy each, and
-    knows no bfloat16 for numpy.
+    knows no bfloat16 for numpy. With the description in its metadata, if it is one of ours.
 
     Raises:
-        CheckpointError: a damaged header; arrays that overlap, leave holes, or do not fit.
+        CheckpointError: a damaged header; arrays that overlap, leave holes, or do not fit; a
+            description that cannot be.
     """
     length = int.from_bytes(mapped[:8], "little")
     if length > min(MAX_HEADER, len(mapped) - 8):
@@ -44,7 +47,7 @@ def read_safetensors(mapped: mmap.mmap) -> dict[str, np.ndarray]:
         raise CheckpointError(f"the safetensors header is damaged: {error}") from error
     if not isinstance(header, dict):
         raise CheckpointError("the safetensors header is no table of arrays")
-    header.pop("__metadata__", None)
+    of_model = _description(header.pop(METADATA, {}))
     data = memoryview(mapped)[8 + length :]
     arrays, spans = {}, []
     for key, description in header.items():
@@ -61,7 +64,15 @@ def read_safetensors(mapped: mmap.mmap) -> dict[str, np.ndarray]:
         position = end
     if position != len(data):
         raise CheckpointError(f"the safetensors data has {len(data)} bytes, not {position}")
-    return arrays
+    return Checkpoint(arrays, of_model)
+
+
+def _description(metadata: Any) -> Description | None:
+    text = metadata.get(KEY) if isinstance(metadata, dict) else ""
+    try:
+        return None if text is None else Description.from_text(text)
+    except ValueError as error:
+        raise CheckpointError(f"the configuration in its metadata is damaged: {error}") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Reads what `torch.save` writes, without torch: zip files, and the format before 1.6."""
 
+import functools
 import math
 import mmap
+import operator
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from keras_pvt.conversion.readers.mapped import (
     MAX_RANK,
     Archive,
     CheckpointError,
+    check_total,
     numpy_dtype,
     view,
 )
@@ -21,14 +24,32 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")
 
 # Where trainers put the state dict; the averaged weights first, as they are the better ones.
-WRAPPERS = ("state_dict_ema", "state_dict", "model")
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
-def read_zip(archive: Archive) -> dict[str, np.ndarray]:
+class StateDict(NamedTuple):
+    """What is read of a file.
+
+    Args:
+        arrays: by their keys.
+        part: of the file that they are; None: all of it.
+        others: names of the state dicts that it holds beside that.
+    """
+
+    arrays: dict[str, np.ndarray]
+    part: str | None
+    others: list[str]
+
+
+def read_zip(archive: Archive, part: str | None = None) -> StateDict:
     """State dict of a zip file of torch 1.6 or later.
 
+    Args:
+        archive: the file.
+        part: name of the state dict, where there are several; by default the first of `WRAPPERS`.
     Raises:
-        CheckpointError: see `read_pickle`; storages that are missing or of wrong sizes.
+        CheckpointError: see `read_pickle`; storages that are missing or of wrong sizes; no such
+            part.
     """
     (pickle_name,) = (name for name in archive.names if name.rsplit("/", 1)[-1] == "data.pkl")
     folder = pickle_name.removesuffix("data.pkl")
@@ -46,23 +67,26 @@ def read_zip(archive: Archive) -> dict[str, np.ndarray]:
             )
         return view(data, storage.dtype, (storage.size,))
 
-    return _arrays(content, numbers)
+    return _state_dict(content, numbers, part, archive.size)
 
 
-def read_legacy(mapped: mmap.mmap) -> dict[str, np.ndarray]:
+def read_legacy(mapped: mmap.mmap, part: str | None = None) -> StateDict:
     """State dict of a file of torch before 1.6.
 
     Five pickles (a magic number, the version, facts of the machine, the content, the keys of
     the storages), then for each key the number of its numbers, in 8 bytes, and these.
 
+    Args:
+        mapped: the file.
+        part: see `read_zip`.
     Raises:
-        CheckpointError: see `read_pickle`; storages that are missing or of wrong sizes.
+        CheckpointError: see `read_zip`.
     """
-    position, parts = 0, []
+    position, pickles = 0, []
     for _ in range(5):
-        part, position = read_pickle(mapped, position)
-        parts.append(part)
-    _, version, machine, content, keys = parts
+        value, position = read_pickle(mapped, position)
+        pickles.append(value)
+    _, version, machine, content, keys = pickles
     if version != 1001 or not isinstance(machine, dict) or not isinstance(keys, list):
         raise CheckpointError("the legacy torch file is of an unknown version")
     if machine.get("little_endian") is not True:
@@ -70,8 +94,12 @@ def read_legacy(mapped: mmap.mmap) -> dict[str, np.ndarray]:
     dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in _tensors(content)}
     starts: dict[str, tuple[int, int]] = {}
     for key in keys:
-        if not isinstance(key, str) or key in starts or key not in dtypes:
-            raise CheckpointError(f"the legacy torch file lists storage {str(key)[:40]!r} wrongly")
+        if not isinstance(key, str):  # to spell a nest of tuples could take for ever
+            raise CheckpointError(
+                f"the legacy torch file lists a storage by a {type(key).__name__}, not its name"
+            )
+        if key in starts or key not in dtypes:
+            raise CheckpointError(f"the legacy torch file lists storage {key[:40]!r} wrongly")
         size = int(view(mapped, "int64", (1,), position)[0])
         starts[key] = position + 8, size
         position += 8 + size * numpy_dtype(dtypes[key]).itemsize
@@ -83,7 +111,7 @@ def read_legacy(mapped: mmap.mmap) -> dict[str, np.ndarray]:
             raise CheckpointError(f"storage {storage.key[:40]!r} is missing or of another size")
         return view(mapped, storage.dtype, (storage.size,), starts[storage.key][0])
 
-    return _arrays(content, numbers)
+    return _state_dict(content, numbers, part, len(mapped))
 
 
 def _tensors(content: Any) -> list[Tensor]:
@@ -99,40 +127,81 @@ def _tensors(content: Any) -> list[Tensor]:
     return found
 
 
-def _arrays(content: Any, numbers: Callable[[Storage], np.ndarray]) -> dict[str, np.ndarray]:
-    if isinstance(content, dict):
-        for name in WRAPPERS:
-            if isinstance(content.get(name), dict):
-                content = content[name]
-                break
+def _state_dict(
+    content: Any, numbers: Callable[[Storage], np.ndarray], part: str | None, size: int
+) -> StateDict:
+    """The arrays of a file of `size` bytes; each storage is read once."""
+    parts = _parts(content)
+    if part is not None and part not in parts:
+        has = f"has {some(parts)}" if parts else "is of one piece"
+        raise CheckpointError(f"there is no state dict {part[:80]!r} in the file, which {has}")
+    chosen = part
+    if chosen is None and isinstance(content, dict):
+        # One that holds more than tensors comes last; what it holds is told below.
+        known = sorted(WRAPPERS, key=lambda name: name not in parts)
+        chosen = next((name for name in known if isinstance(content.get(name), dict)), None)
+    if chosen is not None:
+        content = content[chosen]
+    tensors = _checked(content, [name for name in parts if name != chosen], size)
+    read = functools.cache(numbers)
+    arrays = {key: _array(key, tensor, read(tensor.storage)) for key, tensor in tensors.items()}
+    return StateDict(arrays, chosen, [name for name in parts if name != chosen])
+
+
+def some(names: list[str]) -> str:
+    """As many of the names in a file as a reader wants."""
+    return ", ".join(name[:40] for name in names[:8])
+
+
+def _parts(content: Any) -> list[str]:
+    """Names of the state dicts in what a file holds."""
+    found = []
+    for name, value in content.items() if isinstance(content, dict) else ():
+        inner = list(value.values()) if isinstance(value, dict) else []
+        if isinstance(name, str) and inner and all(isinstance(one, Tensor) for one in inner):
+            found.append(name)
+    return found
+
+
+def _checked(content: Any, parts: list[str], size: int) -> Mapping[str, Tensor]:
+    """The content, if it is a state dict whose tensors are no more than a file can have."""
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"the file holds a {type(content).__name__}, not a state dict")
     others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if others or not all(isinstance(key, str) for key in content):
+        hint = f"; `part` (--part) may name {some(parts)}" if parts else ""
         raise CheckpointError(
-            f"these are not tensors: {', '.join(others[:8])}; a state dict is read plain, or "
-            f"under one of {', '.join(WRAPPERS)}"
+            f"these are not tensors: {some(others)}; a state dict is read plain, or "
+            f"under one of {', '.join(WRAPPERS)}{hint}"
         )
-    return {key: _array(key, tensor, numbers(tensor.storage)) for key, tensor in content.items()}
+    counts = (_count(key, tensor) for key, tensor in content.items())
+    itemsizes = (numpy_dtype(tensor.storage.dtype).itemsize for tensor in content.values())
+    check_total(sum(map(operator.mul, counts, itemsizes)), size)
+    return content
+
+
+def _count(key: str, tensor: Tensor) -> int:
+    """How many numbers a tensor has; never more than its storage."""
+    shape, strides, offset = tensor.shape, tensor.strides, tensor.offset
+    ok = len(shape) == len(strides) <= MAX_RANK and all(
+        0 <= n <= sys.maxsize for n in (*shape, *strides, offset)
+    )
+    count = math.prod(shape) if ok else 0
+    last = sum((n - 1) * step for n, step in zip(shape, strides, strict=False)) if ok else 0
+    if not 0 < count <= tensor.storage.size or offset + last >= tensor.storage.size:
+        raise CheckpointError(
+            f"{key[:80]!r} is not inside its storage: offset {offset}, shape "
+            f"{str(shape[:MAX_RANK])[:60]}, strides {str(strides[:MAX_RANK])[:60]}, "
+            f"{tensor.storage.size} numbers"
+        )
+    return count
 
 
 def _array(key: str, tensor: Tensor, numbers: np.ndarray) -> np.ndarray:
-    """The view that a tensor is of its storage; never more numbers than the storage has."""
-    shape, strides, count = tensor.shape, tensor.strides, math.prod(tensor.shape)
-    ok = (
-        len(shape) == len(strides) <= MAX_RANK
-        and all(0 <= n <= sys.maxsize for n in (*shape, *strides, tensor.offset))
-        and 0 < count <= numbers.size
-    )
-    last = sum((n - 1) * step for n, step in zip(shape, strides, strict=False))
-    if not ok or tensor.offset + last >= numbers.size:
-        raise CheckpointError(
-            f"{key[:80]!r} is not inside its storage: offset {tensor.offset}, shape "
-            f"{str(shape)[:60]}, strides {str(strides)[:60]}, {numbers.size} numbers"
-        )
+    """The view that a tensor, which `_count` has checked, is of its storage."""
     return np.lib.stride_tricks.as_strided(
         numbers[tensor.offset :],
-        shape,
-        tuple(step * numbers.itemsize for step in strides),
+        tensor.shape,
+        tuple(step * numbers.itemsize for step in tensor.strides),
         writeable=False,
     )

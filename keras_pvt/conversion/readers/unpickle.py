@@ -225,7 +225,8 @@ class _Machine:
         name = f"{self.line()}.{self.line()}"
         if name not in ALLOWED:
             raise CheckpointError(
-                f"the pickle asks for {name!r}; only tensors are read, and nothing is run"
+                f"the pickle asks for {name!r}; only tensors are read, and nothing is run. Of a "
+                "whole module save `model.state_dict()` instead, where its code is"
             )
         self.push(ALLOWED[name])
 
