@@ -52,8 +52,8 @@ class Family:
             the official state dict, see `keras_pvt.conversion.maps.entries`.
         layouts: how keys begin in each layout of names; "official" first, which needs none.
         shapes: `(config) -> dict`, key and shape of every tensor of an official checkpoint.
-        state_config: `(config, get) -> config`, the row with what a checkpoint tells of it; `get`
-            gives the array of a variable's path, or None.
+        told: `(config, get) -> dict`, the fields of the row that the shapes of a checkpoint tell;
+            `get` gives the array of a variable's path, or None.
         backbone_cost: `(config, height, width, channels, class_row) -> list[Part]`.
         classifier_cost: `(config, height, width, channels, classes) -> list[Part]`.
         min_size: `(config) -> int`, the smallest side of an image in pixels.
@@ -62,6 +62,9 @@ class Family:
         token: path of the class token's variable, which the pyramid lacks; None: there is none,
             and `pooling="token"` has no meaning.
         bare: how keys begin in a file without the prefix of its layout, and that prefix.
+        outline: fields of a row whose key map has all that a checkpoint may have, for `told`.
+        untold: fields of the row that the answers depend on and no shape of a weight tells.
+        rates: `(model) -> Rates`, read off the layers; None: it never drops.
     """
 
     name: str
@@ -71,7 +74,7 @@ class Family:
     config_of: Reference
     key_map: Reference
     shapes: Reference
-    state_config: Reference
+    told: Reference
     backbone_cost: Reference
     classifier_cost: Reference
     min_size: Reference
@@ -80,6 +83,9 @@ class Family:
     width: str = "stage{n}_block0/norm1/gamma"
     token: str | None = None
     bare: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    untold: tuple[str, ...] = ()
+    rates: Reference = None
 
     def load(self, field: str) -> Any:
         """What a field refers to, imported now.
@@ -111,6 +117,18 @@ def config_of(model) -> Any:
     raise errors[0]
 
 
+def rates_of(model) -> Rates:
+    """The rates of dropping of the backbone in a model, read off its layers.
+
+    Args:
+        model: a functional model that keras_pvt built.
+    Raises:
+        ValueError: the model is of no family.
+    """
+    family = named(config_of(model).family)
+    return Rates() if family.rates is None else family.load("rates")(model)
+
+
 def _from_reductions(config) -> int:
     """The side that leaves a cell after every patch embedding and reduction of keys."""
     return max(s * r for s, r in zip(config.strides, config.sr_ratios, strict=True))
@@ -126,11 +144,14 @@ register(
         key_map="keras_pvt.conversion.maps.pvt:key_map",
         layouts={"official": "", "huggingface": "pvt."},
         shapes="keras_pvt.conversion.maps.pvt:official_shapes",
-        state_config="keras_pvt.conversion.maps.pvt:state_config",
+        told="keras_pvt.conversion.maps.pvt:told",
         backbone_cost="keras_pvt.flops.pvt:backbone",
         classifier_cost="keras_pvt.flops.pvt:classifier",
         min_size=_from_reductions,
         token="class_token/token",
         bare={"encoder.patch_embeddings.": "pvt."},
+        outline={"depths": (64,) * 4, "sr_ratios": (2,) * 4},
+        untold=("num_heads", "epsilon", "reduction_epsilon"),
+        rates="keras_pvt.models.pvt:rates_of",
     )
 )

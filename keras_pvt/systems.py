@@ -46,7 +46,7 @@ class System:
         model: the class, or the function that builds one.
         from_arrays: `(arrays, size=None, logits=False) -> model`, untrained, with the widths of a
             checkpoint, see `keras_pvt.conversion.build.SystemArrays`; `size` is (height, width)
-            in pixels, where the checkpoint does not tell it, and `logits` leaves softmax out.
+            in pixels, None for what is open, and `logits` leaves softmax out.
         cost: `(config, height, width, classes=...) -> list[Part]`, see `keras_pvt.flops`.
         size: (height, width) in pixels of the images that the paper counts the cost for; None:
             what the variant was trained on.
@@ -64,6 +64,11 @@ class System:
         masks: whether it learns from outlines of objects, too.
         serve: `(model) -> model`, what is exported of a trained one, such as a model that ends in
             boxes; None: itself.
+        options: `(model) -> dict`, the arguments that `model` built it with, in JSON's types, but
+            for its backbone, name and dtype; by default what `DensePredictionModel.store_config`
+            keeps. Checkpoints carry them, see `keras_pvt.conversion.description`.
+        untold: names of those that the answers depend on and no shape of a weight tells. Without
+            them no model is made of a checkpoint.
     """
 
     name: str
@@ -83,6 +88,8 @@ class System:
     trainer: Reference = None
     masks: bool = False
     serve: Reference = None
+    options: Reference = "keras_pvt.models.dense_prediction:options_of"
+    untold: tuple[str, ...] = ()
 
     def load(self, field: str) -> Any:
         """What a field refers to, imported now.
@@ -159,6 +166,7 @@ register(
         task="classification",
         model="keras_pvt.models.classifier:classifier",
         from_arrays="keras_pvt.models.classifier:from_arrays",
+        options="keras_pvt.models.classifier:options_of",
         cost="keras_pvt.flops:classifier",
         recipe="keras_pvt.recipes.classification:ClassificationRecipe",
         build="keras_pvt.models.classifier:from_recipe",
@@ -172,6 +180,7 @@ register(
         task="features",
         model="keras_pvt.models.backbone:PVTBackbone",
         from_arrays="keras_pvt.models.backbone:PVTBackbone.from_arrays",
+        options="keras_pvt.models.backbone:options_of",
         cost="keras_pvt.flops:backbone",
     )
 )
@@ -214,6 +223,7 @@ register(
         names={"official": KeyNames("keras_pvt.conversion.maps.retinanet:key_map")},
         mark="class_conv0/kernel",
         outline={"head_depth": 32},
+        untold=("anchor_side",),
         **_DETECTION,
     )
 )
@@ -229,6 +239,7 @@ register(
         mark="proposal_conv/kernel",
         masks=True,
         outline={"mask_depth": 32, "masks": True},
+        untold=("anchor_side",),
         **_DETECTION,
     )
 )
@@ -254,6 +265,7 @@ register(
         newer="keras_pvt.conversion.maps.detr:newer",
         mark="queries/table",
         outline={"depth": 32},
+        untold=("num_heads",),
         **_DETECTION,
     )
 )

@@ -16,7 +16,7 @@ from keras_pvt.detection import RetinaNet
 
 pytestmark = pytest.mark.one_backend("the records, not the arithmetic")
 
-CODE = ("pyramid", "features", "config_of", "key_map", "shapes", "state_config", "min_size",
+CODE = ("pyramid", "features", "config_of", "key_map", "shapes", "told", "min_size",
         "backbone_cost", "classifier_cost")  # fmt: skip
 
 
@@ -101,7 +101,7 @@ FAMILY = families.Family(
     key_map=key_map,
     layouts={"official": "", "other": "toy."},
     shapes=lambda config: {},
-    state_config=lambda config, get: config,
+    told=lambda config, get: {},
     backbone_cost=cost,
     classifier_cost=classifier_cost,
     min_size=lambda config: 3,

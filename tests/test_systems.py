@@ -11,7 +11,7 @@ from keras_pvt import systems
 from keras_pvt.cli import main
 from keras_pvt.conversion import read_checkpoint, save_checkpoint, to_torch
 
-CODE = ("model", "from_arrays", "cost", "recipe", "build", "trainer", "serve")
+CODE = ("model", "from_arrays", "options", "cost", "recipe", "build", "trainer", "serve")
 
 
 @pytest.mark.parametrize("system", systems.SYSTEMS.values(), ids=list(systems.SYSTEMS))

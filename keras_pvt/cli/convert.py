@@ -1,7 +1,11 @@
 """`keras-pvt convert`: a checkpoint file from one kind to another."""
 
 import argparse
+import dataclasses
+import json
 import pathlib
+import zipfile
+from typing import Any
 
 from keras_pvt import families, systems
 from keras_pvt.cli import arguments
@@ -9,6 +13,8 @@ from keras_pvt.variants import VARIANTS
 
 KERAS_SUFFIXES = (".weights.h5", ".keras")
 TORCH_SUFFIXES = (".safetensors", ".npz", ".pth")
+# What also holds how the model is built, and the names of its classes.
+WHOLE = (".safetensors", ".keras")
 
 SYSTEMS = [system.title for system in systems.SYSTEMS.values() if system.names]
 LAYOUTS = dict.fromkeys(
@@ -18,10 +24,13 @@ LAYOUTS = dict.fromkeys(
 
 DESCRIPTION = f"""\
 Convert a checkpoint of PVT, or of a model on it ({", ".join(SYSTEMS)}).
-SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5 or .keras, with official (whai362/PVT,
-mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a DETR also
-facebookresearch/detr's; its content tells which. The suffix of DEST says what to write. DEST is
-read back and compared before it gets its name."""
+SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5, .weights.json or .keras, with official
+(whai362/PVT, mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a
+DETR also facebookresearch/detr's; its content tells which. The suffix of DEST says what to write.
+DEST is read back and compared before it gets its name.
+
+What no weight tells, such as the side of anchors, is in .keras files and in the .safetensors files
+that this writes. Of others --set says it."""
 
 EPILOG = """\
 examples:
@@ -29,7 +38,9 @@ examples:
   keras-pvt convert pvt_tiny.pth pvt_tiny.safetensors --dtype float16
   keras-pvt convert my_model.weights.h5 pytorch_model.safetensors --layout huggingface
   keras-pvt convert fpn_pvt_s_ade20k_40k.pth semantic_fpn.keras
-  keras-pvt convert detr_pvt_s.pth detr.safetensors --layout facebook"""
+  keras-pvt convert retinanet_pvt_t.pth retinanet.keras --set anchor_side=4
+  keras-pvt convert detr_pvt_s.pth detr.safetensors --layout facebook --set num_heads=8
+  keras-pvt convert run/last.pth averaged.safetensors --part model_ema"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +61,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=arguments.size,
         metavar="HxW",
-        help="of the images of a Trans2Seg, where they are no square",
+        help="of the images, where the model is for one size (default: as SOURCE says; of a "
+        "Trans2Seg, a square)",
+    )
+    parser.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        metavar="NAME=VALUE",
+        help="what no weight tells and SOURCE does not say: anchor_side, num_heads, ...; of the "
+        "backbone backbone.NAME; several times for several",
+    )
+    parser.add_argument(
+        "--part",
+        metavar="NAME",
+        help="which state dict of a .pth file of several (default: the averaged one)",
     )
     parser.add_argument(
         "--layout",
@@ -65,11 +90,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _setting(text: str) -> tuple[str, Any]:
+    """Name and value, from "num_heads=8" or "backbone.num_heads=1,2,5,8"."""
+    name, equals, word = text.partition("=")
+    if not name or not equals or not word:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE; got {text!r}")
+    words = [_value(part) for part in word.split(",")]
+    return name, words[0] if len(words) == 1 else words
+
+
+def _value(word: str) -> Any:
+    known = {"none": None, "null": None, "true": True, "false": False}
+    if word.lower() in known:
+        return known[word.lower()]
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
 def run(options: argparse.Namespace) -> int:
     """Convert; 0 once the file is written and compared.
 
     Raises:
-        ValueError: options that contradict each other; a file that cannot be converted.
+        ValueError: options that contradict each other; a file that cannot be converted, or does
+            not say what no weight tells.
         OSError: a file that cannot be read or written.
     """
     to_keras = options.dest.name.endswith(KERAS_SUFFIXES)
@@ -84,30 +131,109 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt import conversion
     from keras_pvt.utils.files import replacing
 
-    found = conversion.recognised(conversion.read_checkpoint(options.source))
+    found = conversion.recognised(_state(options.source, options.part))
     if options.variant != "auto":
-        found = found._replace(variant=options.variant)
-    if found.variant is None:
+        found = found._replace(variant=options.variant, description=_without_row(found.description))
+    if not found.known:
         what = "" if found.system is None else f"this is a {found.system} checkpoint, but of "
         raise ValueError(
             f"{options.source}: {what}no variant has these keys and widths; name one with "
             f"--variant to see how it differs: {', '.join(VARIANTS)}."
         )
-    model, report = conversion.model_from_checkpoint(found, options.size)
+    given = dict(options.set or ())
+    model, report = conversion.model_from_checkpoint(found, options.size, options=given)
+    description = conversion.describe(model)
+    if found.description is not None:
+        classes, size = found.description.classes, options.size or found.description.size
+        description = dataclasses.replace(description, classes=classes, size=size)
     with replacing(options.dest) as temporary:
         if not to_keras:
             arrays = conversion.to_torch(model, options.layout or "official")
             arrays = conversion.cast(arrays, options.dtype or "float32")
-            conversion.save_checkpoint(arrays, temporary)
+            conversion.save_checkpoint(conversion.Checkpoint(arrays, description), temporary)
         elif temporary.suffix == ".keras":
-            model.save(temporary)
+            _save_keras(model, description, temporary)
         else:
             model.save_weights(temporary)
-        different = conversion.differences(model, conversion.read_checkpoint(temporary))
-        if different:
-            raise ValueError(f"what was written differs from the source: {', '.join(different)}.")
+        _compare(model, description, temporary)
     for key, reason in report.skipped.items():
         print(f"skipped {key}: {reason}")
-    name = found.variant if found.system is None else f"{found.system} on {found.variant}"
+    if options.dest.suffix not in WHOLE:
+        _tell_what_is_lost(options.dest, report.untold, description)
+    variant = found.variant or f"a {description.backbone['variant']['family']} of its own"
+    name = variant if found.system is None else f"{found.system} on {variant}"
     print(f"{options.dest}: {name}, {model.count_params():,} parameters, read back and equal")
     return 0
+
+
+def _state(path: pathlib.Path, part: str | None):
+    """What is in a file; of a .keras file of a model of ours with all that the model is."""
+    from keras_pvt import conversion
+    from keras_pvt.conversion.fit import unmapped
+    from keras_pvt.models.trained_model import is_described, load_keras, load_model
+
+    state = conversion.read_checkpoint(path, part)
+    if not _is_keras(path):
+        return state
+    trained = load_model(path) if is_described(path) else None
+    model = load_keras(path) if trained is None else trained.model
+    if unmapped(model):  # as a detector that ends in boxes has, which is known by its names
+        return state
+    state = conversion.to_torch(model)
+    if trained is not None:
+        facts = {"classes": trained.classes, "size": trained.size}
+        state.description = dataclasses.replace(state.description, **facts)
+    return state
+
+
+def _is_keras(path: pathlib.Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "config.json" in archive.namelist()
+
+
+def _without_row(description):
+    """A description that leaves the row of the backbone to --variant."""
+    if description is None:
+        return None
+    facts = {name: value for name, value in description.backbone.items() if name != "variant"}
+    return dataclasses.replace(description, backbone=facts)
+
+
+def _save_keras(model, description, path: pathlib.Path) -> None:
+    """A file that names its classes, where they are known."""
+    from keras_pvt.models.trained_model import save_model
+
+    if description.classes is None:
+        model.save(path)
+    else:
+        save_model(model, path, description.classes, size=description.size)
+
+
+def _compare(model, description, path: pathlib.Path) -> None:
+    """Raise ValueError where a file gives another model back: other weights, or built otherwise."""
+    from keras_pvt import conversion
+    from keras_pvt.models.trained_model import is_described, load_keras, load_model
+
+    written = conversion.read_checkpoint(path)
+    different = conversion.differences(model, written)
+    if different:
+        raise ValueError(f"what was written differs from the source: {', '.join(different)}.")
+    again = written.description
+    if path.suffix == ".keras":
+        trained = load_model(path) if is_described(path) else None
+        again = conversion.describe(load_keras(path) if trained is None else trained.model)
+        classes = None if trained is None else trained.classes
+        again = dataclasses.replace(again, classes=classes, size=description.size)
+    if path.suffix in WHOLE and again != description:
+        raise ValueError(f"what was written is built otherwise: {again}, not {description}.")
+
+
+def _tell_what_is_lost(dest: pathlib.Path, untold: dict, description) -> None:
+    """Print what of a model a file of weights alone does not hold."""
+    lost = [f"{name}={json.dumps(value)}" for name, value in untold.items()]
+    if description.classes is not None:
+        lost.append(f"the names of {len(description.classes)} classes")
+    if lost:
+        print(f"{dest} holds weights alone, and not: {', '.join(lost)}; {' and '.join(WHOLE)} do")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_pvt import ops, systems
+from keras_pvt.conversion.description import Checkpoint, describe
 from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map
 from keras_pvt.conversion.plain import PlainWeights, begin_lora_anew
 from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
@@ -27,7 +28,9 @@ def load_checkpoint(
 
     Args:
         model: built by keras_pvt; any dtype. LoRA of it begins anew, and adds nothing at first.
-        source: path of a file that `read_checkpoint` reads, or a state dict of any layout.
+        source: path of a file that `read_checkpoint` reads, or a state dict of any layout. What
+            comes with a description must be of a model with as many heads and the like; of
+            `dict(state)` the arrays alone are looked at.
         resize_positions: resize position tables of another resolution.
         new_head: keep the model's own head where the checkpoint has none, or one of another
             number of classes.
@@ -53,7 +56,7 @@ def load_checkpoint(
     return fit.report
 
 
-def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarray]:
+def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
     """The weights of a model as a torch state dict, in the official order.
 
     Args:
@@ -63,8 +66,9 @@ def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarr
             without class token gives the official layout of the detection code, where
             `pos_embed4` has an unused first row: zeros.
     Returns:
-        Arrays of their own, in the dtype of the variables; for `save_checkpoint`. What Keras has
-        quantized are the kernels that it stands for; LoRA is in the kernels.
+        Arrays of their own, in the dtype of the variables, with the description of the model;
+        for `save_checkpoint`. What Keras has quantized are the kernels that it stands for; LoRA is
+        in the kernels.
     Raises:
         ValueError: a layout that the model does not have; a backbone for "huggingface"; a model
             that is quantized by GPTQ or AWQ, or has weights that the layout has no names for.
@@ -97,7 +101,7 @@ def to_torch(model: keras.Model, layout: str = "official") -> dict[str, np.ndarr
                 key: np.array(array, order="C")
                 for key, array in zip(entry.torch, converted, strict=True)
             }
-    return state
+    return Checkpoint(state, describe(model))
 
 
 def differences(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str]:

@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_pvt import families, systems
+from keras_pvt.conversion.description import describe, described
 from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
 from keras_pvt.conversion.plain import adapted_layers
 from keras_pvt.conversion.recognise import (
+    config_of_state,
     layout_of,
     likely_variant,
     system_of_state,
@@ -17,6 +20,7 @@ from keras_pvt.conversion.recognise import (
     unwrapped,
 )
 from keras_pvt.ops import linear_weights
+from keras_pvt.variants import VARIANTS
 
 PATCH_KERNEL = "stage1_patch_embedding/proj/kernel"
 
@@ -85,6 +89,23 @@ def model_map(model: keras.Model, layout: str) -> list[Entry]:
     return as_stored(entries) if layout == "keras" else entries
 
 
+def unmapped(model: keras.Model) -> list[str]:
+    """Paths of the variables of layers that no key of a checkpoint is for.
+
+    Args:
+        model: built by keras_pvt, perhaps with more around it.
+    Raises:
+        ValueError: there is nothing of keras_pvt in it.
+    """
+    entries = model_map(model, layouts_of(model)[0])
+    layers = {path.rpartition("/")[0] for entry in entries for path in entry.keras}
+    return [
+        variable.path
+        for variable in model.variables
+        if variable.path.rpartition("/")[0] not in layers and "seed_generator" not in variable.path
+    ]
+
+
 @dataclasses.dataclass
 class Report:
     """What a load did beyond copying.
@@ -92,10 +113,13 @@ class Report:
     Args:
         notices: one line for each step that changed or replaced weights.
         skipped: key in the checkpoint to the reason why it was not used.
+        untold: of a model that was made for its weights, arguments that those alone would not
+            give back, and their values.
     """
 
     notices: list[str] = dataclasses.field(default_factory=list)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    untold: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Fit:
@@ -133,6 +157,8 @@ class Fit:
         self.variables = {variable.path: variable for variable in model.variables}
         self.shapes = {path: tuple(variable.shape) for path, variable in self.variables.items()}
         self.system = systems.of_model(model)
+        self.config = families.config_of(model)
+        self.different = _configured_otherwise(model, state)
         self.state, left = trunk(state) if self.system is None else (unwrapped(state), [])
         self.report = Report(skipped=dict.fromkeys(left, "not part of the backbone"))
         self.resize_positions = resize_positions
@@ -181,9 +207,10 @@ class Fit:
             )
             return True
         if bias in self.state and self.state[bias].shape != (classes,):
+            own = self.state[bias].size
             self.report.notices.append(
-                f"the checkpoint's head has {self.state[bias].size} classes, the model "
-                f"{classes}: the new head is untrained"
+                f"the checkpoint's head has {own} classes, the model {classes}: the new head is "
+                f"untrained; classes={own} takes the checkpoint's"
             )
             return True
         return False
@@ -258,12 +285,45 @@ class Fit:
             "unexpected": self.unexpected,
             "mis-shaped": self.misshaped,
             "infinite or NaN": self.infinite,
+            "configured otherwise": self.different,
         }
         lines = [f"  {len(keys)} {kind}: {_some(keys)}" for kind, keys in kinds.items() if keys]
-        variant = likely_variant(self.state) if lines else None
-        if variant is not None:
-            lines.append(f"  this looks like {variant}")
-        return "\n".join(lines)
+        guess = self._guess() if lines else ""
+        return "\n".join([*lines, guess] if guess else lines)
+
+    def _guess(self) -> str:
+        """What the checkpoint may be instead; empty where nothing is likely."""
+        variant = likely_variant(self.state)
+        if variant is None:
+            return ""
+        theirs = config_of_state(self.state, VARIANTS[variant])
+        same = {"image_size": self.config.image_size, "classes": self.config.classes}
+        if dataclasses.replace(theirs, **same) != self.config:
+            return f"  this looks like {variant}"
+        if "head/bias" in self.variables and theirs.classes != self.config.classes:
+            return (
+                f"  the checkpoint has {theirs.classes} classes, the model {self.config.classes}: "
+                f"pass classes={theirs.classes}"
+            )
+        return ""
+
+
+def _configured_otherwise(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str]:
+    """What answers depend on and no shape tells, where the checkpoint says otherwise."""
+    said = described(state)
+    if said is None:
+        return []
+    own = describe(model)
+    row = own.backbone["variant"]
+    places = [(said.backbone.get("variant"), row, families.named(row["family"]).untold)]
+    if said.system == own.system:
+        places.append((said.options, own.options, systems.SYSTEMS[own.system].untold))
+    return [
+        f"{name} {str(theirs[name])[:80]} in the checkpoint, {ours[name]} in the model"
+        for theirs, ours, names in places
+        for name in names
+        if isinstance(theirs, dict) and theirs.get(name, ours[name]) != ours[name]
+    ]
 
 
 def assignable(variable: keras.Variable) -> str:

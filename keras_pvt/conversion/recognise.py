@@ -1,12 +1,14 @@
 """What a state dict is: its layout, and the variant that it looks like."""
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_pvt import families, systems
+from keras_pvt.conversion.description import Description, described
 from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
 from keras_pvt.variants import VARIANTS, PVTConfig
 
@@ -28,11 +30,18 @@ class Found(NamedTuple):
         state: with the names of its own layout: all of a segmenter or detector, else its `trunk`.
         system: name of the segmenter or detector, or None.
         variant: name of the backbone's row, or None if it is like none.
+        description: what the file says of the model, or None.
     """
 
     state: State
     system: str | None
     variant: str | None
+    description: Description | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the row of the backbone is known, by its name or from the description."""
+        return self.variant is not None or "variant" in getattr(self.description, "backbone", {})
 
 
 def recognised(state: State) -> Found:
@@ -41,12 +50,23 @@ def recognised(state: State) -> Found:
     Args:
         state: arrays by name, in any layout that keras_pvt knows.
     Returns:
-        The state dict with the names of its layout, the system's name or None, and the variant's
-        name or None; for `model_from_checkpoint`.
+        The state dict with the names of its layout, the system's name or None, the variant's
+        name or None, and the description that came with it; for `model_from_checkpoint`.
     """
     body, _ = trunk(state)
-    system = system_of_state(state)
-    return Found(unwrapped(state) if system else body, system, likely_variant(body))
+    system, description = system_of_state(state), described(state)
+    variant = likely_variant(body)
+    if variant is not None and description is not None and not _is_of(description, variant):
+        variant = None
+    return Found(unwrapped(state) if system else body, system, variant, description)
+
+
+def _is_of(description: Description, variant: str) -> bool:
+    """Whether what a description says of its row is not against the row of a variant."""
+    config, row = description.backbone.get("variant"), VARIANTS[variant]
+    names = families.named(row.family).untold if isinstance(config, dict) else ()
+    own = json.loads(json.dumps(dataclasses.asdict(row)))
+    return all(config.get(name, own[name]) == own[name] for name in names)
 
 
 def system_of_state(state: State) -> str | None:
@@ -137,19 +157,30 @@ def likely_variant(state: State) -> str | None:
     return name
 
 
-def config_of_state(state: State, variant: str) -> PVTConfig:
-    """The row of a variant, with what a `trunk` tells of it: the resolution and the classes."""
-    config = VARIANTS[variant]
-    entries = classifier_map(config, layout_of(state))
+def config_of_state(state: State, config: PVTConfig) -> PVTConfig:
+    """A row with the resolution and the classes that a `trunk` tells."""
+    told = told_of_state(state, config)
+    known = {name: told[name] for name in ("image_size", "classes") if name in told}
+    return dataclasses.replace(config, **known)
+
+
+def told_of_state(state: State, config: PVTConfig) -> dict[str, Any]:
+    """The fields of a row that the shapes of a `trunk` tell.
+
+    Args:
+        state: of a classifier or a backbone.
+        config: the row, for what the state dict lacks.
+    """
+    family = families.named(config.family)
+    outline = dataclasses.replace(config, **family.outline)
+    entries = classifier_map(outline, layout_of(state))
+    places = {path: entry for entry in entries for path in entry.keras}
 
     def get(path: str) -> np.ndarray | None:
-        return keras_array(entries, state, path)
+        return keras_array([places[path]], state, path) if path in places else None
 
-    config = families.named(config.family).load("state_config")(config, get)
-    bias = get("head/bias")
-    if bias is not None and bias.ndim:
-        config = dataclasses.replace(config, classes=bias.shape[0])
-    return config
+    told, kernel = family.load("told")(config, get), get("head/kernel")
+    return told if kernel is None else told | {"classes": kernel.shape[1]}
 
 
 def _some_start(keys: Iterable[str], start: str) -> bool:

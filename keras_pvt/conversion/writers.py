@@ -1,23 +1,26 @@
 """Writes checkpoint files. Only `.pth` needs torch."""
 
+import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from keras_pvt.conversion.description import KEY, Checkpoint, described, is_names
 from keras_pvt.conversion.readers import numpy_dtype
 from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 
 
-def cast(state: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
+def cast(state: Mapping[str, np.ndarray], dtype: str) -> Checkpoint:
     """Convert the arrays of a state dict to another floating dtype; integers stay.
 
     Args:
         state: key to array.
         dtype: "float16", "bfloat16", "float32" or "float64".
     Returns:
-        A new state dict.
+        A new state dict, with the description of the old one.
     Raises:
         ValueError: a value too large for it.
     """
@@ -30,19 +33,26 @@ def cast(state: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
     for key, array in narrow.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{key!r} has values too large for {dtype}; choose a wider dtype.")
-    return narrow
+    return Checkpoint(narrow, described(state))
 
 
-def save_checkpoint(state: dict[str, np.ndarray], path: str | os.PathLike) -> None:
+def save_checkpoint(
+    state: Mapping[str, np.ndarray],
+    path: str | os.PathLike,
+    classes: Sequence[str] | None = None,
+) -> None:
     """Write a state dict; the suffix says how: `.safetensors`, `.npz`, or `.pth`.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all. A `.safetensors` file also holds how the model was built,
+    as `to_torch` tells it, and the names of its classes; the others hold arrays alone.
 
     Args:
         state: arrays by name, as `to_torch` gives them.
         path: to write to; a file there is replaced.
+        classes: names of what the model tells apart, in the order of its outputs.
     Raises:
-        ValueError: another suffix; bfloat16 in a `.npz`, which numpy cannot name.
+        ValueError: another suffix; bfloat16 in a `.npz`, which numpy cannot name; names of
+            classes that are no different words, or for what does not hold them.
         ImportError: `.pth` without torch.
         OSError: a folder that cannot be written.
     """
@@ -51,25 +61,44 @@ def save_checkpoint(state: dict[str, np.ndarray], path: str | os.PathLike) -> No
         raise ValueError(
             f"{path}: the suffix must be one of {', '.join(_WRITERS)} to say how to write."
         )
+    if classes is not None:
+        state = _with_classes(state, path, tuple(classes))
     with replacing(path) as temporary:
         _WRITERS[path.suffix](state, temporary)
 
 
-def _write_safetensors(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
+def _with_classes(
+    state: Mapping[str, np.ndarray], path: pathlib.Path, classes: tuple[str, ...]
+) -> Checkpoint:
+    description = described(state)
+    if description is None or path.suffix != ".safetensors":
+        raise ValueError(
+            f"{path}: names of classes go into a .safetensors file, beside the description that "
+            "`to_torch` gives."
+        )
+    if not is_names(classes):
+        raise ValueError(f"`classes` must be different names; got {', '.join(map(repr, classes))}.")
+    return Checkpoint(state, dataclasses.replace(description, classes=classes))
+
+
+def _write_safetensors(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
     from safetensors.numpy import save
 
-    state = {key: np.asarray(array, order="C") for key, array in state.items()}
+    arrays = {key: np.asarray(array, order="C") for key, array in state.items()}
     # Transformers wants this word. (`save_file` makes a file that only its owner can read.)
-    path.write_bytes(save(state, metadata={"format": "pt"}))
+    metadata, description = {"format": "pt"}, described(state)
+    if description is not None:
+        metadata[KEY] = description.text()
+    path.write_bytes(save(arrays, metadata=metadata))
 
 
-def _write_npz(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
+def _write_npz(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
     if any(array.dtype.name == "bfloat16" for array in state.values()):
         raise ValueError("a .npz file cannot hold bfloat16; write .safetensors, or another dtype.")
     np.savez(path, allow_pickle=False, **state)
 
 
-def _write_pth(state: dict[str, np.ndarray], path: pathlib.Path) -> None:
+def _write_pth(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
     with needed_for("writing .pth, instead of .safetensors,", "torch"):
         import torch
 

@@ -78,7 +78,7 @@ def load(
         return model, trained.size if None in model.inputs[0].shape[1:3] else None
     else:
         found = recognised(read_checkpoint(source))
-    if found.variant is None:
+    if not found.known:
         raise ExportError(f"{source}: no variant has these keys and widths.")
     return _from_state(found, features, logits, size)
 

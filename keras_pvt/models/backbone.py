@@ -94,7 +94,7 @@ class PVTBackbone(keras.Model):
     @classmethod
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "PVTBackbone":
         """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
-        return arrays.backbone()
+        return arrays.backbone(*(size or (None, None)))
 
     @classmethod
     def from_recipe(
@@ -121,12 +121,7 @@ class PVTBackbone(keras.Model):
 
     def get_config(self):
         return {
-            "variant": dataclasses.asdict(self.config),
-            "input_shape": self.input_shape[1:],
-            "drop_rate": self.rates.drop,
-            "attention_drop_rate": self.rates.attention_drop,
-            "drop_path_rate": self.rates.drop_path,
-            "include_preprocessing": self.include_preprocessing,
+            **_arguments(self.config, self.input_shape[1:], self.rates, self.include_preprocessing),
             "name": self.name,
             "dtype": base.policy_config(self),
             "trainable": self.trainable,
@@ -143,3 +138,32 @@ class PVTBackbone(keras.Model):
         backbone = cls(**config)
         base.set_trainable(backbone, *trainable)
         return backbone
+
+
+def options_of(model: keras.Model) -> dict:
+    """The arguments of a `PVTBackbone` as it is in a model, read off its layers.
+
+    Args:
+        model: any that keras_pvt built; see `System.options`.
+    Raises:
+        ValueError: there is no backbone of any family in it.
+    """
+    shape = inputs.image_shape(model)[1:]
+    options = _arguments(
+        families.config_of(model), shape, families.rates_of(model), inputs.takes_pixels(model)
+    )
+    if len(shape) != 3:  # what comes before the backbone makes images of something else
+        del options["input_shape"]
+    return options
+
+
+def _arguments(config, input_shape, rates, include_preprocessing) -> dict:
+    """As `get_config` and files have them."""
+    return {
+        "variant": dataclasses.asdict(config),
+        "input_shape": input_shape,
+        "drop_rate": rates.drop,
+        "attention_drop_rate": rates.attention_drop,
+        "drop_path_rate": rates.drop_path,
+        "include_preprocessing": include_preprocessing,
+    }

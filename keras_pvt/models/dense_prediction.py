@@ -73,5 +73,10 @@ class DensePredictionModel(keras.Model):
         return model
 
 
+def options_of(model: DensePredictionModel) -> dict:
+    """The arguments of a model, but for backbone, name and dtype; see `System.options`."""
+    return dict(model._options)
+
+
 class SegmentationModel(DensePredictionModel):
     """A functional model from a backbone's input to logits, that saves with its backbone."""

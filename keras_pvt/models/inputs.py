@@ -71,6 +71,13 @@ def preprocess(images):
     )(images)
 
 
+def image_shape(model: keras.Model) -> tuple:
+    """Of the images that a functional model takes, alone or in a dictionary, with the batch."""
+    inputs = getattr(model, "input", None)  # which a Sequential has not
+    images = inputs["images"] if isinstance(inputs, dict) else model.inputs[0]
+    return tuple(images.shape)
+
+
 def takes_pixels(model: keras.Model) -> bool:
     """Whether a model takes RGB 0..255, because `preprocess` is inside."""
     return any(layer.name == PREPROCESSING for layer in model._flatten_layers())

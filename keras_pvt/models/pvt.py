@@ -82,6 +82,17 @@ def _own(dtype, name):
     return {"dtype": inner_policy(dtype, name), "name": name}
 
 
+def rates_of(model: keras.Model) -> Rates:
+    """The rates of dropping of a model built here, read off its last block."""
+    last = max(
+        (layer for layer in model.layers if layer.name.startswith("stage4_block")),
+        key=lambda layer: int(layer.name.removeprefix("stage4_block")),
+    )
+    # Of the last block, the rate was multiplied and divided by the depth.
+    drop_path = float(f"{last.drop_path_rate:.10g}")
+    return Rates(last.drop_rate, last.attention_drop_rate, drop_path)
+
+
 def config_of(model: keras.Model) -> PVTConfig:
     """The configuration of a model built here, read off its layers.
 

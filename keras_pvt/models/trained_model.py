@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_pvt.models.inputs import takes_pixels
+from keras_pvt.models.inputs import image_shape, takes_pixels
 from keras_pvt.models.quantization import quantize_what_can_be
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.utils.extras import LIBRARIES, needed_for
@@ -172,19 +172,28 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
         if f'"{library}' in config:
             with needed_for(f"the model in {os.fspath(path)}", *extras):
                 importlib.import_module(library)
+    model = load_keras(path)
+    _check_fit(os.fspath(path), model, found, len(description["classes"]))
+    quantize_what_can_be(model)
+    if not description["system"]:  # which files of 0.1.0 do not name
+        description["system"] = getattr(model, "system", "")
+    return TrainedModel(model, **description)
+
+
+def load_keras(path: str | os.PathLike) -> keras.Model:
+    """The model in a .keras file, uncompiled; nothing in it is executed.
+
+    Raises:
+        ValueError: Keras cannot load it; says why in a line.
+    """
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (  # OSError: of h5py, as the file itself was opened before
         ValueError, TypeError, KeyError, AttributeError, OSError, zipfile.BadZipFile,
     ) as error:  # fmt: skip
         # Around what is wrong, Keras tells the whole configuration.
         reason = str(error).split("Exception encountered: ")[-1].split("\n")[0][:300]
         raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
-    _check_fit(os.fspath(path), model, found, len(description["classes"]))
-    quantize_what_can_be(model)
-    if not description["system"]:  # which files of 0.1.0 do not name
-        description["system"] = getattr(model, "system", "")
-    return TrainedModel(model, **description)
 
 
 def check_is_file(path: str | os.PathLike) -> None:
@@ -252,12 +261,12 @@ def _described(model, classes, size, logits) -> TrainedModel:
         raise ValueError(f"the model gives {gives} classes; got {len(classes)} names.")
     if size is not None:
         size = _checked_size(size)
-        sides = _image_shape(model)[1:3]
+        sides = image_shape(model)[1:3]
         fits = all(side in (None, own) for side, own in zip(sides, size, strict=True))
         if task == "classification" and not fits:
             raise ValueError(f"the model takes images of {sides} pixels; got `size` {size}.")
     if size is None and task != "segmentation":
-        size = _image_shape(model)[1:3]
+        size = image_shape(model)[1:3]
         if None in size:
             raise ValueError("the model takes images of any size; pass `size`, (height, width).")
     if logits is None:
@@ -273,12 +282,6 @@ def _checked_size(size) -> tuple[int, int]:
     if min(height, width) < 1:
         raise ValueError(f"`size` must be (height, width) in pixels; got {size!r}.")
     return height, width
-
-
-def _image_shape(model) -> tuple:
-    inputs = getattr(model, "input", None)  # which a Sequential has not
-    images = inputs["images"] if isinstance(inputs, dict) else model.inputs[0]
-    return tuple(images.shape)
 
 
 def _ends_in_logits(model) -> bool:

@@ -1,9 +1,9 @@
 """Which checkpoint key of PVT belongs to which Keras variable, and its shape."""
 
-import dataclasses
+import itertools
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -123,17 +123,37 @@ def _block(names: Names, torch: str, keras: str, reduces: bool) -> list[Entry]:
     return entries
 
 
-def state_config(config: PVTConfig, get: Callable[[str], np.ndarray | None]) -> PVTConfig:
-    """A row with the resolution of a checkpoint.
+def told(config: PVTConfig, get: Callable[[str], np.ndarray | None]) -> dict[str, Any]:
+    """What the shapes of a checkpoint tell of its row: all but heads and epsilons.
 
     Args:
-        config: row of the variant table.
+        config: the row, of which nothing is taken.
         get: gives the array of a variable's path, or None.
+    Returns:
+        Fields of the row; none where a weight that tells them is missing.
     """
-    table = get("stage1_position/table")
-    if table is None:
-        return config
-    return dataclasses.replace(config, image_size=table.shape[1] * config.patch_sizes[0])
+    fields = ("depths", "embed_dims", "mlp_ratios", "sr_ratios", "patch_sizes")
+    stages, table = [_told_stage(n, get) for n in range(1, 5)], get("stage1_position/table")
+    if table is None or None in stages:
+        return {}
+    found: dict[str, Any] = dict(zip(fields, zip(*stages, strict=True), strict=True))  # type: ignore[arg-type]
+    return found | {"image_size": table.shape[1] * found["patch_sizes"][0]}
+
+
+def _told_stage(n: int, get: Callable[[str], np.ndarray | None]) -> tuple[int, ...] | None:
+    """Depth, width, and ratios of a stage."""
+    width, hidden = (
+        get(f"stage{n}_block0/{name}") for name in ("norm1/gamma", "feed_forward/fc1/bias")
+    )
+    patch = get(f"stage{n}_patch_embedding/proj/kernel")
+    if width is None or hidden is None or patch is None or not width.size:
+        return None
+    depth = next(
+        block for block in itertools.count(1) if get(f"stage{n}_block{block}/norm1/gamma") is None
+    )
+    reduction = get(f"stage{n}_block0/attention/sr/kernel")
+    ratio = 1 if reduction is None else reduction.shape[0]
+    return depth, width.size, hidden.size // width.size, ratio, patch.shape[0]
 
 
 def official_shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:

@@ -219,20 +219,16 @@ class DETR(DetectionModel):
 
     @classmethod
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "DETR":
-        """An untrained model of the widths of a checkpoint, see `System.from_arrays`.
-
-        The number of heads leaves no trace in weights: 32 channels each, as all published have.
-        """
+        """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
         queries, dim = arrays["queries/table"].shape
-        return cls(
-            arrays.backbone(),
+        options = arrays.arguments(
             num_classes=len(arrays["class_logits/bias"]) - 1,
             num_queries=queries,
             embed_dim=dim,
             depth=arrays.count("decoder{n}/norm3/gamma"),
-            num_heads=max(1, dim // 32),
             hidden_dim=len(arrays["encoder0/fc1/bias"]),
         )
+        return cls(arrays.backbone(*(size or (None, None))), **options)
 
     @classmethod
     def from_recipe(cls, recipe, num_classes: int) -> tuple["DETR", PVTBackbone]:

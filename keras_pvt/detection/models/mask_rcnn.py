@@ -175,13 +175,13 @@ class MaskRCNN(DetectionModel):
     @classmethod
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "MaskRCNN":
         """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
-        return cls(
-            arrays.backbone(),
+        options = arrays.arguments(
             num_classes=len(arrays["box_head/class_logits/bias"]) - 1,
             neck_width=len(arrays["neck_lateral0/bias"]),
             head_width=len(arrays["box_head/fc1/bias"]),
             masks=arrays.get("mask_head/logits/bias") is not None,
         )
+        return cls(arrays.backbone(*(size or (None, None))), **options)
 
     @classmethod
     def from_recipe(cls, recipe, num_classes: int) -> tuple["MaskRCNN", PVTBackbone]:

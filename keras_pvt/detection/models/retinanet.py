@@ -132,12 +132,12 @@ class RetinaNet(DetectionModel):
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "RetinaNet":
         """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
         anchors = len(arrays["box_deltas/bias"]) // 4
-        return cls(
-            arrays.backbone(),
+        options = arrays.arguments(
             num_classes=len(arrays["class_logits/bias"]) // anchors,
             neck_width=len(arrays["neck_lateral0/bias"]),
             head_depth=arrays.count("class_conv{n}/kernel"),
         )
+        return cls(arrays.backbone(*(size or (None, None))), **options)
 
     @classmethod
     def from_recipe(cls, recipe, num_classes: int) -> tuple["RetinaNet", PVTBackbone]:

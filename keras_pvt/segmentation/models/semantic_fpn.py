@@ -82,12 +82,12 @@ class SemanticFPN(SegmentationModel):
     @classmethod
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "SemanticFPN":
         """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
-        return cls(
-            arrays.backbone(),
+        options = arrays.arguments(
             num_classes=len(arrays["logits/bias"]),
             neck_width=len(arrays["neck_lateral0/bias"]),
             head_width=len(arrays["head0_conv0_norm/gamma"]),
         )
+        return cls(arrays.backbone(*(size or (None, None))), **options)
 
     @classmethod
     def from_recipe(cls, recipe, num_classes: int) -> tuple["SemanticFPN", PVTBackbone]:

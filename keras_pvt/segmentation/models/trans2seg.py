@@ -1,6 +1,8 @@
 """Trans2Seg: a transformer encoder, and a decoder in which classes ask the image."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -162,7 +164,8 @@ class Trans2Seg(SegmentationModel):
 
         Args:
             arrays: of the checkpoint.
-            size: (height, width) in pixels of the images, where they are no square.
+            size: (height, width) in pixels of the images, where they are no square, and the file
+                does not tell.
             logits: of no matter; there is no softmax.
         Raises:
             ValueError: a size that the weights are not for, or none where they tell none; weights
@@ -171,18 +174,20 @@ class Trans2Seg(SegmentationModel):
         _, classes, dim = arrays["prototypes/table"].shape
         arrays = arrays.assuming(embed_dim=dim)
         config = arrays.config
+        size = arrays.sides if size is None or None in size else size
         height, width = _sides(len(arrays["decoder0/norm4/gamma"]), config.strides[-1], size)
         skip = arrays.get("prototype_head/skip/kernel")
-        return cls(
-            arrays.backbone(height, width),
+        level = None if skip is None else _level(config, skip.shape[2], arrays.known.options)
+        options = arrays.arguments(
             num_classes=classes,
-            skip_level=None if skip is None else _level(config, skip.shape[2]),
+            skip_level=level,
             embed_dim=dim,
             depth=arrays.count("decoder{n}/norm4/gamma"),
             num_heads=len(arrays["prototype_head/depthwise_maps_norm/gamma"]),
             mlp_ratio=len(arrays["decoder0/query_mlp/fc1/bias"]) // dim,
             head_width=len(arrays["prototype_head/norm2/gamma"]),
         )
+        return cls(arrays.backbone(height, width), **options)
 
     @classmethod
     def from_recipe(cls, recipe, num_classes: int) -> tuple["Trans2Seg", PVTBackbone]:
@@ -216,12 +221,18 @@ def _sides(cells: int, stride: int, size: tuple[int, int] | None) -> tuple[int, 
     return side * stride, side * stride
 
 
-def _level(config: PVTConfig, width: int) -> str:
-    """The pyramid level of a width."""
-    levels = dict(zip(config.embed_dims, config.levels, strict=True))
-    if width not in levels:
+def _level(config: PVTConfig, width: int, known: Mapping[str, Any]) -> str:
+    """The pyramid level of a width; of several, the one that is known."""
+    widths = zip(config.levels, config.embed_dims, strict=True)
+    levels = [level for level, channels in widths if channels == width]
+    if not levels:
         raise ValueError(
             f"the head adds a map of {width} channels, and the backbone's have "
             f"{', '.join(map(str, config.embed_dims))}."
         )
-    return levels[width]
+    if len(levels) > 1 and known.get("skip_level") not in levels:
+        raise ValueError(
+            f"the head adds a map of {width} channels, as {' and '.join(levels)} have: say which "
+            f"by --set skip_level={levels[0]}, or `options=` in Python."
+        )
+    return levels[0] if len(levels) == 1 else known["skip_level"]
