@@ -26,15 +26,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", default="demo.png", help="picture to write")
     parser.add_argument("--variant", default="pvt_tiny")
     parser.add_argument("--weights", default="imagenet", help="name, or a checkpoint file")
+    parser.add_argument("--classes", help="of a file that does not name them: imagenet or cifar10")
     options = parser.parse_args(arguments)
 
     variant, weights = options.variant, options.weights
     try:
-        predictor = FileClassifier.load(variant, weights)
+        predictor = FileClassifier.load(variant, weights, classes=options.classes)
     except DownloadError as error:
         variant, weights = BUNDLED
         print(
-            f"{options.variant}'s weights cannot be had ({type(error.__cause__).__name__}): "
+            f"{options.variant}'s weights cannot be had ({type(error).__name__}): "
             "going on with the bundled pvt_nano, which knows the ten classes of CIFAR-10 only.\n"
         )
         predictor = FileClassifier.load(variant, weights)
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
     for prediction in predictor.predict(files, batch_size=len(files)):
         if prediction.scores is None:
             raise SystemExit(prediction.error)
-        best = [(name, value) for _, name, value in decode_predictions(prediction.scores[None])[0]]
+        (decoded,) = decode_predictions(prediction.scores[None], classes=predictor.classes)
+        best = [(name, value) for _, name, value in decoded]
         pictures.append((load_image(prediction.path), best))
         print(prediction.path.name)
         for name, value in best:

@@ -19,6 +19,7 @@ from keras_pvt.exporting.sources import load
 from keras_pvt.formats import FORMATS
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import eval_transform
+from keras_pvt.variants import VARIANTS, WEIGHTS, default_name
 
 IMAGES = pathlib.Path(__file__).parent / "images"
 
@@ -29,9 +30,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default="pvt_nano", help="a variant or a checkpoint")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("exported"))
+    parser.add_argument("--classes", default="imagenet", help="of a checkpoint, or cifar10")
     options = parser.parse_args(arguments)
 
     files = image_files(options.images)
+    classes = options.classes
+    if options.model in VARIANTS:
+        classes = WEIGHTS[options.model, default_name(options.model)].classes
     model, size = load(options.model)
     assert size is not None  # the model of a variant or a checkpoint takes any
     crops = np.float32([eval_transform(file, size[0], resize_size=size[0]) for file in files])
@@ -50,7 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
         scores = np.concatenate(
             [run(crop[None].astype("float32"))["predictions"] for crop in crops]
         )
-        best = [f"{name} {value:.1%}" for ((_, name, value),) in decode_predictions(scores, top=1)]
+        decoded = decode_predictions(scores, 1, classes)
+        best = [f"{name} {value:.1%}" for ((_, name, value),) in decoded]
         table.add_row(format, f"{exported.size / 1e6:.1f}", *best)
     Console().print(table)
     print(f"written to {options.out.resolve()}")

@@ -6,8 +6,9 @@ import pathlib
 
 import keras
 
-from keras_pvt.conversion import Report, load_checkpoint
-from keras_pvt.variants import PRETRAINED, WEIGHTS, PVTConfig, default_name
+from keras_pvt.conversion import Report, load_checkpoint, read_checkpoint
+from keras_pvt.conversion.recognise import told_of_state, trunk
+from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, PVTConfig, default_name
 
 BUNDLED = pathlib.Path(__file__).parent / "data"
 
@@ -36,6 +37,23 @@ def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLik
     for notice in report.notices:
         logging.getLogger("keras_pvt").warning("%s: %s", model.name, notice)
     return report
+
+
+def classes_of(variant: str | PVTConfig, weights: str | os.PathLike) -> int | None:
+    """How many classes the head in a file tells apart; None for a name, or a file without one.
+
+    Args:
+        variant: name of a row of the variant table, or a row of your own.
+        weights: a name or a file, see `load`.
+    Raises:
+        ValueError: neither a name for this variant nor a file; a file that cannot be read.
+        OSError: a file that cannot be opened.
+    """
+    if isinstance(variant, str) and (weights == PRETRAINED or (variant, weights) in WEIGHTS):
+        return None
+    state, _ = trunk(read_checkpoint(find(variant, weights)))
+    config = VARIANTS[variant] if isinstance(variant, str) else variant
+    return told_of_state(state, config).get("classes")
 
 
 def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:

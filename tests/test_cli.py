@@ -22,6 +22,7 @@ pytestmark = pytest.mark.one_backend("what a command prints and draws")
 
 # The words for random weights; the file's name takes the place of the last.
 NANO = ["--variant", "pvt_nano", "--weights", "WEIGHTS"]
+NAMES = tuple(f"class {n}" for n in range(10))
 IMAGES = pathlib.Path(__file__).parents[1] / "examples" / "images"
 
 
@@ -39,7 +40,7 @@ def weights(tmp_path_factory):
     keras.utils.set_random_seed(1)
     model = keras_pvt.PVTNano(weights=None, include_preprocessing=True)
     path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
-    save_checkpoint(to_torch(model), path)
+    save_checkpoint(to_torch(model), path, classes=NAMES)
     return path, model
 
 
@@ -52,7 +53,7 @@ def nano(weights):
 def expected(model, name, top):
     """Class names and probabilities, by the functions that users have."""
     crop = keras_pvt.eval_transform(IMAGES / name, size=32)
-    return keras_pvt.decode_predictions(model.predict_on_batch(crop[None]), top)[0]
+    return keras_pvt.decode_predictions(model.predict_on_batch(crop[None]), top, NAMES)[0]
 
 
 def test_predict_json(weights, nano, capsys):

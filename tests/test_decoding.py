@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from keras_pvt.classification import decoding
-from keras_pvt.classification.decoding import decode_predictions
-from keras_pvt.variants import WEIGHTS
+from keras_pvt.classification.decoding import decode_predictions, read_classes
+from keras_pvt.variants import VARIANTS, WEIGHTS
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
@@ -23,11 +23,40 @@ def test_best_classes_first_with_id_name_and_value():
     assert type(first[0][2]) is float
 
 
-def test_ten_columns_are_cifar10():
-    (row,) = decode_predictions(np.arange(10)[None] / 45, top=20)
+def test_a_table_is_named():
+    (row,) = decode_predictions(np.arange(10)[None] / 45, top=20, classes="cifar10")
     assert [name for _, name, _ in row[:3]] == ["truck", "ship", "horse"]
     assert row[-1] == ("cifar10_0", "airplane", 0.0)
     assert len(row) == 10
+    with pytest.raises(ValueError, match="one of imagenet, cifar10; got 'coco'"):
+        decode_predictions(np.zeros((1, 10)), classes="coco")
+
+
+@pytest.mark.parametrize("count", [10, 1000])
+def test_names_of_ones_own(count):
+    """Nothing is told from how many there are."""
+    names = [f"fish {n}" for n in range(count)]
+    preds = np.eye(count)[7:8]
+    assert decode_predictions(preds, 1, names) == [[("fish 7", "fish 7", 1.0)]]
+    pairs = [(f"id{n}", name) for n, name in enumerate(names)]
+    assert decode_predictions(preds, 1, pairs) == [[("id7", "fish 7", 1.0)]]
+    with pytest.raises(ValueError, match=rf"\(batch, {count - 1}\), as `classes` names"):
+        decode_predictions(preds, 1, names[:-1])
+
+
+def test_names_from_a_file(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("a cat\nÄffchen \n", "utf-8")
+    assert read_classes(str(path)) == ["a cat", "Äffchen"]
+    path.write_text("a\nb", "utf-8")
+    assert read_classes(str(path)) == ["a", "b"]
+    assert read_classes("cifar10") == "cifar10"
+    for text in ("a\n\nb\n", "a\na\n", ""):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="a different name is wanted in each of"):
+            read_classes(str(path))
+    with pytest.raises(FileNotFoundError):
+        read_classes("cifar100")
 
 
 def test_five_by_default_and_ties_in_class_order():
@@ -38,29 +67,30 @@ def test_five_by_default_and_ties_in_class_order():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_tensors_of_the_backend_are_taken(dtype):
     preds = keras.ops.one_hot(keras.ops.array([3, 5]), 10, dtype=dtype)
-    assert [row[0][1] for row in decode_predictions(preds)] == ["cat", "dog"]
+    found = decode_predictions(preds, classes="cifar10")
+    assert [row[0][1] for row in found] == ["cat", "dog"]
 
 
-@pytest.mark.parametrize("shape", [(1000,), (1, 999), (1, 1, 10), (2, 7), ()])
+@pytest.mark.parametrize("shape", [(1000,), (1, 999), (1, 10), (1, 1, 1000), (2, 7), ()])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ValueError, match=r"1000 or 10.*got shape"):
+    with pytest.raises(ValueError, match=r"\(batch, 1000\), as 'imagenet' has 1000.*got shape"):
         decode_predictions(np.zeros(shape))
 
 
 @pytest.mark.parametrize("top", [0, -1, 2.0, True, None])
 def test_top_must_be_a_positive_integer(top):
     with pytest.raises(ValueError, match="top"):
-        decode_predictions(np.zeros((1, 10)), top)
+        decode_predictions(np.zeros((1, 1000)), top)
 
 
 def test_nan_is_refused():
     with pytest.raises(ValueError, match="NaN"):
-        decode_predictions(np.full((1, 10), np.nan))
+        decode_predictions(np.full((1, 1000), np.nan))
 
 
 def test_tables_fit_the_weights():
     synsets = [id_ for id_, _ in decoding.class_table("imagenet")]
     assert synsets == sorted(set(synsets))  # the order of the head is that of the synset ids
-    assert {facts.classes for facts in WEIGHTS.values()} <= set(decoding.TABLES.values())
-    for columns, name in decoding.TABLES.items():
-        assert len(decoding.class_table(name)) == columns
+    assert {facts.classes for facts in WEIGHTS.values()} <= set(decoding.TABLES)
+    for (variant, _), facts in WEIGHTS.items():
+        assert len(decoding.class_table(facts.classes)) == VARIANTS[variant].classes

@@ -9,6 +9,7 @@ from PIL import Image
 from scripts import ROOT, load_script
 
 import keras_pvt
+from keras_pvt.classification.decoding import class_table
 from keras_pvt.conversion import save_checkpoint, to_torch
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.evaluation import average_precision
@@ -28,7 +29,8 @@ def demo():
 def weights(tmp_path_factory):
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
-    save_checkpoint(to_torch(keras_pvt.PVTNano(weights=None)), path)
+    names = [name for _, name in class_table("cifar10")]
+    save_checkpoint(to_torch(keras_pvt.PVTNano(weights=None)), path, classes=names)
     return path
 
 

@@ -98,5 +98,6 @@ def test_example(tmp_path, capsys):
     assert all(name in out for name in formats)
     crop = keras_pvt.eval_transform(PHOTO, 32, 32)[None]
     model = keras_pvt.PVTNano(weights="cifar10", include_preprocessing=True)
-    ((_, name, probability),) = keras_pvt.decode_predictions(model.predict(crop, verbose=0), 1)[0]
+    predictions = model.predict(crop, verbose=0)
+    ((_, name, probability),) = keras_pvt.decode_predictions(predictions, 1, "cifar10")[0]
     assert out.count(f"{name} {probability:.1%}") == len(formats)

@@ -130,24 +130,66 @@ def test_another_task_is_refused_by_the_right_verb(tmp_path, photo, capsys, mode
 
 
 @pytest.mark.one_backend("what the commands say")
-def test_a_checkpoint_without_names_of_classes(tmp_path, photo, capsys):
-    """Of a classifier for classes of one's own: what to do instead is said."""
-    path = tmp_path / "finetuned.safetensors"
-    save_file(conversion.to_torch(own_classifier(), "official"), path)
+@pytest.mark.parametrize("classes", [3, 10])
+def test_a_checkpoint_without_names_of_classes(tmp_path, photo, capsys, classes):
+    """However many there are: nothing is guessed, and the user names them."""
+    path, names = tmp_path / "finetuned.npz", tmp_path / "names.txt"
+    model = keras_pvt.classifier("pvt_nano", classes=classes)
+    perturb(model)
+    conversion.save_checkpoint(conversion.to_torch(model), path)
+    names.write_text("".join(f"fish {n}\n" for n in range(classes)))
+    shown = set()
     for words in (["--model", path], ["--variant", "pvt_nano", "--weights", path]):
         error = refused(capsys, "predict", photo, *words)
-        assert "has 3 classes, whose names no checkpoint holds" in error
+        assert f"{path} does not name its {classes} classes: --classes names them" in error
         assert "keras_pvt.save_model" in error
+        shown.add(printed(capsys, "predict", photo, *words, "--classes", names))
+        printed(capsys, "attention", photo, *words, "--out", tmp_path / "attention.png")
+    assert len(shown) == 1
+    assert shown.pop().count("fish ") == min(5, classes)
+    error = refused(capsys, "predict", photo, "--model", path, "--classes", "imagenet")
+    assert f"has {classes} classes; got 1000 names" in error
+
+
+@pytest.mark.one_backend("what the commands say")
+@pytest.mark.parametrize("activation", [None, "softmax"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_checkpoint_that_says_what_it_is(tmp_path, photo, capsys, activation, inside):
+    """It is used as the trained model that it was made of."""
+    path = saved(own_classifier(activation, include_preprocessing=inside), tmp_path)
+    there, back = tmp_path / "there.safetensors", tmp_path / "back.keras"
+    printed(capsys, "convert", path, there)
+    printed(capsys, "convert", there, back)
+    for other in (there, back):
+        found, expected = (
+            {one["name"]: one["probability"] for one in json.loads(line)["predictions"]}
+            for line in (
+                printed(capsys, "predict", photo, "--model", file, "--json")
+                for file in (other, path)
+            )
+        )
+        assert list(found) == list(expected)
+        np.testing.assert_allclose(*(list(x.values()) for x in (found, expected)), atol=1e-5)
+    trained = keras_pvt.load_model(back)
+    assert (trained.classes, trained.logits, trained.pixels) == (
+        tuple(NAMES), activation is None, inside,
+    )  # fmt: skip
+    assert "cifar10" not in printed(capsys, "info", back)
+    error = refused(capsys, "predict", photo, "--model", path, "--classes", "imagenet")
+    assert "has names of its classes" in error
 
 
 @pytest.mark.one_backend("what the commands say")
 def test_a_checkpoint_of_known_classes(tmp_path, photo, capsys):
     model = keras_pvt.PVTNano()
-    path = tmp_path / "nano.safetensors"
+    path, known = tmp_path / "nano.safetensors", ["--classes", "cifar10"]
     save_file(conversion.to_torch(model, "official"), path)
-    by_file = printed(capsys, "predict", photo, "--model", path)
+    by_file = printed(capsys, "predict", photo, "--model", path, *known)
     by_weights = ["--variant", "pvt_nano", "--weights", path]
-    assert by_file == printed(capsys, "predict", photo, *by_weights)
+    assert by_file == printed(capsys, "predict", photo, *by_weights, *known)
+    assert by_file == printed(capsys, "predict", photo, "--variant", "pvt_nano")
+    error = refused(capsys, "predict", photo, "--variant", "pvt_nano", *known)
+    assert "have their own classes" in error
     for none in ("none", ""):
         shown = printed(capsys, "predict", photo, "--variant", "pvt_nano", f"--weights={none}")
         assert shown != by_file

@@ -5,11 +5,11 @@ import types
 
 import numpy as np
 import pytest
-from conftest import TINY, perturb
+from conftest import TINY, assert_same, perturb
 
 import keras_pvt
 from keras_pvt import variants, weights
-from keras_pvt.conversion import CheckpointError, save_checkpoint, to_torch
+from keras_pvt.conversion import CheckpointError, load_checkpoint, save_checkpoint, to_torch
 
 pytestmark = pytest.mark.one_backend("reads files")
 
@@ -40,8 +40,46 @@ def test_each_rule_is_one_line(checkpoint, caplog):
             TINY, weights=checkpoint, classes=3, input_shape=(64, 64, 1), name="mine"
         )
     assert [record.getMessage() for record in caplog.records] == [
-        "mine: the checkpoint's head has 7 classes, the model 3: the new head is untrained",
+        "mine: the checkpoint's head has 7 classes, the model 3: the new head is untrained; "
+        "classes=7 takes the checkpoint's",
         "mine: the first convolution was adapted from RGB to 1 input channels",
+    ]
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory):
+    """A PVTNano for five classes, and its file."""
+    model = keras_pvt.PVTNano(weights=None, classes=5)
+    perturb(model)
+    path = tmp_path_factory.mktemp("weights") / "five.pth"
+    save_checkpoint(to_torch(model), path)
+    return model, path
+
+
+def test_the_number_of_classes_is_the_files(five, caplog):
+    model, path = five
+    again = keras_pvt.PVTNano(weights=path)
+    assert_same(to_torch(again), to_torch(model))
+    assert not caplog.records
+    assert keras_pvt.PVTNano().output_shape == (None, 10)
+    assert keras_pvt.PVTNano(weights=None).output_shape == (None, 10)
+    pyramid = keras_pvt.PVTBackbone("pvt_nano")
+    save_checkpoint(to_torch(pyramid), path.with_suffix(".npz"))
+    with caplog.at_level(logging.WARNING, "keras_pvt"), pytest.raises(CheckpointError):
+        keras_pvt.PVTNano(weights=path.with_suffix(".npz"))  # there is no head, nor a class token
+
+
+def test_another_number_of_classes_is_said(five, caplog):
+    _, path = five
+    with caplog.at_level(logging.WARNING, "keras_pvt"):
+        assert keras_pvt.PVTNano(weights=path, classes=7).output_shape == (None, 7)
+    (record,) = caplog.records
+    assert "has 5 classes, the model 7" in record.getMessage()
+    assert "classes=5 takes the checkpoint's" in record.getMessage()
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(keras_pvt.PVTNano(weights=None), path)
+    assert str(error.value).splitlines()[2:] == [
+        "  the checkpoint has 5 classes, the model 10: pass classes=5"
     ]
 
 

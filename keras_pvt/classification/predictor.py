@@ -3,15 +3,22 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 
-from keras_pvt.classification.decoding import TABLES, class_table
-from keras_pvt.conversion import load_checkpoint, read_checkpoint
-from keras_pvt.conversion.recognise import config_of_state, recognised
+from keras_pvt.classification.decoding import class_table, named_classes
+from keras_pvt.conversion import (
+    CheckpointError,
+    load_checkpoint,
+    model_from_checkpoint,
+    read_checkpoint,
+)
+from keras_pvt.conversion.recognise import Found, recognised
+from keras_pvt.families import config_of
 from keras_pvt.models.classifier import classifier
+from keras_pvt.models.inputs import takes_pixels
 from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.models.trained_model import TrainedModel, check_is_file, is_described, load_model
 from keras_pvt.utils.image_files import read_in_batches
@@ -43,7 +50,7 @@ class FileClassifier:
         model: takes `(B, size, size, 3)`, and gives `(B, classes)`.
         size: side of the crop in pixels.
         resize_size: pixels of the image's short side before the crop.
-        classes: (id, name) of each class, in the order of the outputs.
+        classes: (id, name) of each class, in the order of the outputs; none where nothing tells.
         logits: whether the model ends before softmax.
         pixels: whether it takes RGB 0..255, else images normalised by `preprocess_input`.
     """
@@ -85,14 +92,16 @@ class FileClassifier:
         source: str,
         weights: str | os.PathLike | None = None,
         size: int | None = None,
+        classes: str | Sequence[str] | None = None,
     ) -> "FileClassifier":
         """The classifier that a user names.
 
         Args:
             source: a variant; a .keras file of `keras-pvt train` or `keras_pvt.save_model`; or a
-                checkpoint of a variant, with its classes.
+                checkpoint.
             weights: of a variant, see `load`.
             size: side of the crop in pixels; None is what the weights were trained on.
+            classes: names for the classes of a checkpoint, see `load`.
         Returns:
             The classifier.
         Raises:
@@ -100,15 +109,14 @@ class FileClassifier:
             OSError: a file that cannot be read.
         """
         if source in VARIANTS:
-            return cls.load(source, weights, size)
+            return cls.load(source, weights, size, classes)
         if weights is not None:
             raise ValueError(f"{source} is a file, which has its own weights; leave out --weights.")
         check_is_file(source)
         if not source.endswith(".keras"):
-            found = recognised(read_checkpoint(source))
-            if found.system is not None or found.variant is None:
-                raise ValueError(f"{source} is no checkpoint of a PVT classifier.")
-            return cls.load(found.variant, source, size)
+            return cls._of_checkpoint(source, recognised(read_checkpoint(source)), size, classes)
+        if classes is not None:
+            raise ValueError(f"{source} has names of its classes; leave out others.")
         loaded = cls.of(load_model(source, "classification"))
         if size not in (None, loaded.size):
             raise ValueError(
@@ -118,7 +126,11 @@ class FileClassifier:
 
     @classmethod
     def load(
-        cls, variant: str, weights: str | os.PathLike | None = None, size: int | None = None
+        cls,
+        variant: str,
+        weights: str | os.PathLike | None = None,
+        size: int | None = None,
+        classes: str | Sequence[str] | None = None,
     ) -> "FileClassifier":
         """Build a variant with weights.
 
@@ -128,26 +140,63 @@ class FileClassifier:
                 the head; None and "pretrained" take the first name that the table of weights
                 has, "none" and "" leave the initial values.
             size: side of the crop in pixels; None is what the weights were trained on.
+            classes: names of what a file's weights tell apart, in the order of the outputs, or of
+                a table, "imagenet" or "cifar10"; by default those that the file names. Named
+                weights have their own.
         Returns:
             The classifier.
         Raises:
-            ValueError: an unknown variant, or weights that do not fit.
+            ValueError: an unknown variant, or weights that do not fit, or more or fewer names.
             OSError: weights that cannot be had.
         """
         weights = default_name(variant) if weights in (None, PRETRAINED) else weights
-        published = WEIGHTS.get((variant, str(weights)))
-        if size is None:
-            size = VARIANTS[variant].image_size if published is None else published.image_size
-        resize_size = default_resize_size(size)
-        if published is not None:
-            resize_size = int(published.resize_size / published.image_size * size)
-        state = None
-        if str(weights) not in NO_WEIGHTS:
-            state = _with_table(find(variant, weights), variant)
+        untrained = str(weights) in NO_WEIGHTS
+        if not untrained and (variant, weights) not in WEIGHTS:
+            path = find(variant, weights)
+            if path.suffix == ".keras" and is_described(path):
+                raise ValueError(
+                    f"{path} is a trained model with its own classes; pass it by --model."
+                )
+            found = recognised(read_checkpoint(path))
+            if found.variant not in (None, variant):
+                raise ValueError(f"{path} is a checkpoint of {found.variant}, not of {variant}.")
+            return cls._of_checkpoint(str(path), found._replace(variant=variant), size, classes)
+        if classes is not None:
+            raise ValueError(
+                f"weights {str(weights)!r} have classes of their own; leave out others."
+            )
+        published = WEIGHTS[variant, default_name(variant) if untrained else str(weights)]
+        size = published.image_size if size is None else size
+        resize_size = int(published.resize_size / published.image_size * size)
         model = classifier(variant, input_shape=(size, size, 3), include_preprocessing=True)
-        if state is not None:
-            load_checkpoint(model, state, resize_positions=True)
-        return cls(model, size, resize_size, class_table(TABLES[VARIANTS[variant].classes]))
+        if not untrained:
+            load_checkpoint(model, find(variant, weights), resize_positions=True)
+        return cls(model, size, resize_size, class_table(published.classes))
+
+    @classmethod
+    def _of_checkpoint(
+        cls, source: str, found: Found, size: int | None, classes: str | Sequence[str] | None
+    ) -> "FileClassifier":
+        """The classifier of a file of weights, by the names that it or the user has."""
+        if found.system is not None or not found.known:
+            raise ValueError(f"{source} is no checkpoint of a PVT classifier.")
+        try:
+            model, _ = model_from_checkpoint(found, None if size is None else (size, size))
+        except CheckpointError as error:
+            raise ValueError(f"{source}: {error}") from error
+        if "head" not in {layer.name for layer in model.layers}:
+            raise ValueError(f"{source} has no head, so that it gives no classes.")
+        height, width = model.input_shape[1:3]
+        size = config_of(model).image_size if height is None else height
+        if width not in (None, size):
+            raise ValueError(f"a classifier must take squares; {source} takes {height}x{width}.")
+        said = None if found.description is None else found.description.classes
+        names = named_classes(said or () if classes is None else classes)
+        count = model.output_shape[-1]
+        if len(names) not in (0, count):
+            raise ValueError(f"{source} has {count} classes; got {len(names)} names.")
+        logits = model.get_layer("predictions").activation is keras.activations.linear
+        return cls(model, size, default_resize_size(size), names, logits, takes_pixels(model))
 
     def crop(self, path: str | os.PathLike) -> np.ndarray:
         """The part of an image file that the model sees.
@@ -203,21 +252,3 @@ class FileClassifier:
             return values
         values = np.exp(values - values.max(axis=-1, keepdims=True))
         return values / values.sum(axis=-1, keepdims=True)
-
-
-def _with_table(path: pathlib.Path, variant: str) -> dict[str, np.ndarray]:
-    """A checkpoint whose classes have names in the package."""
-    if path.suffix == ".keras" and is_described(path):
-        raise ValueError(f"{path} is a trained model with its own classes; pass it by --model.")
-    state = read_checkpoint(path)
-    found = recognised(state)
-    if found.system is None:
-        classes = config_of_state(found.state, variant).classes
-        if classes != VARIANTS[variant].classes:
-            raise ValueError(
-                f"{path} has {classes} classes, whose names no checkpoint holds. Pass the "
-                "model.keras that keras-pvt train has written, by --model; or load the checkpoint "
-                "in Python, and write such a file by keras_pvt.save_model(model, path, "
-                "classes=[...])."
-            )
-    return state

@@ -15,6 +15,7 @@ examples:
   keras-pvt predict photos/ --json > predictions.jsonl
   keras-pvt predict cat.jpg --model runs/animals/model.keras
   keras-pvt predict scan.png --variant pvt_small --weights mine.safetensors --size 384
+  keras-pvt predict photo.jpg --variant pvt_tiny --weights pvt_tiny.pth --classes imagenet
 
 On a terminal the result is a table; otherwise it is a line for each class: file, class and
 probability, separated by tabs. --json writes one object a line for each file. A file that
@@ -32,17 +33,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes for each image (default: %(default)s)",
     )
     arguments.add_model_options(parser)
+    parser.add_argument(
+        "--classes",
+        metavar="NAME|FILE",
+        help="of a checkpoint that does not name them: imagenet, cifar10, or a file with a name a "
+        "line, in the order of the outputs",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    from keras_pvt.classification.decoding import best_classes
+    from keras_pvt.classification.decoding import best_classes, read_classes
     from keras_pvt.classification.predictor import FileClassifier
     from keras_pvt.utils.image_files import image_files
 
     files = image_files(options.images)
-    predictor = FileClassifier.named(
-        options.model or options.variant, options.weights, options.size
-    )
+    classes = None if options.classes is None else read_classes(options.classes)
+    source = options.model or options.variant
+    predictor = FileClassifier.named(source, options.weights, options.size, classes)
+    if not predictor.classes:
+        raise ValueError(
+            f"{options.weights or source} does not name its "
+            f"{predictor.model.output_shape[-1]} classes: --classes names them (imagenet, cifar10, "
+            "or a file with a name a line), or keras_pvt.save_model(model, path, classes=[...]) "
+            "writes a file that does."
+        )
     predictions = predictor.predict(files, min(options.batch_size, len(files)))
     show = choose_show(options, _show_table, _show_lines, _show_json)
 

@@ -1,5 +1,7 @@
 """The classifiers, in the manner of `keras.applications`."""
 
+from collections.abc import Callable
+
 import keras
 
 from keras_pvt import families
@@ -8,7 +10,8 @@ from keras_pvt.models import inputs
 from keras_pvt.models.quantization import quantize_what_can_be
 from keras_pvt.variants import NO_WEIGHTS, VARIANTS, PVTConfig
 
-POOLINGS = (None, "avg", "max", "token")
+# How the model ends without the top, and the layer by which it shows; None gives stage 4's map.
+POOLINGS = {None: None, "avg": "avg_pool", "max": "max_pool", "token": "take_class_token"}
 
 
 def classifier(
@@ -19,7 +22,7 @@ def classifier(
     input_shape: tuple | None = None,
     pooling: str | None = None,
     classes: int | None = None,
-    classifier_activation="softmax",
+    classifier_activation: str | Callable | None = "softmax",
     drop_rate: float = 0.0,
     attention_drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
@@ -41,7 +44,8 @@ def classifier(
         pooling: without the top: None gives stage 4's map, as detectors use it, `(B, H / 32,
             W / 32, C)`; "avg" and "max" pool that map; "token" gives the normalised class
             token. The last three give `(B, C)`.
-        classes: width of the head; by default the variant's, 1000 for the paper's.
+        classes: width of the head; by default that of the head in the file of `weights`, else the
+            variant's, 1000 for the paper's. Of another than the file's, the head is new.
         classifier_activation: of the head; None gives logits.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
@@ -65,13 +69,17 @@ def classifier(
     config = resolve(variant)
     family = families.named(config.family)
     if pooling not in POOLINGS:
-        raise ValueError(f"`pooling` must be one of {POOLINGS}; got {pooling!r}.")
+        raise ValueError(f"`pooling` must be one of {tuple(POOLINGS)}; got {pooling!r}.")
     if include_top and pooling is not None:
         raise ValueError(
             f"`pooling` {pooling!r} has no meaning with the top; pass include_top=False."
         )
     if pooling == "token" and family.token is None:
         raise ValueError(f"`pooling` 'token' is not for {family.title}, which has no class token.")
+    if classes is None and include_top and weights is not None:
+        from keras_pvt.weights import classes_of
+
+        classes = classes_of(variant, weights)
     classes = config.classes if classes is None else classes
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
         raise ValueError(f"`classes` must be an integer >= 1; got {classes!r}.")
@@ -92,11 +100,11 @@ def classifier(
         x = keras.layers.Activation(classifier_activation, dtype=head_policy, name="predictions")(x)
     elif pooling == "avg":
         x = keras.layers.GlobalAveragePooling2D(
-            data_format="channels_last", dtype=policy, name="avg_pool"
+            data_format="channels_last", dtype=policy, name=POOLINGS["avg"]
         )(x)
     elif pooling == "max":
         x = keras.layers.GlobalMaxPooling2D(
-            data_format="channels_last", dtype=policy, name="max_pool"
+            data_format="channels_last", dtype=policy, name=POOLINGS["max"]
         )(x)
     source = keras.utils.get_source_inputs(images)
     source = source[0] if len(source) == 1 else source
@@ -114,7 +122,7 @@ def classifier(
 def from_arrays(arrays, size=None, logits: bool = False) -> keras.Model:
     """An untrained classifier of the widths of a checkpoint, see `System.from_arrays`.
 
-    Without a head in the checkpoint, it ends in the class token.
+    Without a head in the checkpoint, it ends in the class token, unless the file says otherwise.
 
     Args:
         arrays: of the checkpoint.
@@ -125,14 +133,29 @@ def from_arrays(arrays, size=None, logits: bool = False) -> keras.Model:
     config = arrays.config
     top = arrays.get("head/kernel") is not None
     sides = ((config.image_size,) * 2 if top else (None, None)) if size is None else size
+    options = {"pooling": None if top else "token"}
+    options |= arrays.arguments(include_top=top, classes=config.classes)
+    if logits:
+        options["classifier_activation"] = None
+    shape = (*sides, arrays.channels)
     return classifier(
-        config,
-        include_top=top,
-        pooling=None if top else "token",
-        input_shape=(*sides, arrays.channels),
-        classifier_activation=None if logits else "softmax",
-        name=arrays.name,
+        config, input_shape=shape, name=arrays.name, **arrays.known.backbone, **options
     )
+
+
+def options_of(model: keras.Model) -> dict:
+    """The arguments of `classifier` that are not its backbone's; see `System.options`."""
+    layers = {layer.name: layer for layer in model.layers}
+    if "head" not in layers:
+        ends = (name for name, layer in POOLINGS.items() if layer in layers)
+        return {"include_top": False, "pooling": next(ends, None)}
+    last = layers.get("predictions")
+    activation = getattr(last, "activation", None)
+    return {
+        "include_top": True,
+        "pooling": None,
+        "classifier_activation": keras.activations.serialize(activation) if last else "linear",
+    }
 
 
 def from_recipe(recipe, num_classes: int) -> tuple[keras.Model, keras.Model]:
@@ -170,8 +193,8 @@ def _named(function_name: str, variant: str, default_weights: str, title: str):
         input_tensor=None,
         input_shape: tuple | None = None,
         pooling: str | None = None,
-        classes: int = VARIANTS[variant].classes,
-        classifier_activation="softmax",
+        classes: int | None = None,
+        classifier_activation: str | Callable | None = "softmax",
         drop_rate: float = 0.0,
         attention_drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
