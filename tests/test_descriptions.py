@@ -29,8 +29,11 @@ from keras_pvt.segmentation import SemanticFPN, Trans2Seg
 
 pytestmark = pytest.mark.one_backend("moves arrays of weights")
 
-# A row that no variant is like, and nothing as it is by default.
-ROW = dataclasses.replace(TINY, num_heads=(2, 3, 4, 7), epsilon=1e-4, reduction_epsilon=1e-3)
+# A row that no variant is like, and nothing as it is by default but for the classes, which are of a
+# head, and a pyramid has none.
+ROW = dataclasses.replace(
+    TINY, num_heads=(2, 3, 4, 7), epsilon=1e-4, reduction_epsilon=1e-3, classes=1000
+)
 SIZE = (64, 96)
 
 
