@@ -24,6 +24,7 @@ from keras_pvt.training import distribution
 # more blocks than have to be.
 CONFIG = dataclasses.replace(TINY, depths=(1, 1, 1, 1), embed_dims=(8, 16, 40, 32))
 STEPS, BATCH, VALIDATION = 5, 16, 32
+LARGE = 2**40 + 3  # more than 32 bits
 
 
 class Batches(keras.utils.PyDataset):
@@ -164,7 +165,11 @@ def main(folder: pathlib.Path, names: list[str]) -> None:
             if backend != "jax":  # there, a program for all devices is the same program
                 detector = train_detector(strategy)
                 np.savez(folder / f"detector-{name}-{strategy.process}.npz", **detector)
+            with strategy.chief_first(), (folder / f"order-{name}").open("a") as file:
+                file.write(str(strategy.process))
             model, result = train(strategy)
+            result["gathered"] = strategy.gathered([strategy.process, LARGE])
+            result["order"] = np.array((folder / f"order-{name}").read_text())
             result |= FACTS[backend](strategy, model, folder)
         np.savez(folder / f"{name}-{strategy.process}.npz", name=strategy.name, **result)
     strategy.barrier()

@@ -2,6 +2,9 @@
 
 import io
 import json
+import pathlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -153,10 +156,15 @@ def test_what_is_not_coco_is_one_error(file, text, words):
 class Builder:
     """Stands in for a set of tensorflow-datasets with one encoded image."""
 
-    def __init__(self, features, examples):
+    name = "voc"
+
+    def __init__(self, features, examples, folder):
         self.info = type("Info", (), {"features": features})
-        self.examples = examples
+        self.examples, self.data_dir_root = examples, folder
         self.prepared = False
+
+    def is_prepared(self):
+        return self.prepared
 
     def download_and_prepare(self):
         self.prepared = True
@@ -168,7 +176,7 @@ class Builder:
 
 
 @pytest.fixture
-def builder(monkeypatch):
+def builder(monkeypatch, tmp_path_factory):
     tfds = pytest.importorskip("tensorflow_datasets")
     png = io.BytesIO()
     Image.new("RGB", (200, 100)).save(png, "png")
@@ -181,6 +189,7 @@ def builder(monkeypatch):
     builder = Builder(
         {"image": None, "objects": {"bbox": None, "label": names}},
         {"validation": [{"image": png.getvalue(), "objects": objects}]},
+        tmp_path_factory.mktemp("sets"),
     )
     monkeypatch.setattr(tfds, "as_numpy", iter)
     monkeypatch.setattr(tfds, "builder", lambda name: builder)
@@ -196,6 +205,30 @@ def test_a_set_of_tensorflow_datasets(builder, tmp_path):
     assert sample.crowd.tolist() == [False, True]
     builder.examples.clear()  # what is written is not asked for again
     assert len(load_coco(*as_coco("voc/2007", "validation", tmp_path)).samples) == 1
+
+
+def test_one_process_writes_and_all_read_the_same(builder, tmp_path, monkeypatch):
+    """Four at once, here threads, as four processes of a run: each image is written once."""
+    builder.examples["validation"] *= 30
+    begun, written = threading.Barrier(4), []
+    monkeypatch.setattr("tensorflow_datasets.builder", lambda name: (begun.wait(20), builder)[1])
+    monkeypatch.setattr(
+        pathlib.Path,
+        "write_bytes",
+        lambda path, content: written.append(path) or write(path, content),
+    )
+
+    def count(_):
+        return len(load_coco(*as_coco("voc/2007", "validation", tmp_path)).samples)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(count, range(4))) == [30] * 4
+    assert len(written) == len(set(written)) == 30
+
+
+def write(path, content):
+    with path.open("wb") as file:
+        file.write(content)
 
 
 def test_sets_without_boxes_or_name_are_refused(builder, tmp_path, monkeypatch):

@@ -73,6 +73,15 @@ def test_weights_that_do_not_divide_stay_whole(results):
     assert 0.3 * whole[0] < part[0] < 0.95 * whole[0]
 
 
+@pytest.mark.full("starts processes that train on several devices")
+def test_processes_know_of_one_another(results):
+    large = distribution_worker.LARGE
+    for run in ("auto-0", "auto-1"):
+        assert results[run]["gathered"].tolist() == [[0, large], [1, large]]
+        assert str(results[run]["order"]) == "01"  # the chief comes first
+    assert results["fsdp-0"]["gathered"].tolist() == [[0, large]]
+
+
 def test_fsdp_is_of_one_process(monkeypatch):
     monkeypatch.setattr("jax.process_count", lambda: 2)
     with pytest.raises(ValueError, match=r"there are 2\. Take data-parallel"):

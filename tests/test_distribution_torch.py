@@ -4,9 +4,10 @@ import distribution_worker
 import keras
 import numpy as np
 import pytest
+from image_folders import write_images
 
 import keras_pvt
-from keras_pvt.training import distribution
+from keras_pvt.training import distribution, read_history
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="strategies of torch")
 
@@ -68,6 +69,41 @@ def test_processes_draw_drops_of_their_own(results):
     first, second = (result["seeds"] for result in results)  # (layers, 1, 2)
     assert len(first) == len(second) > 0
     assert (first[..., 0] != second[..., 0]).all()
+
+
+@pytest.mark.full("starts processes that train on several devices")
+def test_processes_know_of_one_another(results):
+    large = distribution_worker.LARGE
+    for result in results:
+        assert result["gathered"].tolist() == [[0, large], [1, large]]
+        assert str(result["order"]) == "01"  # the chief comes first
+
+
+@pytest.mark.full("starts processes that train on several devices")
+def test_a_run_of_two_processes(tmp_path, rng):
+    """Its log is that of one process, and both find what the other writes when it goes on."""
+    levels = {"dark": 60, "light": 190}
+
+    def pixels(name, _):
+        return rng.integers(levels[name] - 40, levels[name] + 40, (20, 23, 3))
+
+    for part, count in (("train", 16), ("val", 7)):  # of 14, both processes validate on 7
+        write_images(tmp_path / "data" / part, dict.fromkeys(levels, count), pixels)
+    command = ["-m", "keras_pvt.cli", "train", "cifar10_pvt_nano", f"--data={tmp_path / 'data'}"]
+    command += ["--size=16", "--batch-size=8", "--cutmix=0", "--warm-up=0", "--crop=none"]
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command]
+    for more in (["--epochs=1"], ["--epochs=2", "--extend"]):
+        with distribution_worker.running(
+            [*together, *more, f"--out={tmp_path / 'two'}"],
+            [*command, *more, f"--out={tmp_path / 'one'}"],
+            OMP_NUM_THREADS="1",
+        ):
+            pass
+    two, one = (read_history(tmp_path / name / "history.csv") for name in ("two", "one"))
+    assert len(two) == len(one) == 2
+    for ours, theirs in zip(two, one, strict=True):
+        for name in ("loss", "val_loss", "val_accuracy", "learning_rate"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-3), name
 
 
 def test_only_under_torchrun(monkeypatch):

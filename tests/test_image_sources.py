@@ -3,6 +3,8 @@
 import io
 import logging
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from keras_pvt.training.data import (
     open_images,
     open_train_and_val,
 )
+from keras_pvt.training.data import tfds as tfds_module
+from keras_pvt.utils.data_report import DataReport
+from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import ImageError, load_image
 
 pytestmark = pytest.mark.one_backend("reads files")
@@ -31,7 +36,16 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path):
     (folder / "ant" / "deeper.png").mkdir()
     (folder / ".cache").mkdir()
     (folder / "readme.md").write_text("no class")
+    (folder / "ant" / "Thumbs.db").write_text("no image")
     images = FolderImages(folder)
+    assert set(images.report.lines()) == {
+        f"{count}: passed over{more}; the first is {folder / first}"
+        for count, more, first in (
+            ("2 x file without the ending of an image", "", "ant/Thumbs.db"),
+            ("1 x folder in that of a class", ", with all in it", "ant/deeper.png"),
+            ("1 x file beside the class folders", "", "readme.md"),
+        )
+    }
     assert images.classes == ("Bee", "ant", "wolf")
     assert images.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 2
     assert [images.label(n) for n in (3, 4, 9)] == [0, 1, 2]
@@ -55,7 +69,7 @@ def test_given_classes_decide_the_labels(tmp_path):
         (None, FileNotFoundError, "cannot be read"),
         ({}, ValueError, "it has none"),
         ({"ant": 3}, ValueError, "two or more classes; it has ant"),
-        ({"ant": 3, "bee": 0}, ValueError, r"bee' has no image \(\.bmp"),
+        ({"ant": 3, "bee": 0}, ValueError, r"bee' has no image \(\.jpg, .* Pillow reads\)\.$"),
     ],
 )
 def test_folders_that_will_not_do(tmp_path, counts, error, words):
@@ -68,6 +82,46 @@ def test_folders_that_will_not_do(tmp_path, counts, error, words):
     assert str(folder) in str(raised.value)
 
 
+# Endings by which Pillow 11 writes images that it reads again to the pixel, or nearly.
+WRITTEN = (
+    ".apng", ".bmp", ".dds", ".dib", ".gif", ".icns", ".ico", ".j2k", ".jfif",
+    ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".mpo", ".pcx", ".pgm", ".png", ".pnm", ".ppm",
+    ".rgb", ".sgi", ".tga", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+
+
+def test_all_endings_that_pillow_reads_are_read(tmp_path):
+    gray = Image.new("RGB", (128, 128), (90, 90, 90))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for ending in WRITTEN:
+            written = ending.upper() if name == "b" else ending
+            gray.save(tmp_path / name / f"{ending[1:]}{written}")
+        for other in ("film.mpg", "notes.txt", "page.pdf", "table.h5", "drawing.eps", "noending"):
+            (tmp_path / name / other).write_text("no image")
+    images = FolderImages(tmp_path)
+    assert len(images) == 2 * len(WRITTEN)
+    for n in range(len(images)):
+        assert abs(images.read(n)[..., 0].astype(int) - 90).max() < 4, images.name(n)
+    assert list(images.report.counts.values()) == [12]
+    assert len(image_files([tmp_path / "a"], images.report)) == len(WRITTEN)
+
+
+def test_endings_of_pillows_plugins_are_read(tmp_path, monkeypatch):
+    """As of pillow-heif, which opens what phones write."""
+    monkeypatch.setitem(Image.EXTENSION, ".heic", "PNG")
+    write_classes(tmp_path, {"ant": 1, "bee": 1})
+    (tmp_path / "ant" / "00.png").rename(tmp_path / "ant" / "00.HEIC")
+    assert len(FolderImages(tmp_path)) == 2
+
+
+def test_a_folder_without_an_image_says_what_is_in_it(tmp_path):
+    write_classes(tmp_path, {"ant": 1, "bee": 0})
+    (tmp_path / "bee" / "IMG_1.xyz").write_text("no image")
+    with pytest.raises(ValueError, match=r"reads\); it has 1 other files, the first is IMG_1\.xyz"):
+        FolderImages(tmp_path)
+
+
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="file' cannot be read"):
@@ -78,7 +132,11 @@ def test_a_file_is_no_folder(tmp_path):
 def test_train_and_val_of_a_folder(tmp_path, name):
     write_classes(tmp_path / "train", COUNTS)
     write_classes(tmp_path / name, dict.fromkeys(COUNTS, 1))
-    train, val = open_train_and_val(tmp_path)
+    for part in ("train", name):
+        (tmp_path / part / "notes.txt").write_text("no class")
+    report = DataReport()
+    train, val = open_train_and_val(tmp_path, report=report)
+    assert list(report.counts.values()) == [2]
     assert (len(train), len(val)) == (9, 3)
     assert train.classes == val.classes
     assert name in val.name(0)
@@ -189,6 +247,41 @@ def test_splits_of_tensorflow_datasets(tfds_dir):
     assert len(part) == 3
     with pytest.raises(ValueError, match=r"tiny_photographs .*'elsewhere'"):
         open_images("tiny_photographs", "elsewhere", data_dir=tfds_dir)
+
+
+class Unwritten:
+    """Stands in for a set that is not there yet: of two that write it at once, one fails."""
+
+    name = "unwritten"
+
+    def __init__(self, folder):
+        self.data_dir_root = folder
+        self.info = type("Info", (), {"splits": ["test"]})
+
+    def is_prepared(self):
+        return (self.data_dir_root / "there").exists()
+
+    def download_and_prepare(self):
+        if not self.is_prepared():
+            part = self.data_dir_root / "part"
+            part.mkdir()
+            time.sleep(0.02)
+            part.rename(self.data_dir_root / "there")
+
+
+def test_one_process_of_a_machine_writes_a_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_module, "open_builder", lambda *_: Unwritten(tmp_path / "sets"))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: tfds_module.find_split("unwritten", "val"), range(4)))
+    assert found == ["test"] * 4
+
+
+def test_a_set_that_is_there_needs_no_folder_to_write_to(tmp_path):
+    (tmp_path / "there").touch()
+    tmp_path.chmod(0o500)
+    tfds_module.download(Unwritten(tmp_path))
+    tmp_path.chmod(0o700)
+    assert [file.name for file in tmp_path.iterdir()] == ["there"]
 
 
 def test_sets_that_will_not_do(tfds_dir, monkeypatch):

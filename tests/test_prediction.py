@@ -58,8 +58,14 @@ def test_a_file_that_vanishes_is_reported(folder):
     assert there.error is None
 
 
-def test_sources_are_files_and_folders(folder, tmp_path_factory):
+def test_sources_are_files_and_folders(folder, tmp_path_factory, caplog):
+    (folder / ".hidden.png").write_text("no image")
+    (folder / "deeper.png").mkdir()
     files = image_files([folder / "notes.txt", folder])
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"1 x file without the ending of an image: passed over; the first is {folder}/notes.txt"
+    )
     assert [file.name for file in files][:3] == ["notes.txt", "0.png", "1.png"]
     assert len(files) == 10
     with pytest.raises(ValueError, match="has no image"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from segmentation_data import split, write_pairs
 
+from keras_pvt.segmentation.data.checking import lines_on_classes
 from keras_pvt.segmentation.data.label_files import NoIdsError, decode_ids, load_ids
 from keras_pvt.segmentation.data.opening import open_split, open_train_and_val
 from keras_pvt.segmentation.data.samples import IGNORED, LabelRule
@@ -234,6 +235,7 @@ def test_what_is_wrong_is_named_and_left_out(tmp_path):
     np.testing.assert_array_equal(data.labels(2), np.where(IDS == 4, IGNORED, IDS))
     lines = dict(line.split("; the first is ", 1) for line in data.report.lines())
     expected = {
+        "1 x file without the ending of an image: passed over": "notes.txt",
         "1 x image without a label: left out": "alone.png",
         "1 x label without an image: left out": "orphan.png",
         "1 x second file of a name: left out": "odd.webp",
@@ -267,6 +269,77 @@ def test_nothing_to_use_without_splits(tmp_path):
     write_pairs(tmp_path / "images", tmp_path / "masks", {"a": np.full((4, 5), 255)})
     with pytest.raises(ValueError, match=r"has no image and label to use; 1 x "):
         open_train_and_val(tmp_path, val_split=0.5)
+
+
+@pytest.mark.parametrize(
+    ("ids", "classes", "rule", "lines"),
+    [
+        # Every class that no pixel has, however many there are.
+        (
+            [[0, 3], [3, 0]],
+            list("abcdefgh"),
+            LabelRule(),
+            ["6 of 8 classes have no pixel and are not learnt: b, c, e, f, g, h"],
+        ),
+        ([[0, 1], [2, 255]], list("abc"), LabelRule(), []),
+        # A mask of two numbers, one of which is no class.
+        (
+            [[0, 255], [255, 0]],
+            ["background", "polyp"],
+            LabelRule(),
+            [
+                "1 of 2 classes have no pixel and are not learnt: polyp",
+                "the labels hold 0 and 255 alone, and 255 is ignored, as it is no class; where it "
+                "stands for one, write 1 in its place",
+            ],
+        ),
+        (
+            [[0, 128], [0, 0]],  # ignored by nobody, and no class all the same
+            ["background", "polyp"],
+            LabelRule(()),
+            [
+                "1 of 2 classes have no pixel and are not learnt: polyp",
+                "the labels hold 0 and 128 alone, and 128 is ignored, as it is no class; where it "
+                "stands for one, write 1 in its place",
+            ],
+        ),
+        (
+            [[0, 255], [255, 0]],
+            None,
+            LabelRule(),
+            [
+                "the labels hold 0 and 255 alone, and 255 is ignored, as it is no class; where it "
+                "stands for one, write 1 in its place",
+            ],
+        ),
+        (
+            [[1, 0], [0, 0]],
+            ["polyp", "tool"],
+            LabelRule(reduce_zero=True),
+            [
+                "1 of 2 classes have no pixel and are not learnt: tool",
+                "the labels hold 0 and 1 alone, and 0 is ignored, as it is no class; where it "
+                "stands for one, write 2 in its place",
+            ],
+        ),
+    ],
+)
+def test_classes_without_a_pixel(tmp_path, ids, classes, rule, lines):
+    write_pairs(*split(tmp_path), {"a": ids, "b": ids})
+    assert lines_on_classes(open_split(tmp_path, "train", classes, rule)) == lines
+
+
+def test_classes_without_a_pixel_of_the_part_that_is_trained_on(tmp_path):
+    """Not of what is validated on, nor of what was left out."""
+    content = {f"{n:02}": np.full((4, 4), n) for n in range(10)}
+    write_pairs(tmp_path / "images", tmp_path / "masks", content | {"10": np.full((4, 4), 10)})
+    Image.new("RGB", (3, 3)).save(tmp_path / "images" / "10.png")  # of another size
+    classes = [f"class {n}" for n in range(11)]
+    train, val = open_train_and_val(tmp_path, classes, val_split=0.2, seed=3)
+    held = sorted(int(val.labels(n)[0, 0]) for n in range(len(val)))
+    assert len(held) == 2
+    names = ", ".join(f"class {n}" for n in [*held, 10])
+    assert lines_on_classes(train) == [f"3 of 11 classes have no pixel and are not learnt: {names}"]
 
 
 def test_val_has_the_classes_of_train(tmp_path):

@@ -1,15 +1,24 @@
 """Image files in batches: threads decode the next ones while a model runs."""
 
 import concurrent.futures
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from PIL import Image
+
+from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError
 from keras_pvt.utils.threads import prefetched, processors
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+logger = logging.getLogger("keras_pvt")
+
+# Formats that Pillow knows by their endings, and does not read by itself: data of other kinds,
+# films, and drawings that another program would have to paint.
+NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
+NO_IMAGE = "file without the ending of an image: passed over"
 
 
 class FileImage(NamedTuple):
@@ -26,26 +35,62 @@ class FileImage(NamedTuple):
     error: str | None
 
 
-def image_files(sources: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
+def by_ending(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Names of files with the ending of an image that Pillow reads, and all other names.
+
+    Endings of Pillow's plugins count too, such as .heic once pillow_heif is registered.
+
+    Args:
+        names: of files; those that begin with a dot are in neither list.
+    Returns:
+        Both, each sorted.
+    """
+    endings = Image.registered_extensions()  # which loads every format first
+    formats = {*Image.OPEN, "MPO"} - NOT_READ  # MPO is opened as the JPEG that it begins with
+    images: list[str] = []
+    others: list[str] = []
+    for name in sorted(name for name in names if not name.startswith(".")):
+        ending = os.path.splitext(name)[1].lower()
+        (images if endings.get(ending) in formats else others).append(name)
+    return images, others
+
+
+def without_image(folder: pathlib.Path, others: list[str]) -> str:
+    """What an error says of a folder: its name, and what is in it."""
+    there = f"; it has {len(others)} other files, the first is {others[0]}" if others else ""
+    return f"{os.fspath(folder)!r} has no image (.jpg, .png and others that Pillow reads){there}."
+
+
+def image_files(
+    sources: Iterable[str | os.PathLike], report: DataReport | None = None
+) -> list[pathlib.Path]:
     """The files that are named, and the images in folders that are, by name.
 
     Args:
-        sources: files, and folders, whose sub-folders are left out.
+        sources: files, and folders, of which sub-folders and what begins with a dot are left out.
+        report: counts the files in folders whose endings are of no image; by default they are
+            logged, by logger "keras_pvt".
     Raises:
         FileNotFoundError: there is no such file or folder.
         ValueError: a folder without an image.
     """
     files: list[pathlib.Path] = []
+    passed_over = DataReport() if report is None else report
     for source in map(pathlib.Path, sources):
         if not source.is_dir():
             if not source.exists():
                 raise FileNotFoundError(f"there is no file or folder {os.fspath(source)!r}.")
             files.append(source)
             continue
-        found = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES)
-        if not found:
-            raise ValueError(f"folder {os.fspath(source)!r} has no image ({', '.join(SUFFIXES)}).")
-        files += found
+        images, others = by_ending(path.name for path in source.iterdir() if not path.is_dir())
+        for name in others:
+            passed_over.add(NO_IMAGE, str(source / name))
+        if not images:
+            raise ValueError(f"folder {without_image(source, others)}")
+        files += [source / name for name in images]
+    if report is None:
+        for line in passed_over.lines():
+            logger.warning("%s", line)
     return files
 
 

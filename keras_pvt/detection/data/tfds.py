@@ -2,14 +2,17 @@
 
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from keras_pvt.training.data.tfds import download, library
 from keras_pvt.utils.files import replacing
 from keras_pvt.utils.images import image_size
 
 
 def as_coco(name: str, split: str, folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """Write a split to a folder, once, so that it can be read like any other COCO set.
+
+    Of several processes one writes at a time, and the others find what it has written.
 
     The images are written as they came, without being decoded. VOC's "difficult" objects and
     COCO's crowds become "iscrowd": neither trained on nor counted as missed.
@@ -25,12 +28,22 @@ def as_coco(name: str, split: str, folder: pathlib.Path) -> tuple[pathlib.Path, 
         ImportError: tensorflow-datasets is not installed.
         ValueError: there is no such set or split, or it has no boxes.
     """
+    import filelock
+
     stem = f"{name}-{split}".replace("/", "-")
     images, annotations = folder / stem, folder / f"{stem}.json"
-    if annotations.exists():  # which is written last
-        return annotations, images
-    import tensorflow_datasets as tfds
+    if not annotations.exists():  # which is written last
+        examples, labels = _examples(name, split)
+        images.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / f".{stem}.lock"):
+            if not annotations.exists():
+                _write(examples, labels, images, annotations)
+    return annotations, images
 
+
+def _examples(name: str, split: str):
+    """The examples of a split, one by one, and the names of their classes."""
+    tfds = library(name)
     try:
         builder = tfds.builder(name)
     except tfds.core.DatasetNotFoundError as error:
@@ -40,17 +53,18 @@ def as_coco(name: str, split: str, folder: pathlib.Path) -> tuple[pathlib.Path, 
         features["objects"]
     ):
         raise ValueError(f"{name} of tensorflow-datasets has no images with boxes.")
-    builder.download_and_prepare()
+    download(builder)
     dataset = builder.as_dataset(split, decoders={"image": tfds.decode.SkipDecoding()})
-    images.mkdir(parents=True, exist_ok=True)
+    return tfds.as_numpy(dataset), features["objects"]["label"].names
+
+
+def _write(examples: Iterable[dict], labels: list[str], images, annotations) -> None:
     content: dict[str, list[dict]] = {
         "images": [],
         "annotations": [],
-        "categories": [
-            {"id": n, "name": label} for n, label in enumerate(features["objects"]["label"].names)
-        ],
+        "categories": [{"id": n, "name": label} for n, label in enumerate(labels)],
     }
-    for number, example in enumerate(tfds.as_numpy(dataset)):
+    for number, example in enumerate(examples):
         file = images / f"{number:06d}{_suffix(example['image'])}"
         file.write_bytes(example["image"])
         height, width = image_size(file)
@@ -62,7 +76,6 @@ def as_coco(name: str, split: str, folder: pathlib.Path) -> tuple[pathlib.Path, 
             content["annotations"].append({"id": key, "image_id": number, **entry})
     with replacing(annotations) as temporary:
         temporary.write_text(json.dumps(content))
-    return annotations, images
 
 
 def _objects(objects: dict, height: int, width: int) -> Iterator[dict]:

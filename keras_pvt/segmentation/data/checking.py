@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_pvt.segmentation.data.label_files import NoIdsError
-from keras_pvt.segmentation.data.samples import LabelRule, Pairs
+from keras_pvt.segmentation.data.samples import LabelRule, Pairs, SegmentationSet
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError
 from keras_pvt.utils.threads import each
@@ -70,6 +70,33 @@ def usable(
         else:
             report.add("label whose every pixel is ignored: left out", pairs.name(number))
     return numbers
+
+
+def lines_on_classes(data: SegmentationSet) -> list[str]:
+    """What to say of the classes of a set to train on: which of them no pixel has, and why.
+
+    Args:
+        data: from `open_split`.
+    Returns:
+        Lines, none where every class has pixels.
+    """
+    found = [data.ids[number] for number in data.numbers if number in data.ids]
+    if not found:
+        return []
+    ids, count = np.unique(np.concatenate(found)), len(data.classes)
+    labels = data.rule.labels(ids, count)
+    absent = [label for label in range(count) if label not in labels]
+    lines = []
+    if absent:
+        names = ", ".join(data.classes[label] for label in absent)
+        lines.append(f"{len(absent)} of {count} classes have no pixel and are not learnt: {names}")
+    if len(ids) == 2 and (labels < count).sum() == 1:
+        other, free = ids[labels >= count][0], min(absent, default=count) + data.rule.reduce_zero
+        lines.append(
+            f"the labels hold {ids[0]} and {ids[1]} alone, and {other} is ignored, as it is no "
+            f"class; where it stands for one, write {free} in its place"
+        )
+    return lines
 
 
 def _finding(pairs: Pairs, number: int) -> Finding:

@@ -22,7 +22,7 @@ class FolderPairs:
     Args:
         images: folder of images; what begins with a dot and deeper folders are passed over.
         labels: folder of label files, see `load_ids`.
-        report: counts files without a partner, which are left out.
+        report: counts files without a partner or the ending of an image, which are left out.
     Raises:
         OSError: a folder that is not there or cannot be read.
         ValueError: a folder without an image.
@@ -54,9 +54,7 @@ class FolderPairs:
 
 def _by_stem(folder: str | os.PathLike, report: DataReport) -> dict[str, pathlib.Path]:
     files: dict[str, pathlib.Path] = {}
-    for path in image_files([folder]):
-        if path.name.startswith("."):
-            continue
+    for path in image_files([folder], report):
         if files.setdefault(path.stem, path) != path:
             report.add("second file of a name: left out", str(path))
     return files

@@ -70,7 +70,8 @@ def open_split(
         where = f" in {split!r}" if split else ""
         lines = [f"{os.fspath(data)!r} has no image and label to use{where}"]
         raise ValueError("; ".join(lines + report.lines()))
-    return SegmentationSet(pairs, numbers, names, rule, report)
+    ids = {number: findings[number].ids for number in numbers}
+    return SegmentationSet(pairs, numbers, names, rule, report, ids)
 
 
 def open_train_and_val(

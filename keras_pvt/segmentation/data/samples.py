@@ -1,7 +1,7 @@
 """Images whose every pixel has a class, whatever they were read from."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -86,6 +86,8 @@ class SegmentationSet:
         classes: names, in the order of the labels; at most 255.
         rule: how ids become labels.
         report: what was wrong with the data, and was left out.
+        ids: those that occur in a pair of the source, sorted, by its number; empty where nobody
+            has looked.
     """
 
     pairs: Pairs
@@ -93,6 +95,7 @@ class SegmentationSet:
     classes: tuple[str, ...]
     rule: LabelRule
     report: DataReport
+    ids: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)

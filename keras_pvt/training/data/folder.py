@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from keras_pvt.utils.image_files import SUFFIXES
+from keras_pvt.utils.data_report import DataReport
+from keras_pvt.utils.image_files import NO_IMAGE, by_ending, without_image
 from keras_pvt.utils.images import load_image
 
 SHOWN = 5  # names in a message
@@ -15,20 +16,30 @@ SHOWN = 5  # names in a message
 class FolderImages:
     """The images FOLDER/CLASS/*, classes and files sorted by name; decoded when they are read.
 
-    What begins with a dot, other files and deeper folders are passed over.
+    Images are the files whose endings Pillow reads. What begins with a dot is passed over; other
+    files and deeper folders are too, and counted.
 
     Args:
         folder: with a folder for each class.
         classes: names of the classes in the order of their labels, such as those of the training
             set; by default the names of the class folders, sorted.
+        report: counts what is passed over; by default one of its own.
+    Attributes:
+        report: of what was passed over.
     Raises:
         OSError: a folder that is not there or cannot be read.
         ValueError: fewer than two class folders, one without an image, or others than `classes`.
     """
 
-    def __init__(self, folder: str | os.PathLike, classes: Sequence[str] | None = None):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        classes: Sequence[str] | None = None,
+        report: DataReport | None = None,
+    ):
         self.folder = pathlib.Path(folder)
-        found = sorted(entry.name for entry in _entries(self.folder) if entry.is_dir())
+        self.report = DataReport() if report is None else report
+        found, beside = _listed(self.folder)
         if len(found) < 2:
             raise ValueError(
                 f"folder {os.fspath(folder)!r} must have a folder for each of two or more classes; "
@@ -41,7 +52,9 @@ class FolderImages:
                 f"missing: {_names(set(self.classes) - set(found))}; "
                 f"unknown: {_names(set(found) - set(self.classes))}."
             )
-        files = [_images(self.folder / name) for name in self.classes]
+        for name in beside:
+            self.report.add("file beside the class folders: passed over", str(self.folder / name))
+        files = [_images(self.folder / name, self.report) for name in self.classes]
         self._files = [name for names in files for name in names]
         self.labels = np.repeat(np.arange(len(files)), [len(names) for names in files])
 
@@ -85,25 +98,33 @@ class FolderImages:
         return self.folder / self.classes[self.labels[number]] / self._files[number]
 
 
-def _images(folder: pathlib.Path) -> list[str]:
+def _images(folder: pathlib.Path, report: DataReport) -> list[str]:
     """Names of the images in a folder, sorted."""
-    names = [entry.name for entry in _entries(folder) if not entry.is_dir()]
-    names = sorted(name for name in names if name.lower().endswith(SUFFIXES))
-    if not names:
-        raise ValueError(
-            f"class folder {os.fspath(folder)!r} has no image ({', '.join(SUFFIXES)})."
-        )
-    return names
+    folders, files = _listed(folder)
+    images, others = by_ending(files)
+    for name in folders:
+        report.add("folder in that of a class: passed over, with all in it", str(folder / name))
+    for name in others:
+        report.add(NO_IMAGE, str(folder / name))
+    if not images:
+        raise ValueError(f"class folder {without_image(folder, others)}")
+    return images
 
 
-def _entries(folder: pathlib.Path) -> list[os.DirEntry]:
+def _listed(folder: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Names of the folders and of the files in a folder, each sorted, without hidden ones."""
+    folders: list[str] = []
+    files: list[str] = []
     # Not pathlib: the kind of an entry comes with its name, without asking for each of a million.
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    (folders if entry.is_dir() else files).append(entry.name)
     except OSError as error:
         message = f"folder {os.fspath(folder)!r} cannot be read: {error.strerror}."
         raise type(error)(message) from error
+    return sorted(folders), sorted(files)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from keras_pvt.training.data.folder import FolderImages
 from keras_pvt.training.data.images import Images
 from keras_pvt.training.data.split import stratified
-from keras_pvt.training.data.tfds import TfdsImages, find_split
+from keras_pvt.training.data.tfds import TfdsImages, download, find_split, open_builder
+from keras_pvt.utils.data_report import DataReport
 
 VALIDATION = ("val", "validation", "test")  # folders, the first that is there
 
@@ -17,6 +18,7 @@ def open_images(
     split: str,
     classes: Sequence[str] | None = None,
     data_dir: str | os.PathLike | None = None,
+    report: DataReport | None = None,
 ) -> Images:
     """One split of a data set.
 
@@ -26,6 +28,7 @@ def open_images(
         classes: names of the classes in the order of their labels, for a folder; by default the
             names of its class folders, sorted.
         data_dir: folder of the sets of tensorflow-datasets; by default its own.
+        report: counts what is passed over in a folder, see `FolderImages`.
     Returns:
         The images with their labels.
     Raises:
@@ -41,7 +44,7 @@ def open_images(
         there = [name for name in names if (folder / name).is_dir()]
         if not there:
             raise FileNotFoundError(f"folder {os.fspath(data)!r} has no {' or '.join(names)}.")
-        return FolderImages(folder / there[0], classes)
+        return FolderImages(folder / there[0], classes, report)
     name = os.fspath(data)
     return TfdsImages(name, find_split(name, split, data_dir), data_dir)
 
@@ -67,6 +70,19 @@ def data_folder(data: str | os.PathLike) -> pathlib.Path | None:
     return None
 
 
+def fetch(data: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> None:
+    """Download and write a set of tensorflow-datasets, unless it is there; nothing for a folder.
+
+    Args:
+        data: a folder, or the name of a set.
+        data_dir: folder of the sets of tensorflow-datasets; by default its own.
+    Raises:
+        OSError, ImportError, ValueError: see `open_images`.
+    """
+    if data_folder(data) is None:
+        download(open_builder(os.fspath(data), data_dir))
+
+
 def open_train_and_val(
     data: str | os.PathLike,
     train: str = "train",
@@ -75,6 +91,7 @@ def open_train_and_val(
     *,
     val_split: float = 0.0,
     seed: int = 0,
+    report: DataReport | None = None,
 ) -> tuple[Images, Images]:
     """The images to train and to validate on, of the same classes.
 
@@ -89,6 +106,7 @@ def open_train_and_val(
         val_split: share of each class to validate on, 0 to 1, where a folder has no split for
             it; 0 for none.
         seed: decides which images these are.
+        report: counts what is passed over in a folder, see `FolderImages`.
     Returns:
         The images to train on, and those to validate on.
     Raises:
@@ -102,7 +120,7 @@ def open_train_and_val(
         has_splits = _has_folders(folder / train)
         names = VALIDATION if val == "val" else (val,)
         if not has_splits or not any((folder / name).is_dir() for name in names):
-            whole = FolderImages(folder / train if has_splits else folder)
+            whole = FolderImages(folder / train if has_splits else folder, report=report)
             return stratified(whole, val_split, seed)
-    images = open_images(data, train, data_dir=data_dir)
-    return images, open_images(data, val, images.classes, data_dir)
+    images = open_images(data, train, data_dir=data_dir, report=report)
+    return images, open_images(data, val, images.classes, data_dir, report)

@@ -91,7 +91,7 @@ def find_split(name: str, split: str, data_dir: str | os.PathLike | None = None)
     if split != "val":
         return split
     builder = open_builder(name, data_dir)
-    builder.download_and_prepare()  # before it, the splits may not be known
+    download(builder)  # before it, the splits may not be known
     for found in ("validation", "test"):
         if found in builder.info.splits:
             return found
@@ -130,6 +130,27 @@ def open_builder(name: str, data_dir: str | os.PathLike | None = None) -> Any:
     return builder
 
 
+def download(builder: Any) -> None:
+    """Download and write a set, unless it is there; one process of a machine at a time.
+
+    Of several that write it at once, all but one would fail in the end.
+
+    Args:
+        builder: of the set.
+    """
+    import filelock
+
+    if builder.is_prepared():  # in a folder that may be read only
+        return
+    root = os.fspath(builder.data_dir_root)
+    if "://" in root:  # no disk of this machine, such as a bucket
+        builder.download_and_prepare()
+        return
+    os.makedirs(root, exist_ok=True)
+    with filelock.FileLock(os.path.join(root, f".keras_pvt-{builder.name}.lock")):
+        builder.download_and_prepare()
+
+
 def open_source(builder: Any, name: str, split: str, images: Sequence[str]) -> Any:
     """The examples of a split, by number; downloaded unless they are there.
 
@@ -142,7 +163,7 @@ def open_source(builder: Any, name: str, split: str, images: Sequence[str]) -> A
         ValueError: there is no such split.
     """
     skip = library(name).decode.SkipDecoding()
-    builder.download_and_prepare()
+    download(builder)
     try:
         source = builder.as_data_source(split, decoders=dict.fromkeys(images, skip))
         len(source)  # which finds a split that is not there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -156,6 +157,31 @@ class Strategy:
 
     def barrier(self) -> None:
         """Wait until every process is here."""
+
+    @contextlib.contextmanager
+    def chief_first(self) -> Iterator[None]:
+        """A context that the others enter when the chief has left it, for what is written once.
+
+        Returns:
+            A context manager.
+        """
+        if not self.chief:
+            self.barrier()
+        try:
+            yield
+        finally:  # after an error too, which the others then meet themselves
+            if self.chief:
+                self.barrier()
+
+    def gathered(self, numbers: Sequence[int]) -> np.ndarray:
+        """Numbers of every process; every process has to call this.
+
+        Args:
+            numbers: N of this process, each below 2^63.
+        Returns:
+            int64 `(processes, N)`.
+        """
+        return np.array([numbers], "int64")
 
     def close(self) -> None:
         """Let go of the other processes, at the end of the program."""
