@@ -188,10 +188,17 @@ WEIGHTS: dict[tuple[str, str], Weights] = {
     )
 }
 
-# Instead of a name of weights: the first that the table has for a variant; or none, which is
-# random initial values.
+# Instead of a name of weights: the first that the table has for a variant.
 PRETRAINED = "pretrained"
-NO_WEIGHTS = ("", "none")
+
+
+def are_none(weights: object) -> bool:
+    """Whether weights are none, which is random initial values: None, "none" or an empty text.
+
+    Args:
+        weights: as a user gives them.
+    """
+    return weights is None or str(weights).lower() in ("", "none")
 
 
 def default_name(variant: str) -> str:

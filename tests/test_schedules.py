@@ -55,3 +55,11 @@ def test_rates_survive_serialisation(rate):
     copy = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(rate))
     assert float(copy(40)) == float(rate(40))
     assert float(copy(40)) != float(rate(80))
+
+
+def test_a_file_of_0_1_has_the_same_rate():
+    """There, the epochs of warm-up had the name of the steps that the other schedules have."""
+    config = OfficialCosine(1e-3, 30, steps=7, warm_up_epochs=9).get_config()
+    config["warm_up"] = config.pop("warm_up_epochs")
+    old, new = OfficialCosine.from_config(config), OfficialCosine(1e-3, 30, 7, 9)
+    assert [float(old(step)) for step in (5, 40, 70)] == [float(new(step)) for step in (5, 40, 70)]

@@ -9,7 +9,11 @@ from conftest import TINY, assert_same, perturb
 
 import keras_pvt
 from keras_pvt import variants, weights
+from keras_pvt.classification.predictor import FileClassifier
 from keras_pvt.conversion import CheckpointError, load_checkpoint, save_checkpoint, to_torch
+from keras_pvt.exporting.sources import load as load_source
+from keras_pvt.systems import SYSTEMS
+from keras_pvt.training import load_recipe
 
 pytestmark = pytest.mark.one_backend("reads files")
 
@@ -32,6 +36,29 @@ def test_a_path_in_a_constructor(checkpoint, caplog):
         to_torch(pyramid)["block4.0.mlp.fc2.bias"], to_torch(model)["block4.0.mlp.fc2.bias"]
     )
     assert not caplog.records
+
+
+NONE = (None, "none", "None", "NONE", "")
+
+
+@pytest.mark.parametrize("none", NONE)
+def test_none_is_none_everywhere(none, monkeypatch, tmp_path):
+    """In Python, in recipes and in what commands call: nothing is looked for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none").write_text("a trap")
+    monkeypatch.setattr(weights, "find", lambda *_: pytest.fail("weights are looked for"))
+    keras_pvt.PVTNano(weights=none)
+    keras_pvt.classifier(TINY, weights=none)
+    keras_pvt.PVTBackbone(TINY, weights=none)
+    if none is None:  # which stands for the variant's own in commands, as does no --weights
+        return
+    assert isinstance(FileClassifier.load("pvt_nano", none), FileClassifier)
+    model, _ = load_source("pvt_nano", none)
+    assert model.count_params() == keras_pvt.PVTNano(weights=None).count_params()
+    for name in ("finetune", "retinanet_finetune", "mask_rcnn_finetune", "semantic_fpn_finetune"):
+        recipe = load_recipe(name, weights=none, variant="pvt_nano")
+        model, backbone = SYSTEMS[recipe.system].load("build")(recipe, 3)
+        assert model.count_params() >= backbone.count_params() > 0
 
 
 def test_each_rule_is_one_line(checkpoint, caplog):

@@ -23,7 +23,7 @@ from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.models.trained_model import TrainedModel, check_is_file, is_described, load_model
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import default_resize_size, eval_transform
-from keras_pvt.variants import NO_WEIGHTS, PRETRAINED, VARIANTS, WEIGHTS, default_name
+from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, are_none, default_name
 from keras_pvt.weights import find
 
 
@@ -150,7 +150,7 @@ class FileClassifier:
             OSError: weights that cannot be had.
         """
         weights = default_name(variant) if weights in (None, PRETRAINED) else weights
-        untrained = str(weights) in NO_WEIGHTS
+        untrained = are_none(weights)
         if not untrained and (variant, weights) not in WEIGHTS:
             path = find(variant, weights)
             if path.suffix == ".keras" and is_described(path):

@@ -18,7 +18,7 @@ from keras_pvt.families import config_of
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.classifier import classifier
 from keras_pvt.models.trained_model import is_described, load_model
-from keras_pvt.variants import NO_WEIGHTS, PRETRAINED, VARIANTS
+from keras_pvt.variants import PRETRAINED, VARIANTS, are_none
 from keras_pvt.weights import find
 
 # Pixels of the crops that published segmentation models are trained on.
@@ -52,7 +52,7 @@ def load(
         OSError: a file that cannot be had.
     """
     if source in VARIANTS:
-        if weights in NO_WEIGHTS:
+        if weights is not None and are_none(weights):
             side = VARIANTS[source].image_size
             return _untrained(source, features, logits), (side, side)
         path = find(source, PRETRAINED if weights is None else weights)

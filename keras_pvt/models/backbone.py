@@ -9,7 +9,7 @@ from keras_pvt.layers import base
 from keras_pvt.models import inputs
 from keras_pvt.models.classifier import resolve
 from keras_pvt.models.quantization import quantize_what_can_be
-from keras_pvt.variants import NO_WEIGHTS, PVTConfig
+from keras_pvt.variants import PVTConfig, are_none
 
 
 @base.register
@@ -23,8 +23,8 @@ class PVTBackbone(keras.Model):
         variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
         input_shape: (height, width, channels), channels last; None for a height or width that
             is known at run time only.
-        weights: None for random initial values; "imagenet" ("cifar10" for PVTNano); or the path
-            of a checkpoint. A classifier's class token and head are left out.
+        weights: None or "none" for random initial values; "imagenet" ("cifar10" for PVTNano); or
+            the path of a checkpoint. A classifier's class token and head are left out.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
         drop_path_rate: probability of dropping a residual branch of the last block; it falls
@@ -81,7 +81,7 @@ class PVTBackbone(keras.Model):
         self.pyramid_outputs = dict(zip(config.levels, maps.values(), strict=True))
         self.pyramid_level_inputs = dict(zip(config.levels, maps, strict=True))
         self.embedding_dims = config.embed_dims
-        if weights is not None:
+        if not are_none(weights):
             from keras_pvt.weights import load
 
             load(self, variant, weights)
@@ -111,7 +111,7 @@ class PVTBackbone(keras.Model):
         backbone = cls(
             recipe.variant,
             input_shape,
-            weights=None if recipe.weights in NO_WEIGHTS else recipe.weights,
+            weights=recipe.weights,
             drop_path_rate=recipe.drop_path,
             include_preprocessing=True,
             name=name,

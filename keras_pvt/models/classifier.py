@@ -8,7 +8,7 @@ from keras_pvt import families
 from keras_pvt.layers.base import dense
 from keras_pvt.models import inputs
 from keras_pvt.models.quantization import quantize_what_can_be
-from keras_pvt.variants import NO_WEIGHTS, VARIANTS, PVTConfig
+from keras_pvt.variants import VARIANTS, PVTConfig, are_none
 
 # How the model ends without the top, and the layer by which it shows; None gives stage 4's map.
 POOLINGS = {None: None, "avg": "avg_pool", "max": "max_pool", "token": "take_class_token"}
@@ -35,8 +35,8 @@ def classifier(
     Args:
         variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
         include_top: whether the model ends in the class token, its norm and the head.
-        weights: None for random initial values; "imagenet" ("cifar10" for PVTNano); or the
-            path of a checkpoint: .pth, .safetensors, .npz, .weights.h5 or .keras.
+        weights: None or "none" for random initial values; "imagenet" ("cifar10" for PVTNano); or
+            the path of a checkpoint: .pth, .safetensors, .npz, .weights.h5 or .keras.
         input_tensor: Keras tensor to start from, instead of a new input.
         input_shape: (height, width, channels), channels last; None for a height or width that
             is known at run time only. By default, with the top, the size that the variant was
@@ -112,7 +112,7 @@ def classifier(
         name = variant if isinstance(variant, str) else config.family
     model = keras.Model(source, x, name=name)
     quantize_what_can_be(model)
-    if weights is not None:
+    if not are_none(weights):
         from keras_pvt.weights import load
 
         load(model, variant, weights)
@@ -162,7 +162,7 @@ def from_recipe(recipe, num_classes: int) -> tuple[keras.Model, keras.Model]:
     """A classifier of logits to train, and itself, as its own backbone; see `System.build`."""
     model = classifier(
         recipe.variant,
-        weights=None if recipe.weights in NO_WEIGHTS else recipe.weights,
+        weights=recipe.weights,
         input_shape=(recipe.side, recipe.side, 3),
         classes=num_classes,
         classifier_activation=None,

@@ -41,15 +41,15 @@ class OfficialCosine(keras.optimizers.schedules.LearningRateSchedule):
     """The rate of the official training code: one value an epoch, a step late.
 
     Epoch e has the rate of t = max(e - 1, 0), since that code advances its schedule after an epoch,
-    by the number of the epoch that ended. Up to `warm_up` the rate rises linearly from `start`
-    towards `peak`; from there on it follows a cosine over t = 0 to `epochs`, not shifted by
+    by the number of the epoch that ended. Up to `warm_up_epochs` the rate rises linearly from
+    `start` towards `peak`; from there on it follows a cosine over t = 0 to `epochs`, not shifted by
     the warm-up, from `peak` to `end`.
 
     Args:
         peak: 5e-4 for each 512 images of a batch.
         epochs: of the whole run.
         steps: in an epoch.
-        warm_up: epochs of rising rate.
+        warm_up_epochs: epochs of rising rate; the other schedules have steps of it.
         start: the first rate.
         end: the last rate.
     Source:
@@ -61,26 +61,33 @@ class OfficialCosine(keras.optimizers.schedules.LearningRateSchedule):
         peak: float,
         epochs: int,
         steps: int,
-        warm_up: float = 5,
+        warm_up_epochs: float = 5,
         start: float = 1e-6,
         end: float = 1e-5,
     ):
         self.peak, self.epochs, self.steps = peak, epochs, steps
-        self.warm_up, self.start, self.end = warm_up, start, end
+        self.warm_up_epochs, self.start, self.end = warm_up_epochs, start, end
 
     def __call__(self, step):
         epoch = keras.ops.floor(keras.ops.cast(step, "float32") / self.steps)
         t = keras.ops.maximum(epoch - 1, 0)
-        rise = self.start + t * (self.peak - self.start) / max(self.warm_up, 1)
+        rise = self.start + t * (self.peak - self.start) / max(self.warm_up_epochs, 1)
         turn = keras.ops.cos(math.pi * keras.ops.minimum(t / self.epochs, 1))
         fall = self.end + 0.5 * (self.peak - self.end) * (1 + turn)
-        return keras.ops.where(t < self.warm_up, rise, fall)
+        return keras.ops.where(t < self.warm_up_epochs, rise, fall)
 
     def get_config(self):
         return {
             name: getattr(self, name)
-            for name in ("peak", "epochs", "steps", "warm_up", "start", "end")
+            for name in ("peak", "epochs", "steps", "warm_up_epochs", "start", "end")
         }
+
+    @classmethod
+    def from_config(cls, config):
+        if "warm_up" in config:  # in files of 0.1.0
+            config = {**config, "warm_up_epochs": config["warm_up"]}
+            del config["warm_up"]
+        return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="keras_pvt")
