@@ -46,7 +46,10 @@ def test_it_learns(data, tmp_path, capsys):
     assert main(words(data, out, "--epochs=3", "--cutmix=0", "--keep=1", "--tensorboard")) == 0
     assert list(out.glob("tensorboard/train/events*"))
     shown = capsys.readouterr().out
-    assert "48 images of 2 classes, 14 to validate on; 3 epochs of 6 steps, batch 8" in shown
+    assert (
+        "48 images of 2 classes, 14 to validate on; 3 epochs of 6 steps, batch 8; on one device by "
+        f"{keras.backend.backend()}, float32\n" in shown
+    )
     assert "val accuracy 1.0000" in shown
     assert sorted(os.listdir(out / "checkpoints")) == ["best.safetensors", "epoch-0003.safetensors"]
     rows = training.read_history(out / "history.csv")
@@ -74,13 +77,23 @@ def test_averaged_weights_are_the_result(data, tmp_path, capsys, precision):
     assert main(words(data, out, *more)) == 0
     last = training.read_history(out / "history.csv")[-1]
     shown = re.search(r"^val .*\bloss ([\d.]+)", capsys.readouterr().out, re.MULTILINE)
-    assert float(shown[1]) == pytest.approx(
-        last["val_loss"], abs=1e-4 if precision == "none" else 2e-3
-    )
+    assert float(shown[1]) == pytest.approx(last["val_loss"], abs=1e-4)
+    tolerance = 1e-4 if precision == "none" else 2e-3
+    assert loss_of(out / "model.keras", data) == pytest.approx(last["val_loss"], abs=tolerance)
     state = load_file(out / "checkpoints" / "epoch-0002.safetensors")
     kernel = np.array(keras.saving.load_model(out / "model.keras").get_layer("head").kernel)
     trained = next(array for name, array in state.items() if name.endswith("head/kernel"))
     assert (kernel != trained).any()
+
+
+def loss_of(path, data):
+    """The loss of a trained model on the images to validate on."""
+    images = training.data.open_images(data, "val")
+    transform = training.augmentation.EvalTransform(16)
+    model = keras.saving.load_model(path)
+    model.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    batches = training.data.ImageBatches(images, 14, transform, shuffle=False)
+    return model.evaluate(batches, verbose=0)
 
 
 def start(arguments):
@@ -102,17 +115,152 @@ def test_kill_9_changes_no_bit(data, tmp_path, capsys):
             process.send_signal(signal.SIGKILL)
     assert main(words(data, tmp_path / "killed", *more)) == 0
     assert "going on after epoch" in capsys.readouterr().out
-    whole, killed = (
-        load_file(tmp_path / name / "checkpoints" / "epoch-0003.safetensors")
-        for name in ("whole", "killed")
+    same_run(tmp_path / "killed", tmp_path / "whole", 3)
+
+
+def same_run(out, other, epochs):
+    """Weights, the optimizer's state and the log are the same, to the bit."""
+    name = f"epoch-{epochs:04}.safetensors"
+    states = [load_file(folder / "checkpoints" / name) for folder in (out, other)]
+    assert states[0].keys() == states[1].keys()
+    for key, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][key], err_msg=key)
+    logs = [training.read_history(folder / "history.csv") for folder in (out, other)]
+    for rows in zip(*logs, strict=True):
+        for row in rows:
+            del row["images_per_second"], row["seconds"], row["cpu_seconds"]
+        assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("ema", ["0", "0.9"])
+def test_what_cannot_be_measured_is_not_lost(data, tmp_path, capsys, monkeypatch, ema):
+    """The epoch was trained and kept: it is measured when the run goes on, and not trained anew."""
+    more = ["--epochs=2", f"--ema={ema}"]
+    assert main(words(data, tmp_path / "whole", *more)) == 0
+    out = tmp_path / "stopped"
+    for epoch in (1, 2):  # the first and the last
+        with monkeypatch.context() as patch:
+            patch.setattr(keras.Model, "evaluate", no_space)
+            assert main(words(data, out, *more)) == 1
+        assert "no space" in capsys.readouterr().err
+        kept = sorted(path.name for path in (out / "checkpoints").glob("epoch-*"))
+        assert kept[-1] == f"epoch-{epoch:04}.safetensors"
+        if epoch == 1:
+            patched_fit(data, out, more, monkeypatch)
+    trained = []
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", lambda *_, **__: trained.append("an epoch"))
+        assert main(words(data, out, *more)) == 0
+    assert not trained
+    same_run(out, tmp_path / "whole", 2)
+
+
+def no_space(*_, **__):
+    raise OSError("no space")
+
+
+def patched_fit(data, out, more, monkeypatch):
+    """Measure the first epoch, and stop before the second is trained."""
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", no_space)
+        assert main(words(data, out, *more)) == 1
+    assert len(training.read_history(out / "history.csv")) == 1
+
+
+@pytest.mark.one_backend("what the run writes", always=True)
+def test_the_model_is_written_before_pictures(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_pvt.training.run.draw_curves", no_space)
+    assert main(words(data, tmp_path / "out", "--epochs=1", "--limit-steps=1")) == 1
+    assert {"model.keras", "best.keras"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.one_backend("what the run says", always=True)
+def test_a_library_that_is_missing_is_told_at_the_begin(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+    message = "drawing curves needs matplotlib: pip install 'keras-pvt[plot]'"
+    fails(capsys, words(data, tmp_path / "out", "--epochs=1"), message)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    message = "--tensorboard needs tensorboard: pip install 'keras-pvt[tensorboard"
+    fails(capsys, words(data, tmp_path / "out", "--epochs=1", "--tensorboard"), message)
+    assert not (tmp_path / "out").exists()
+
+
+CONSTANT = ["--learning-rate=1e-3", "--end-rate=1e-3"]  # once it has risen
+
+
+def test_an_extended_run_is_the_longer_one(data, tmp_path, capsys):
+    """Of a rate that the length does not change, to the bit; with the weights' average too."""
+    more = [*CONSTANT, "--ema=0.9"]
+    assert main(words(data, tmp_path / "whole", *more, "--epochs=3")) == 0
+    out = tmp_path / "extended"
+    assert main(words(data, out, *more, "--epochs=2")) == 0
+    capsys.readouterr()
+    for _ in range(2):  # the second time there is nothing left to do
+        assert main(words(data, out, *more, "--epochs=3", "--extend")) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("going on after epoch 2\n") == shown.count("epoch 3/3") == 1
+    assert shown.count("all of it was done before; add --extend and more --epochs") == 1
+    same_run(out, tmp_path / "whole", 3)
+    for name in ("model.keras", "best.keras"):
+        ours, theirs = (
+            keras.saving.load_model(folder / name).get_weights()
+            for folder in (out, tmp_path / "whole")
+        )
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.one_backend("a function of the step", always=True)
+def test_the_rate_of_an_extended_run(data, tmp_path):
+    """What lies behind had the rate of the short run; then, it is that of the long one."""
+    out = tmp_path / "out"
+    assert main(words(data, out, "--epochs=2")) == 0
+    assert main(words(data, out, "--epochs=4", "--extend")) == 0
+    short, long = (training.WarmUpCosine(2e-3, 3, 6 * epochs) for epochs in (2, 4))
+    wanted = [short(6), short(12), long(18), long(24)]
+    rows = training.read_history(out / "history.csv")
+    np.testing.assert_allclose(
+        [row["learning_rate"] for row in rows], [float(rate) for rate in wanted], rtol=1e-4
     )
-    assert whole.keys() == killed.keys()
-    for name, array in whole.items():
-        np.testing.assert_array_equal(array, killed[name], err_msg=name)
-    logs = [training.read_history(tmp_path / name / "history.csv") for name in ("whole", "killed")]
-    for one, other in zip(*logs, strict=True):
-        del one["images_per_second"], other["images_per_second"]
-        assert one == other
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["epochs"] == 4
+    assert settings["extended"] == [{"after_epoch": 2, "epochs": 2}]
+
+
+@pytest.mark.one_backend("what the run says", always=True)
+def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
+    """Both ways that the error names are ways."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    fails(capsys, words(data, out, "--extend"), f"--extend: there is no run in {out}")
+    more = ["--limit-steps=1", "--cutmix=0"]
+    assert main(words(data, out, "--epochs=2", *more)) == 0
+    capsys.readouterr()
+    advice = (
+        "was begun with epochs 2, now it is 3; add --extend and more --epochs to train it for "
+        f"longer, or begin another run from its weights by --weights {out}/model.keras and another"
+    )
+    fails(capsys, words(data, out, "--epochs=3", *more), advice)
+    shorter = "was begun with epochs 2, now it is 1; go on with the same, or choose another --out."
+    fails(capsys, words(data, out, "--epochs=1", "--extend", *more), shorter)
+    seed = "was begun with seed 0, now it is 1; go on with the same"
+    fails(capsys, words(data, out, "--epochs=3", "--extend", "--seed=1", *more), seed)
+    assert json.loads((out / "settings.json").read_text())["epochs"] == 2
+    weights = f"--weights={out / 'model.keras'}"
+    assert main(words(data, other, weights, "--epochs=1", "--learning-rate=1e-9", *more)) == 0
+    ours, theirs = (keras.saving.load_model(f / "model.keras").get_weights() for f in (out, other))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.one_backend("what the run says", always=True)
+def test_the_limit_of_steps_is_a_setting(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(words(data, out, "--epochs=1", "--limit-steps=1")) == 0
+    assert json.loads((out / "settings.json").read_text())["limit_steps"] == 1
+    capsys.readouterr()
+    fails(capsys, words(data, out, "--epochs=1"), "was begun with limit_steps 1, now it is 0")
 
 
 def fails(capsys, arguments, message):
@@ -183,12 +331,26 @@ def test_two_runs_at_once(data, tmp_path, capsys):
 
 
 @pytest.mark.one_backend("what the run says", always=True)
+def test_files_that_are_passed_over_are_named(data, tmp_path, capsys):
+    (data / "train" / "dark" / "00.png").rename(data / "train" / "dark" / "00.jfif")
+    (data / "val" / "light" / "notes.txt").write_text("no image")
+    assert main(words(data, tmp_path / "out", "--epochs=1", "--limit-steps=1")) == 0
+    shown = capsys.readouterr().out
+    assert "1 x file without the ending of an image: passed over; the first is " in shown
+    assert f"light{os.sep}notes.txt" in shown
+    assert "48 images of 2 classes, 14 to validate on" in shown
+
+
+@pytest.mark.one_backend("what the run says", always=True)
 def test_an_image_that_cannot_be_read(data, tmp_path, capsys, caplog):
-    (data / "train" / "dark" / "05.png").write_bytes(b"no image")
-    assert main(words(data, tmp_path / "out", "--epochs=1")) == 0
+    for name in ("train/dark/05.png", "val/light/03.png"):
+        (data / name).write_bytes(b"no image")
+    assert main(words(data, tmp_path / "out", "--epochs=2")) == 0
     shown = capsys.readouterr().out
     assert "1 images could not be read" in shown
     assert f"dark{os.sep}05.png" in shown
+    logged = [record.getMessage() for record in caplog.records]
+    assert [f"light{os.sep}03.png" in line for line in logged].count(True) == 1  # of two epochs
 
 
 @pytest.mark.one_backend("what the run says", always=True)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 
 import keras
 import numpy as np
@@ -13,7 +14,9 @@ from PIL import Image
 
 from keras_pvt import training
 from keras_pvt.cli import main
+from keras_pvt.detection import evaluation
 from keras_pvt.detection.detector import Detector
+from keras_pvt.training.callbacks import Progress
 from keras_pvt.variants import VARIANTS
 
 pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
@@ -104,30 +107,66 @@ def test_a_run_writes_log_pictures_and_settings(run):
     assert settings["backend"] == keras.backend.backend()
 
 
-def test_a_stopped_run_ends_like_one_that_was_not(trainer, data, run, tmp_path, monkeypatch):
-    out = tmp_path / "stopped"
-    log = training.Log.on_epoch_end
+# In the last epoch: before its checkpoint, before it was measured, and after it was logged.
+STOPS = {
+    "training": (training.Checkpoints, "write_epoch"),
+    "measuring": (evaluation, "average_precision"),
+    "all": (Progress, "on_epoch_end"),
+}
 
-    def stop(self, epoch, logs=None):
-        log(self, epoch, logs)
-        if epoch == 1:
-            raise KeyboardInterrupt  # after the log, before the checkpoint
+
+@pytest.mark.parametrize("stopped", STOPS)
+def test_a_stopped_run_ends_like_one_that_was_not(
+    trainer, data, run, tmp_path, monkeypatch, stopped
+):
+    out = tmp_path / "stopped"
+    place, name = STOPS[stopped]
+    does, calls = getattr(place, name), []
+
+    def stop(*arguments, **options):
+        calls.append(name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return does(*arguments, **options)
 
     options = words(data, out, **own("retinanet"))
     with monkeypatch.context() as patch:
-        patch.setattr(training.Log, "on_epoch_end", stop)
+        patch.setattr(place, name, stop)
         assert trainer(options) == 130
+    kept = len(list((out / "checkpoints").glob("epoch-*")))
+    logged = len(training.read_history(out / "history.csv"))
+    assert (kept, logged) == {"training": (1, 1), "measuring": (2, 1), "all": (2, 2)}[stopped]
     keras.utils.set_random_seed(1)
     assert trainer(options) == 0
     rows, wanted = (training.read_history(folder / "history.csv") for folder in (out, run))
     assert [row["epoch"] for row in rows] == [0, 1]
     for name in ("loss", "AP"):
         assert [row[name] for row in rows] == [row[name] for row in wanted]
+    assert rows[0].keys() == wanted[0].keys()
     ours, theirs = (
         Detector.load(folder / "model.keras").model.get_weights() for folder in (out, run)
     )
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)  # on a CPU, to the bit
+
+
+@pytest.mark.parametrize(
+    ("model", "missing", "use"),
+    [
+        ("retinanet", "pycocotools", "measuring average precision"),
+        ("detr", "scipy", "training DETR"),
+    ],
+)
+def test_a_library_that_is_missing_is_told_at_the_begin(
+    trainer, data, tmp_path, capsys, monkeypatch, model, missing, use
+):
+    for name in [name for name in sys.modules if name.split(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert trainer(words(data, tmp_path / "out", **own(model))) == 1
+    error = f"error: {use} needs {missing}: pip install 'keras-pvt[detection]'\n"
+    assert capsys.readouterr().err == error
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_file_has_what_detecting_needs(run, data):
@@ -164,13 +203,19 @@ def test_training_detr(trainer, data, tmp_path, capsys):
     options = words(data, tmp_path / "run", epochs=4, **own("detr", **{"learning-rate": 1e-3}))
     assert trainer([*options, "--evaluate-every", "4", "--backbone-rate", "0.1"]) == 0
     shown = capsys.readouterr().out
-    assert "4 epochs of 4 steps, evaluated every 4 epochs, batch 2" in shown
+    assert "4 epochs of 4 steps, evaluated every 4 epochs, batch 2; on one device by" in shown
     first, last = (re.search(f"^epoch {n}/4: .*$", shown, re.MULTILINE)[0] for n in (1, 4))
     assert "AP" not in first
     assert "AP50" in last
     assert "nan" not in first + last
     rows = training.read_history(tmp_path / "run" / "history.csv")
     assert rows[3]["loss"] < rows[0]["loss"]
+    log = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    columns = log[0].split(",")
+    for number, line in enumerate(log[1:], 1):
+        cells = dict(zip(columns, line.split(","), strict=True))
+        assert (cells["AP50"] == cells["AP_L"] == "") == (number < 4)  # not measured: no "nan"
+        assert float(cells["seconds"]) > 0
     detector = Detector.load(tmp_path / "run" / "model.keras")
     (found,) = detector.detect([data["val"].parent / "images" / "2.png"], 2)
     assert len(found.boxes) == OWN["detr"]["num-queries"]

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 from scripts import load_script
+from segmentation_data import write_pairs
 
 from keras_pvt import training
 from keras_pvt.cli import main
@@ -159,6 +160,45 @@ def test_what_is_wrong_with_the_data_is_said_first(data, tmp_path, capsys):
     lines = capsys.readouterr().out.split("\n")
     assert re.match("train: 8 x .*0.png", lines[0])
     assert re.match("val: 3 x .*0.png", lines[1])
+
+
+@pytest.mark.one_backend("what the run says", always=True)
+def test_classes_without_a_pixel_are_named(tmp_path, capsys):
+    """Masks as most tools write them: 0 and 255, which is the number that is ignored."""
+    data = tmp_path / "data"
+    masks = {str(n): np.where(np.arange(48) < 20 + n, 0, 255)[None].repeat(32, 0) for n in range(4)}
+    write_pairs(data / "images", data / "masks", masks)
+    (data / "classes.txt").write_text("background\npolyp\n")
+    more = ["--steps=1", "--evaluate-every=1", "--batch-size=2"]
+    assert main(words(data, tmp_path / "out", *more)) == 0
+    shown = capsys.readouterr().out
+    assert "train: 1 of 2 classes have no pixel and are not learnt: polyp\n" in shown
+    assert "the labels hold 0 and 255 alone, and 255 is ignored" in shown
+    assert "write 1 in its place" in shown
+
+
+@pytest.mark.one_backend("as of a classifier", always=True)
+def test_a_run_is_extended_by_steps(data, tmp_path, capsys, monkeypatch):
+    """And what could not be measured is measured before."""
+    assert main(words(data, tmp_path, "--steps=6")) == 0
+    capsys.readouterr()
+    assert main(words(data, tmp_path, "--steps=12")) == 1
+    error = capsys.readouterr().err
+    assert "was begun with steps 6, now it is 12; add --extend and more --steps to train" in error
+    with monkeypatch.context() as patch:
+        patch.setattr("keras_pvt.segmentation.evaluation.Confusion.results", _fails)
+        assert main(words(data, tmp_path, "--steps=12", "--extend")) == 1
+    assert "no space" in capsys.readouterr().err
+    assert main(words(data, tmp_path, "--steps=12", "--extend")) == 0
+    rows = training.read_history(tmp_path / "history.csv")
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert json.loads((tmp_path / "settings.json").read_text())["extended"] == [
+        {"after_epoch": 1, "steps": 6}
+    ]
+
+
+def _fails(*_):
+    raise OSError("no space")
 
 
 @pytest.mark.one_backend("the choice of rates", always=True)

@@ -1,5 +1,6 @@
 """How a classifier is trained."""
 
+import functools
 import pathlib
 
 import keras
@@ -7,10 +8,12 @@ import keras
 from keras_pvt.models.trained_model import RESULT, TrainedModel
 from keras_pvt.training import augmentation, distillation
 from keras_pvt.training.data import ImageBatches, Images, InMemory, open_train_and_val
+from keras_pvt.training.data.opening import fetch
 from keras_pvt.training.data.split import Part
 from keras_pvt.training.run import Run
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine
 from keras_pvt.training.trainer import Trainer
+from keras_pvt.utils.data_report import DataReport
 
 PANELS = {
     "loss": ["loss", "val_loss"],
@@ -27,19 +30,26 @@ class ClassificationTrainer(Trainer):
     """
 
     monitor = "val_accuracy"
+    holds = True
     images: Images
     val_images: Images
 
+    def fetch(self):
+        fetch(self.recipe.data)
+
     def open(self, in_memory):
-        recipe = self.recipe
+        recipe, report = self.recipe, DataReport()
         self.images, self.val_images = open_train_and_val(
-            recipe.data, val_split=recipe.val_split, seed=recipe.seed
+            recipe.data, val_split=recipe.val_split, seed=recipe.seed, report=report
         )
-        if isinstance(self.val_images, Part) and self.strategy.chief:
-            print(
-                f"{recipe.data} has no images to validate on: {recipe.val_split:.0%} of each class "
-                f"are taken for it, drawn by seed {recipe.seed} (--val-split)"
-            )
+        if self.strategy.chief:
+            for line in report.lines():
+                print(line)
+            if isinstance(self.val_images, Part):
+                print(
+                    f"{recipe.data} has no images to validate on: {recipe.val_split:.0%} of each "
+                    f"class are taken for it, drawn by seed {recipe.seed} (--val-split)"
+                )
         if in_memory:
             self.images, self.val_images = InMemory(self.images), InMemory(self.val_images)
         return len(self.images), len(self.val_images)
@@ -99,49 +109,48 @@ class ClassificationTrainer(Trainer):
             ),
         )
 
-    def validation(self, batch_size):
-        # Averaged weights are validated.
-        averaged = [keras.callbacks.SwapEMAWeights()] if self.recipe.ema else []
-        return {
-            "validation_data": self._val_batches(batch_size),
-            "validated": self._validated,
-            "measures": averaged,
-        }
-
-    def panels(self, rows):
-        return PANELS
-
-    def finish(self, run, batch_size):
-        self._take_averaged(run)  # `fit` has done it, unless all epochs were done before
-        measured = run.whole.evaluate(self._val_batches(batch_size), verbose=0, return_dict=True)
-        results = self.strategy.share(measured, self._validated)
-        run.save(RESULT, self._write)
-        run.take_best()
-        self._take_averaged(run)
-        run.save("best.keras", self._write)
-        return results
-
-    def _write(self, model: keras.Model, path: pathlib.Path) -> None:
-        size = (self.recipe.side, self.recipe.side)
-        TrainedModel(
-            model, "classification", "classifier", tuple(self.classes), size, logits=True
-        ).save(path)
-
-    @property
-    def _validated(self) -> int:
-        """Images that this process validates on."""
-        return len(range(self.strategy.process, len(self.val_images), self.strategy.processes))
-
-    def _val_batches(self, batch_size) -> ImageBatches:
+    @functools.cached_property
+    def _val_batches(self) -> ImageBatches:
+        """Of all epochs, so that an image that cannot be read is named once."""
         return ImageBatches(
             self.val_images,
-            batch_size,
+            self.strategy.check_batch(self.recipe.batch_size),
             augmentation.EvalTransform(self.recipe.side),
             shuffle=False,
             shard=(self.strategy.process, self.strategy.processes),
             # Devices need parts of one size; what fills them up weighs nothing in the metrics.
             last_batch="pad" if self.strategy.devices > 1 else "keep",
         )
+
+    def measure(self, whole, batch_size):
+        # Averaged weights are validated.
+        averaged = [keras.callbacks.SwapEMAWeights()] if self.recipe.ema else []
+        measured = whole.evaluate(
+            self._val_batches, callbacks=averaged, verbose=0, return_dict=True
+        )
+        own = len(range(self.strategy.process, len(self.val_images), self.strategy.processes))
+        return {f"val_{name}": value for name, value in self.strategy.share(measured, own).items()}
+
+    def panels(self, rows):
+        return PANELS
+
+    def finish(self, run, batch_size):
+        self._take_averaged(run)  # `fit` has done it, unless all epochs were done before
+        run.save(RESULT, self._write)
+        run.take_best()
+        self._take_averaged(run)
+        run.save("best.keras", self._write)
+        return {
+            name.removeprefix("val_"): value
+            for name, value in run.results().items()
+            if name.startswith("val_")
+        }
+
+    def _write(self, model: keras.Model, path: pathlib.Path) -> None:
+        size = (self.recipe.side, self.recipe.side)
+        TrainedModel(
+            model, "classification", "classifier", tuple(self.classes), size, logits=True
+        ).save(path)
 
     def _take_averaged(self, run: Run) -> None:
         if self.recipe.ema:

@@ -30,7 +30,7 @@ detector, a JSON file in COCO's format; of a segmenter, a folder with images/ an
 train/, train_labels/, val/ and val_labels/; or the name of a set of tensorflow-datasets.
 
 A run that was stopped, at whatever moment, goes on when the same command is given again, with the
-same result as if it had not been."""
+same result as if it had not been. One that is over is trained for longer by --extend."""
 
 EPILOG = """\
 examples:
@@ -38,6 +38,7 @@ examples:
   keras-pvt train finetune --data flowers --out runs/small --variant pvt_small
   keras-pvt train retinanet_finetune --data boxes.json --images photos --out runs/boxes
   keras-pvt train semantic_fpn_finetune --data street --out runs/street
+  keras-pvt train finetune --data flowers --out runs/flowers --epochs 40 --extend
   keras-pvt train mask_rcnn_coco_1x --data annotations/instances_train2017.json \\
       --images train2017 --val-data annotations/instances_val2017.json --val-images val2017
   keras-pvt train semantic_fpn_ade20k --data ADEChallengeData2016 --out runs/ade
@@ -63,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tensorboard", action="store_true", help="write its logs to OUT too")
     add("--keep", type=int, default=2, metavar="N", help="checkpoints (default 2)")
     add("--limit-steps", type=int, default=0, metavar="N", help="of an epoch, to try things out")
+    add(
+        "--extend",
+        action="store_true",
+        help="train the run in OUT for longer, to the --epochs (of a segmenter --steps) that are "
+        "given; docs/training.md says at which learning rate",
+    )
 
 
 def add_arguments_for(parser: argparse.ArgumentParser, words: list[str]) -> None:
@@ -101,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
             tensorboard=options.tensorboard,
             keep=options.keep,
             limit_steps=options.limit_steps,
+            extend=options.extend,
         )
     except Exception as error:
         if strategy.processes == 1:

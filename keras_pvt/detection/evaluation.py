@@ -10,7 +10,7 @@ from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.data.segmentations import area_of, run_lengths
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.results import Detections
-from keras_pvt.training.callbacks import MetricCallback
+from keras_pvt.utils.extras import needed_for
 
 # What pycocotools' summary of 12 numbers begins with.
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
@@ -43,8 +43,9 @@ def average_precision(
     Source:
         https://cocodataset.org/#detection-eval, computed by pycocotools.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    with needed_for("measuring average precision", "detection"):
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
 
     pairs = zip(data.samples, detections, strict=True)
     readable = {n: pair for n, pair in enumerate(pairs, 1) if pair[1].error is None}
@@ -109,38 +110,25 @@ def _entry(image, box, label, area) -> dict:
     }
 
 
-class Evaluation(MetricCallback):
-    """Logs COCO's average precision after an epoch, and the seconds that the epoch took.
+def evaluate(
+    detector: Detector, data: DetectionSet, batch_size: int, masks: bool = False
+) -> dict[str, float]:
+    """Detect in the images of a set, and measure what was found.
+
+    Images that cannot be read are named on stderr and left out.
 
     Args:
-        detector: whose model is trained.
-        data: to evaluate on.
+        detector: to measure.
+        data: images with their true boxes.
         batch_size: images that the model gets at once.
-        epochs: of the run; the last one is always evaluated.
-        every: epochs from one evaluation to the next; NaN is logged between them.
         masks: whether masks are measured too.
+    Returns:
+        What `average_precision` gives, of boxes and of masks.
+    Raises:
+        ImportError: pycocotools is not installed.
     """
-
-    def __init__(
-        self,
-        detector: Detector,
-        data: DetectionSet,
-        batch_size: int,
-        epochs: int,
-        every: int = 1,
-        masks: bool = False,
-    ):
-        self.kinds = (False, True) if masks else (False,)
-        names = [name for kind in self.kinds for name in metric_names(data.classes, kind)]
-        super().__init__(names, self._measure, epochs, every)
-        self.detector, self.data, self.batch_size = detector, data, batch_size
-
-    def _measure(self) -> dict[str, float]:
-        paths = [sample.path for sample in self.data.samples]
-        found = list(self.detector.detect(paths, self.batch_size))
-        for unreadable in (one.error for one in found if one.error):
-            print(f"not evaluated: {unreadable}", file=sys.stderr)
-        results: dict[str, float] = {}
-        for masks in self.kinds:
-            results |= average_precision(self.data, found, masks)
-        return results
+    found = list(detector.detect([sample.path for sample in data.samples], batch_size))
+    for unreadable in (one.error for one in found if one.error):
+        print(f"not evaluated: {unreadable}", file=sys.stderr)
+    results = average_precision(data, found)
+    return results | (average_precision(data, found, masks=True) if masks else {})

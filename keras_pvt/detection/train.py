@@ -12,7 +12,7 @@ from keras_pvt.detection.data.samples import DetectionSet
 from keras_pvt.detection.data.tfds import as_coco
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.drawing import draw_sheet
-from keras_pvt.detection.evaluation import MASK_METRICS, METRICS, Evaluation
+from keras_pvt.detection.evaluation import MASK_METRICS, METRICS, evaluate
 from keras_pvt.detection.libraries import (
     LABEL_KEYS,
     best_possible_recall,
@@ -24,9 +24,9 @@ from keras_pvt.models.trained_model import RESULT
 from keras_pvt.recipes.detection import DetectionRecipe
 from keras_pvt.training import WarmUpCosine, WarmUpSteps
 from keras_pvt.training.data.split import drawn
-from keras_pvt.training.log import read_history
 from keras_pvt.training.trainer import Trainer
 from keras_pvt.utils.data_report import DataReport
+from keras_pvt.utils.extras import needed_for
 
 SHEET_IMAGES = 6
 MIN_SIDE = 32  # of a training image in pixels; what is smaller shows nothing in stage 4
@@ -46,15 +46,30 @@ class DetectionTrainer(Trainer):
     val: DetectionSet
     detector: Detector
 
+    def import_libraries(self):
+        super().import_libraries()
+        with needed_for("measuring average precision", "detection"):
+            import pycocotools.cocoeval  # noqa: F401
+        if self.recipe.system == "detr":
+            with needed_for("training DETR", "detection"):
+                import scipy.optimize  # noqa: F401
+
+    def fetch(self):
+        for split, name, _ in _parts(self.recipe):
+            if not name.endswith(".json"):
+                as_coco(name, split, self.out / "data")
+
     def open(self, in_memory):
-        if in_memory:
-            raise ValueError("--in-memory is for classifiers.")
         self.data, self.val = load_data(self.recipe, self.out, self.strategy.chief)
         return len(self.data.samples), len(self.val.samples)
 
     @property
     def classes(self):
         return self.data.classes
+
+    @property
+    def every(self):
+        return self.recipe.evaluate_every
 
     def length(self, steps):
         every = self.recipe.evaluate_every
@@ -104,17 +119,11 @@ class DetectionTrainer(Trainer):
             shard=(self.strategy.process, self.strategy.processes),
         )
 
-    def validation(self, batch_size):
-        recipe = self.recipe
-        evaluation = Evaluation(
-            self.detector,
-            self.val,
-            batch_size,
-            recipe.epochs,
-            recipe.evaluate_every,
-            recipe.with_masks,
-        )
-        return {"measures": [evaluation], "around": without_input_warning}
+    def measure(self, whole, batch_size):
+        return evaluate(self.detector, self.val, batch_size, self.recipe.with_masks)
+
+    def around(self):
+        return without_input_warning()
 
     def panels(self, rows):
         shown = {"loss": [name for name in rows[0] if name.endswith("loss")]}
@@ -129,7 +138,7 @@ class DetectionTrainer(Trainer):
         if self.strategy.chief:
             samples = self.val.samples[:SHEET_IMAGES]
             draw_sheet(detector, samples, self.out / "sheet.png", batch_size)
-        last = read_history(run.history)[-1]
+        last = run.results()
         return {name: last[name] for name in (*METRICS[:3], *MASK_METRICS[:3]) if name in last}
 
     def _warn_of_low_recall(self) -> None:
@@ -152,22 +161,7 @@ def load_data(
             on; see `load_coco`.
         OSError: a file that cannot be read.
     """
-    for start, name in (("--", recipe.data), ("--val-", recipe.val_data)):
-        if name and pathlib.Path(name).is_dir():
-            raise ValueError(
-                f"{start}data {name} is a folder; a detector needs a JSON file in COCO's format, "
-                f"which has the boxes. Pass that file by {start}data, and the folder of its images "
-                f"by {start}images."
-            )
-    to_split = recipe.data.endswith(".json") and not recipe.val_data
-    if to_split and not recipe.val_split:
-        raise ValueError(
-            "--val-data or --val-split is needed, as a JSON file has no validation split"
-        )
-    parts = [("train", recipe.data, recipe.images)]
-    if not to_split:
-        val = (recipe.val_data or recipe.data, recipe.val_images or recipe.images)
-        parts.append(("validation", *val))
+    parts = _parts(recipe)
     sets: list[DetectionSet] = []
     for split, name, images in parts:
         file, folder = pathlib.Path(name), pathlib.Path(images or pathlib.Path(name).parent)
@@ -176,7 +170,7 @@ def load_data(
         classes = sets[0].classes if sets else None
         data = load_coco(file, folder, classes, recipe.with_masks)
         sets.append(data)
-    if to_split:
+    if len(sets) == 1:
         sets = _split(sets[0], recipe.val_split, recipe.seed)
         if verbose:
             print(
@@ -193,6 +187,31 @@ def load_data(
             for line in data.report.lines():
                 print(f"  {line}")
     return sets[0], sets[1]
+
+
+def _parts(recipe: DetectionRecipe) -> list[tuple[str, str, str]]:
+    """Split, name and folder of images of what is read; one only where that is to be split.
+
+    Raises:
+        ValueError: see `load_data`.
+    """
+    for start, name in (("--", recipe.data), ("--val-", recipe.val_data)):
+        if name and pathlib.Path(name).is_dir():
+            raise ValueError(
+                f"{start}data {name} is a folder; a detector needs a JSON file in COCO's format, "
+                f"which has the boxes. Pass that file by {start}data, and the folder of its images "
+                f"by {start}images."
+            )
+    to_split = recipe.data.endswith(".json") and not recipe.val_data
+    if to_split and not recipe.val_split:
+        raise ValueError(
+            "--val-data or --val-split is needed, as a JSON file has no validation split"
+        )
+    parts = [("train", recipe.data, recipe.images)]
+    if not to_split:
+        val = (recipe.val_data or recipe.data, recipe.val_images or recipe.images)
+        parts.append(("validation", *val))
+    return parts
 
 
 def _split(data: DetectionSet, share: float, seed: int) -> list[DetectionSet]:

@@ -30,6 +30,7 @@ class BaseRecipe:
     Attributes:
         choices: for a field the words that it takes.
         numbers: for a range of `RANGES` the fields that have to be in it.
+        length: the field that says how long the run is.
     """
 
     choices: typing.ClassVar[Mapping[str, Iterable[str]]] = {
@@ -43,6 +44,7 @@ class BaseRecipe:
         "0 or more": ("weight_decay", "clip_norm", "warm_up", "end_rate"),
         "0 or more, below 1": ("val_split",),
     }
+    length: typing.ClassVar[str] = "epochs"
 
     system: str = option("", "what to train")
     data: str = option("", "folder that has train/ and val/, or a set such as cifar10")

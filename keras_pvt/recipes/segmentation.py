@@ -30,6 +30,7 @@ class SegmentationRecipe(BaseRecipe):
         "0 or more": ("evaluate_size",),
         "0 to 1": ("head_drop",),
     }  # fmt: skip
+    length: typing.ClassVar = "steps"
 
     system: str = option("semantic_fpn", "semantic_fpn or trans2seg")
     data: str = option("", "folder with images and labels, or a set such as scene_parse150")

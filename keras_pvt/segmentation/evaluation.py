@@ -1,12 +1,11 @@
-"""Evaluation of a segmenter on a data set, also during training."""
+"""Evaluation of a segmenter on a data set."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from keras_pvt.segmentation.data.samples import SegmentationSet
 from keras_pvt.segmentation.inference import Predictor
-from keras_pvt.segmentation.metrics import Confusion, metric_names
-from keras_pvt.training.callbacks import MetricCallback
+from keras_pvt.segmentation.metrics import Confusion
 from keras_pvt.utils.threads import prefetched, processors, with_bar
 
 
@@ -60,23 +59,3 @@ def evaluate(
     if not measured:
         raise ValueError(f"none of {len(data)} images to evaluate on could be read.")
     return confusion.results()
-
-
-class Evaluation(MetricCallback):
-    """Logs what `evaluate` finds after an epoch, and the seconds that the epoch took.
-
-    Args:
-        predictor: of the model that is trained.
-        data: to evaluate on.
-        epochs: of the run; the last one is always evaluated.
-        every: epochs from one evaluation to the next; NaN is logged between them.
-    """
-
-    def __init__(self, predictor: Predictor, data: SegmentationSet, epochs: int, every: int = 1):
-        super().__init__(
-            metric_names(data.classes),
-            # Of two bars at once, rich draws none: the run has one.
-            lambda: evaluate(predictor, data, progress=False),
-            epochs,
-            every,
-        )

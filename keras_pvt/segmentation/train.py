@@ -8,15 +8,17 @@ from keras_pvt.models.trained_model import RESULT
 from keras_pvt.recipes.segmentation import SegmentationRecipe
 from keras_pvt.segmentation.data.augmentation import TrainTransform
 from keras_pvt.segmentation.data.batches import SegmentationBatches
+from keras_pvt.segmentation.data.checking import lines_on_classes
 from keras_pvt.segmentation.data.opening import open_train_and_val
 from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet
 from keras_pvt.segmentation.drawing import draw_sheet
-from keras_pvt.segmentation.evaluation import Evaluation, evaluate
+from keras_pvt.segmentation.evaluation import evaluate
 from keras_pvt.segmentation.inference import Predictor
 from keras_pvt.segmentation.losses import PixelCrossentropy
 from keras_pvt.segmentation.metrics import METRICS, PixelAccuracy, metric_names
 from keras_pvt.segmentation.trained import TrainedSegmenter
 from keras_pvt.training import WarmUpCosine
+from keras_pvt.training.data.opening import fetch
 from keras_pvt.training.trainer import Trainer
 
 SHEET_IMAGES = 6
@@ -43,9 +45,10 @@ class SegmentationTrainer(Trainer):
     val: SegmentationSet
     measuring: Predictor
 
+    def fetch(self):
+        fetch(self.recipe.data)
+
     def open(self, in_memory):
-        if in_memory:
-            raise ValueError("--in-memory is for classifiers.")
         recipe = self.recipe
         self.data, self.val = open_train_and_val(
             recipe.data,
@@ -63,6 +66,8 @@ class SegmentationTrainer(Trainer):
             for name, data in (("train", self.data), ("val", self.val)):
                 for line in data.report.lines():
                     print(f"{name}: {line}")
+            for line in lines_on_classes(self.data):
+                print(f"train: {line}")
         return len(self.data), len(self.val)
 
     @property
@@ -111,20 +116,22 @@ class SegmentationTrainer(Trainer):
             shard=(self.strategy.process, self.strategy.processes),
         )
 
-    def validation(self, batch_size):
-        return {"measures": [Evaluation(self.measuring, self.val, self.recipe.epochs)]}
+    def measure(self, whole, batch_size):
+        # Of two bars at once, rich draws none: the run has one.
+        return evaluate(self.measuring, self.val, progress=False)
 
     def panels(self, rows):
         of_classes = metric_names(self.data.classes)[len(METRICS) :]
         return PANELS | ({"IoU": of_classes} if len(of_classes) <= MOST_CURVES else {})
 
     def finish(self, run, batch_size):
-        run.take_best()
+        best = run.take_best()
         classes, size = self.data.classes, self.measuring.short_side
         run.save(RESULT, lambda bare, path: TrainedSegmenter(bare, classes, size).save(path))
         if self.strategy.chief:
             _draw_sheet(self.measuring, self.val, self.out / "sheet.png")
-        return evaluate(self.measuring, self.val)
+        measured, names = run.results(best), metric_names(classes)
+        return {name: measured[name] for name in names}
 
 
 def predictor(recipe: SegmentationRecipe, model: keras.Model, **options) -> Predictor:

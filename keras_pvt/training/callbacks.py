@@ -6,7 +6,7 @@ import math
 import sys
 import time
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 
@@ -14,10 +14,14 @@ if typing.TYPE_CHECKING:
     import rich.progress
 
 
-class Progress(keras.callbacks.Callback):
-    """A bar with loss, accuracy, rate, images/s and remaining time; a line for each epoch.
+NARROW, WIDE = 78, 110  # characters of a line: less has the loss alone, more has the rate too
 
-    Metrics that were not measured in an epoch, which are NaN, are left out. The bar is drawn on
+
+class Progress(keras.callbacks.Callback):
+    """A bar with loss, accuracy and remaining time, and, where there is room for them, rate and
+    images/s; a line for each epoch.
+
+    Metrics that are NaN, as there was nothing to measure, are left out. The bar is drawn on
     terminals only. A value of the device is fetched four times a second.
 
     Args:
@@ -32,15 +36,22 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         from rich import progress
+        from rich.console import Console
 
-        if sys.stderr.isatty():
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self.names = ["loss", "accuracy"] if console.width >= NARROW else ["loss"]
+            self.wide = console.width >= WIDE
             self.bar = progress.Progress(
                 progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
+                progress.BarColumn(bar_width=None),  # what the others leave of the line
                 progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[values]}"),
-                progress.TextColumn("{task.fields[speed]:.0f} images/s, left"),
+                progress.TextColumn("{task.fields[values]}, left"),
                 progress.TimeRemainingColumn(),
+                console=console,
+                expand=True,
+                # What goes to a file or pipe must not be drawn above the bar instead.
+                redirect_stdout=sys.stdout.isatty(),
             )
             self.bar.start()
 
@@ -49,17 +60,18 @@ class Progress(keras.callbacks.Callback):
         if self.bar is not None:
             total = self.params["epochs"]
             name = f"epoch {epoch + 1}/{total}"
-            self.task = self.bar.add_task(name, total=self.steps, values="", speed=0.0)
+            self.task = self.bar.add_task(name, total=self.steps, values="loss ...")
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
         if self.bar is None or now - self.shown < 0.25:
             return
         self.shown = now
-        speed = (batch + 1) * self.batch_size / (now - self.began)
-        values = {name: logs[name] for name in ("loss", "accuracy") if name in logs}
-        values["rate"] = self.model.optimizer.learning_rate
-        self.bar.update(self.task, completed=batch + 1, values=_values(values), speed=speed)
+        values = {name: logs[name] for name in self.names if name in logs}
+        if self.wide:
+            values["rate"] = self.model.optimizer.learning_rate
+            values["images/s"] = (batch + 1) * self.batch_size / (now - self.began)
+        self.bar.update(self.task, completed=batch + 1, values=_values(values))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.bar is not None:
@@ -69,7 +81,7 @@ class Progress(keras.callbacks.Callback):
         shown = {
             name: value
             for name, value in logs.items()
-            if name.endswith("loss") or not math.isnan(value)
+            if (name.endswith("loss") or not math.isnan(value)) and name != "cpu_seconds"
         }
         print(f"epoch {epoch + 1}/{total}: {_values(shown)}", flush=True)
 
@@ -83,7 +95,7 @@ def _values(logs) -> str:
 
 
 class Speed(keras.callbacks.Callback):
-    """Adds learning rate and images/s of training to the log of each epoch; put it first.
+    """Adds learning rate, images/s and seconds of training to the log of each epoch; put it first.
 
     Args:
         images: trained on in an epoch, over all devices.
@@ -94,51 +106,14 @@ class Speed(keras.callbacks.Callback):
         self.images = images
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
-        self.seconds = None
-
-    def on_test_begin(self, logs=None):  # validation follows on the last step
-        self.seconds = time.perf_counter() - self.began
+        self.began = time.perf_counter(), time.process_time()
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = self.seconds or time.perf_counter() - self.began
+        wall, cpu = self.began
         logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-        logs["images_per_second"] = self.images / seconds
-
-
-class MetricCallback(keras.callbacks.Callback):
-    """Logs what a function measures after an epoch, and the seconds that the epoch took.
-
-    Args:
-        names: names of the metrics.
-        measure: returns the metrics by their names.
-        epochs: of the run; the last one is always measured.
-        every: epochs from one time to the next; NaN is logged between them.
-    """
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        measure: Callable[[], dict[str, float]],
-        epochs: int,
-        every: int = 1,
-    ):
-        super().__init__()
-        self.names, self.measure = names, measure
-        self.epochs, self.every = epochs, every
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.begin = time.perf_counter(), time.process_time()
-
-    def on_epoch_end(self, epoch, logs=None):
-        results = dict.fromkeys(self.names, float("nan"))
-        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
-            results = self.measure()
-            print("\n" + ", ".join(f"{key} {value:.3f}" for key, value in results.items()))
-        wall, cpu = self.begin
         logs["seconds"] = time.perf_counter() - wall
         logs["cpu_seconds"] = time.process_time() - cpu
-        logs.update(results)
+        logs["images_per_second"] = self.images / logs["seconds"]
 
 
 class Diverged(ValueError):

@@ -5,8 +5,7 @@ import pathlib
 
 import keras
 
-from keras_pvt.training.state import load_state, save_state
-from keras_pvt.utils.files import replacing
+from keras_pvt.training.state import load_state, metadata_of, save_state
 
 BEST = "best.safetensors"
 
@@ -14,7 +13,8 @@ BEST = "best.safetensors"
 class Checkpoints(keras.callbacks.Callback):
     """Keeps the last epochs and the best one; `restore` resumes from the last.
 
-    Put it after callbacks that may stop the run, and after those that log metrics.
+    Put it after callbacks that may stop the run, and after those that log metrics. Where measuring
+    may fail, call `write_epoch` before it and `write_best` after it instead.
 
     Args:
         folder: for the files, `epoch-0007.safetensors` and `best.safetensors`.
@@ -22,6 +22,9 @@ class Checkpoints(keras.callbacks.Callback):
         keep: how many of the last epochs to keep.
         monitor: metric in the log that is highest in the best epoch; None keeps no best one.
         writes: False for processes that only restore.
+    Attributes:
+        best: highest value of `monitor` so far.
+        logs: of the last epoch, as far as they were known when its checkpoint was written.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.folder, self.kept, self.keep = folder, model, keep
         self.monitor, self.writes = monitor, writes
         self.best = -math.inf
+        self.logs: dict[str, float] = {}
 
     def files(self) -> list[pathlib.Path]:
         """The checkpoints of epochs.
@@ -44,6 +48,17 @@ class Checkpoints(keras.callbacks.Callback):
             Paths, the last epoch last.
         """
         return sorted(self.folder.glob("epoch-*.safetensors"))
+
+    def epochs(self) -> int:
+        """Whole epochs up to the last checkpoint.
+
+        Returns:
+            Their number, 0 without a checkpoint.
+        Raises:
+            ValueError: the checkpoint is damaged.
+        """
+        files = self.files()
+        return metadata_of(files[-1])["epoch"] if files else 0
 
     def restore(self, optimizer: keras.optimizers.Optimizer) -> int:
         """Take up the last checkpoint, where there is one.
@@ -64,27 +79,46 @@ class Checkpoints(keras.callbacks.Callback):
         if not files:
             return 0
         metadata = load_state(files[-1], self.kept, optimizer)
-        self.best = metadata["best"]
+        self.logs = metadata.get("logs", {})
+        best = self.folder / BEST
+        if best.exists():
+            self.best = metadata_of(best)["best"]
         return metadata["epoch"]
 
     def on_epoch_end(self, epoch, logs=None):
+        self.write_epoch(epoch, logs)
+        self.write_best(epoch, logs)
+
+    def write_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        """Write the checkpoint of an epoch, and remove the oldest.
+
+        Args:
+            epoch: that is over, from 0.
+            logs: of it.
+        Raises:
+            OSError: the file cannot be written; those before are whole.
+        """
+        self.logs = {name: float(value) for name, value in logs.items()}
+        if self.writes:
+            path = self.folder / f"epoch-{epoch + 1:04}.safetensors"
+            metadata = {"epoch": epoch + 1, "logs": self.logs}
+            save_state(path, self.kept, self.model.optimizer, metadata)
+            for old in self.files()[: -self.keep]:
+                old.unlink()
+
+    def write_best(self, epoch: int, logs: dict[str, float]) -> None:
+        """Write the checkpoint of the best epoch, if it is this one.
+
+        Args:
+            epoch: that was measured, from 0.
+            logs: of it, with `monitor` where that was measured.
+        Raises:
+            OSError: the file cannot be written; those before are whole.
+        """
         value = logs.get(self.monitor, math.nan)
-        value = -math.inf if math.isnan(value) else value  # not measured in this epoch
-        improved, self.best = value > self.best, max(value, self.best)
-        if not self.writes:
+        if not value > self.best:  # NaN neither
             return
-        metadata = {"epoch": epoch + 1, "best": self.best}
-        path = self.folder / f"epoch-{epoch + 1:04}.safetensors"
-        if improved:  # first, so that a kill in between makes this epoch run again
+        self.best = float(value)
+        if self.writes:
+            metadata = {"epoch": epoch + 1, "best": self.best}
             save_state(self.folder / BEST, self.kept, self.model.optimizer, metadata)
-        save_state(path, self.kept, self.model.optimizer, metadata)
-        for old in self.files()[: -self.keep]:
-            old.unlink()
-
-
-def cut_log(history: pathlib.Path, epochs: int) -> None:
-    """Leave only so many epochs in a log: those after were logged, but not kept."""
-    if history.exists():
-        lines = history.read_text().splitlines(keepends=True)
-        with replacing(history) as temporary:
-            temporary.write_text("".join(lines[: epochs + 1] if epochs else []))

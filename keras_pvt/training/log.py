@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 
 
 class Log(keras.callbacks.Callback):
-    """A line of CSV after each epoch; the columns are those of the first.
+    """A line of CSV after each epoch; what was not logged in an epoch is an empty cell.
 
+    A value that is logged for the first time gets a column of its own, last.
     `keras.callbacks.CSVLogger` adds an empty column for each value that other callbacks logged.
 
     Args:
@@ -25,13 +27,9 @@ class Log(keras.callbacks.Callback):
         self.path = path
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch, **{key: f"{value:.6g}" for key, value in logs.items()}}
-        new = not self.path.exists() or not self.path.stat().st_size
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        columns, rows = _read(self.path) if self.path.exists() else ([], [])
+        row = {"epoch": str(epoch), **{key: f"{value:.6g}" for key, value in logs.items()}}
+        _write(self.path, list(dict.fromkeys([*columns, *row])), [*rows, row])
 
 
 def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
@@ -40,12 +38,52 @@ def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
     Args:
         path: of a file that `Log` wrote.
     Returns:
-        For each epoch a dictionary of column to value.
+        For each epoch a dictionary of column to value, NaN where a cell is empty.
     Raises:
         OSError: the file cannot be opened.
+        ValueError: a row has more cells, or fewer, than there are columns.
     """
+    return [
+        {key: float(value) if value else math.nan for key, value in row.items()}
+        for row in _read(path)[1]
+    ]
+
+
+def cut_log(path: pathlib.Path, epochs: int) -> None:
+    """Leave only so many epochs in a log: those after were logged, but not kept.
+
+    Args:
+        path: of the file, which may not be there; without an epoch left, it is removed.
+        epochs: that stay.
+    """
+    if path.exists():
+        columns, rows = _read(path)
+        rows = [row for row in rows if int(row["epoch"]) < epochs]
+        if rows:
+            _write(path, columns, rows)
+        else:
+            path.unlink()
+
+
+def _read(path: str | os.PathLike) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a log, as they are written."""
     with open(path, newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ValueError(
+                f"line {number} of {os.fspath(path)} has not as many cells as there are columns; "
+                "mend it, or move the file away."
+            )
+    return list(reader.fieldnames or []), rows
+
+
+def _write(path: pathlib.Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def draw_curves(
@@ -54,14 +92,15 @@ def draw_curves(
     """Draw columns of a log over the epochs; NaN is left out.
 
     Args:
-        rows: as `read_history` gives them, with a column "epoch" from 0.
+        rows: as `read_history` gives them, with a column "epoch" from 0; one at least.
         panels: title of each panel to the columns that it shows.
         path: of the PNG to write.
     Raises:
         ImportError: matplotlib is not installed.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
+    with needed_for("drawing curves", "plot"):
+        from matplotlib import colormaps
+        from matplotlib.figure import Figure
 
     figure = Figure((5 * len(panels), 4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]

@@ -1,6 +1,7 @@
 """What every training run does with its folder: settings, log, checkpoints, results."""
 
 import pathlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -11,11 +12,10 @@ from keras_pvt.ops import BACKEND
 from keras_pvt.recipes.base import BaseRecipe
 from keras_pvt.training import run_folder
 from keras_pvt.training.callbacks import Progress, Speed, StopWhenDiverged, label_loss
-from keras_pvt.training.checkpoints import BEST, Checkpoints, cut_log
+from keras_pvt.training.checkpoints import BEST, Checkpoints
 from keras_pvt.training.distribution import Strategy
-from keras_pvt.training.log import Log, draw_curves, read_history
+from keras_pvt.training.log import Log, cut_log, draw_curves, read_history
 from keras_pvt.training.state import load_state
-from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 
 
@@ -35,6 +35,8 @@ class Run:
         keep: checkpoints of last epochs that stay.
         guessing: whether the loss is ln(classes) where a model guesses, by which a collapse is
             told.
+        limit_steps: at most so many steps in an epoch; 0 is all.
+        extend: whether the run may have been begun with fewer epochs.
     Attributes:
         done: epochs that lie behind.
     Raises:
@@ -54,21 +56,34 @@ class Run:
         monitor: str,
         keep: int = 2,
         guessing: bool = True,
+        limit_steps: int = 0,
+        extend: bool = False,
     ):
         self.recipe, self.out, self.strategy = recipe, out, strategy
         self.model, self.whole, self.classes = model, whole, classes
-        self.guessing = guessing
+        self.guessing, self.limit_steps = guessing, limit_steps
         self.history = out / "history.csv"
         self.checkpoints = Checkpoints(out / "checkpoints", model, keep, monitor, strategy.chief)
         settings = recipe.decisive() | {
             "classes": list(classes),
             "images": list(images),
+            "limit_steps": limit_steps,
             "backend": BACKEND,
         }
-        run_folder.same_settings(out, settings, strategy, begun=bool(self.checkpoints.files()))
+        run_folder.same_settings(
+            out,
+            settings,
+            strategy,
+            done=self.checkpoints.epochs(),
+            length=recipe.length,
+            extend=extend,
+        )
         self.done = self.checkpoints.restore(whole.optimizer)
         if strategy.chief:
             cut_log(self.history, self.done)
+        strategy.barrier()
+        self._rows = read_history(self.history) if self.history.exists() else []
+        strategy.barrier()  # all have read it before one writes to it
 
     def announce(self, text: str, policy: str) -> None:
         """Say what is going to be done, once for all processes.
@@ -77,65 +92,80 @@ class Run:
             text: data, model and length of the run.
             policy: in which precision.
         """
-        if self.strategy.chief:
-            devices = f"{self.strategy.name} on {self.strategy.devices} device(s)"
-            print(f"{text}; {devices} by {BACKEND}, {policy}")
-            if self.done:
-                print(f"going on after epoch {self.done}", flush=True)
+        if not self.strategy.chief:
+            return
+        number = self.strategy.devices
+        devices = f"{number} devices ({self.strategy.name})" if number > 1 else "one device"
+        print(f"{text}; on {devices} by {BACKEND}, {policy}")
+        if self.done >= self.recipe.epochs:
+            advice = run_folder.how_to_go_on(self.out, self.recipe.length)
+            print(f"all of it was done before; {advice}", flush=True)
+        elif self.done:
+            print(f"going on after epoch {self.done}", flush=True)
 
     def fit(
         self,
         batches: keras.utils.PyDataset,
-        epochs: int,
         steps: int,
+        measure: Callable[[], dict[str, float]],
         *,
-        validation_data=None,
-        validated: int = 1,
-        measures: Sequence[keras.callbacks.Callback] = (),
+        every: int = 1,
         around: Callable[[], AbstractContextManager] = nullcontext,
         tensorboard: bool = False,
     ) -> None:
         """Train to the last epoch.
 
+        The checkpoint of an epoch is written before it is measured: where that fails, or the
+        process ends, it is measured when the run goes on.
+
         Args:
             batches: of this process, from epoch `done` on; the images that it could not read, in
                 its `skipped`, are named at the end.
-            epochs: of the whole run.
             steps: in an epoch.
-            validation_data: as Keras's `fit` takes it.
-            validated: images of it that are this process's.
-            measures: callbacks that add to the log of an epoch.
+            measure: what is measured after an epoch, by names for the log.
+            every: epochs from one time to the next; the last one is always measured.
             around: makes a context to train in.
             tensorboard: write `out`/tensorboard too, which needs TensorFlow.
         """
-        if self.done >= epochs:
-            return
-        rows = read_history(self.history) if self.history.exists() else []
-        batch_size = self.recipe.batch_size
-        callbacks: list[keras.callbacks.Callback] = [
-            self.strategy.callback(val_weight=validated),
+        steps = min(self.limit_steps or steps, steps)
+        epochs, batch_size = self.recipe.epochs, self.recipe.batch_size
+        losses = [label_loss(row) for row in self._rows]
+        unmeasured = self.done > 0 and all(row["epoch"] != self.done - 1 for row in self._rows)
+        if unmeasured:
+            losses.append(label_loss(self.checkpoints.logs))
+        end_of_epoch = keras.callbacks.LambdaCallback
+        before: list[keras.callbacks.Callback] = [
+            self.strategy.callback(),
             Speed(steps * batch_size),
             StopWhenDiverged(
                 len(self.classes) if self.guessing and self.recipe.collapse_check else None,
-                [label_loss(row) for row in rows],
+                losses,
                 tells=self.strategy.chief,
             ),
-            *measures,
+            end_of_epoch(on_epoch_end=self.checkpoints.write_epoch),
+        ]
+        after: list[keras.callbacks.Callback] = [
+            end_of_epoch(on_epoch_end=measuring(measure, epochs, every)),
+            end_of_epoch(on_epoch_end=self.checkpoints.write_best),
         ]
         if self.strategy.chief:
-            callbacks += [Log(self.history), Progress(steps, batch_size)]
+            after += [Log(self.history), Progress(steps, batch_size)]
             if tensorboard:
-                callbacks.append(_tensorboard(self.out / "tensorboard"))
+                after.append(keras.callbacks.TensorBoard(str(self.out / "tensorboard")))
+        self.checkpoints.set_model(self.whole)
         with around():
+            if unmeasured:
+                self._end_epoch(after, epochs)
+            if self.done >= epochs:
+                return
             keras.Model.fit(  # KerasHub's own takes no PyDataset
                 self.whole,
                 batches,
                 initial_epoch=self.done,
                 epochs=epochs,
                 steps_per_epoch=steps,
-                validation_data=validation_data,
                 shuffle=False,  # the batches do it, the same after a resumption
-                callbacks=[*callbacks, self.checkpoints],
+                callbacks=before + after,
                 verbose=0,
             )
         if batches.skipped:
@@ -143,10 +173,33 @@ class Run:
             for name, reason in batches.skipped.items():
                 print(f"  {name}: {reason}")
 
-    def take_best(self) -> None:
-        """Give the model the weights of the best epoch."""
+    def _end_epoch(self, after: list[keras.callbacks.Callback], epochs: int) -> None:
+        """Do what follows on the checkpoint of an epoch, after which the run was stopped."""
+        callbacks = keras.callbacks.CallbackList(after, model=self.whole, epochs=epochs)
+        callbacks.on_train_begin()
+        callbacks.on_epoch_begin(self.done - 1)
+        callbacks.on_epoch_end(self.done - 1, dict(self.checkpoints.logs))
+        callbacks.on_train_end()
+
+    def take_best(self) -> int:
+        """Give the model the weights of the best epoch.
+
+        Returns:
+            Its number, from 0.
+        """
         self.strategy.barrier()  # its checkpoint is there
-        load_state(self.out / "checkpoints" / BEST, self.model, self.whole.optimizer)
+        best = self.out / "checkpoints" / BEST
+        return load_state(best, self.model, self.whole.optimizer)["epoch"] - 1
+
+    def results(self, epoch: int | None = None) -> dict[str, float]:
+        """What the log has of an epoch.
+
+        Args:
+            epoch: its number, from 0; by default that of the last one.
+        """
+        self.strategy.barrier()  # it is written
+        epoch = self.recipe.epochs - 1 if epoch is None else epoch
+        return next(row for row in read_history(self.history) if row["epoch"] == epoch)
 
     def draw(self, panels: Callable[[list[dict[str, float]]], Mapping[str, Sequence[str]]]) -> None:
         """Draw columns of the log as curves.png.
@@ -176,8 +229,15 @@ class Run:
                 write(copy, temporary)
 
 
-def _tensorboard(folder: pathlib.Path) -> keras.callbacks.Callback:
-    with needed_for("--tensorboard", "tensorboard", "tensorflow"):
-        import tensorboard  # noqa: F401, which shows the logs
-        import tensorflow  # noqa: F401, by which Keras writes them, on any backend
-    return keras.callbacks.TensorBoard(str(folder))
+def measuring(measure: Callable[[], dict[str, float]], epochs: int, every: int):
+    """Adds what is measured to the log of an epoch, and how long that took to its seconds."""
+
+    def end_epoch(epoch, logs):
+        if (epoch + 1) % every and epoch + 1 != epochs:
+            return
+        wall, cpu = time.perf_counter(), time.process_time()
+        logs.update(measure())
+        logs["seconds"] += time.perf_counter() - wall
+        logs["cpu_seconds"] += time.process_time() - cpu
+
+    return end_epoch

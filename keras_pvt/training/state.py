@@ -1,8 +1,10 @@
 """The whole state of a training run as one file."""
 
+import contextlib
 import json
 import pathlib
 import re
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -49,20 +51,38 @@ def load_state(path: pathlib.Path, model: keras.Model, optimizer=None) -> dict:
     Raises:
         ValueError: the file is damaged, or is of another model or optimiser; it says how.
     """
-    from safetensors import SafetensorError, safe_open
-
     variables = _named(model, optimizer)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = [n for n in file.keys() if optimizer is not None or n.startswith("model/")]  # noqa: SIM118, no mapping
-            arrays = {name: file.get_tensor(name) for name in names}
-            metadata = json.loads(file.metadata()["keras_pvt"])
-    except (SafetensorError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is no whole checkpoint of a training run: {error}.") from error
+    with _opened(path) as file:
+        names = [n for n in file.keys() if optimizer is not None or n.startswith("model/")]  # noqa: SIM118, no mapping
+        arrays = {name: file.get_tensor(name) for name in names}
+        metadata = json.loads(file.metadata()["keras_pvt"])
     _compare(path, arrays, variables)
     for name, variable in variables.items():
         variable.assign(arrays[name])
     return metadata
+
+
+def metadata_of(path: pathlib.Path) -> dict:
+    """The metadata that `save_state` wrote; no variable is read.
+
+    Args:
+        path: of the file.
+    Raises:
+        ValueError: the file is damaged.
+    """
+    with _opened(path) as file:
+        return json.loads(file.metadata()["keras_pvt"])
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is no whole checkpoint of a training run: {error}.") from error
 
 
 def _named(model: keras.Model, optimizer) -> dict[str, keras.Variable]:

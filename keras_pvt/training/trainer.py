@@ -4,9 +4,12 @@ import abc
 import os
 import pathlib
 import typing
+import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import keras
+import numpy as np
 
 from keras_pvt.recipes.base import BaseRecipe
 from keras_pvt.systems import SYSTEMS
@@ -14,6 +17,7 @@ from keras_pvt.training import precision, run_folder
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.run import Run
+from keras_pvt.utils.extras import needed_for
 
 # Share of the images that an epoch may leave out, as they make no whole batch.
 MOST_LEFT_OUT = 0.2
@@ -31,28 +35,54 @@ class Trainer(abc.ABC):
         monitor: value of the log that the best epoch has most of.
         passes: whether an epoch is a pass over the data, but for what makes no whole batch.
         guessing: whether the loss is ln(classes) where a model guesses.
+        holds: whether it can hold all images in memory.
     """
 
     recipe: typing.Any
     monitor: typing.ClassVar[str]
     passes: typing.ClassVar[bool] = True
     guessing: typing.ClassVar[bool] = True
+    holds: typing.ClassVar[bool] = False
 
     def __init__(self, recipe: BaseRecipe, out: pathlib.Path, strategy: Strategy):
         self.recipe, self.out, self.strategy = recipe, out, strategy
+
+    def import_libraries(self) -> None:
+        """Import what the run needs before its end: what is missing is told before its begin.
+
+        Raises:
+            ImportError: a library is not installed; says what to install.
+        """
+        with needed_for("drawing curves", "plot"):
+            import matplotlib.figure  # noqa: F401
+
+    @abc.abstractmethod
+    def fetch(self) -> None:
+        """Write to disk the data that all processes read, where they are not there.
+
+        Raises:
+            ValueError: data that cannot be used.
+            OSError: data that cannot be read, or be written.
+            ImportError: a library is not installed.
+        """
 
     @abc.abstractmethod
     def open(self, in_memory: bool) -> tuple[int, int]:
         """Open the data, and say what is wrong with them.
 
         Args:
-            in_memory: decode all images once and hold them.
+            in_memory: decode all images once and hold them, if `holds`.
         Returns:
             Number of images to train on, and to validate on.
         Raises:
             ValueError: data that cannot be used.
             OSError: data that cannot be read.
         """
+
+    @property
+    def every(self) -> int:
+        """Epochs from one measurement to the next."""
+        return 1
 
     @property
     @abc.abstractmethod
@@ -108,12 +138,19 @@ class Trainer(abc.ABC):
         """
 
     @abc.abstractmethod
-    def validation(self, batch_size: int) -> dict:
-        """How an epoch is validated: what `Run.fit` takes by name.
+    def measure(self, whole: keras.Model, batch_size: int) -> dict[str, float]:
+        """Measure the model as it stands on the validation set.
 
         Args:
+            whole: what `compiled` gave to be fitted.
             batch_size: of this process.
+        Returns:
+            The metrics of all processes together, by their names in the log.
         """
+
+    def around(self) -> AbstractContextManager:
+        """A context to train in."""
+        return nullcontext()
 
     @abc.abstractmethod
     def panels(self, rows: list[dict[str, float]]) -> Mapping[str, Sequence[str]]:
@@ -121,13 +158,13 @@ class Trainer(abc.ABC):
 
     @abc.abstractmethod
     def finish(self, run: Run, batch_size: int) -> dict[str, float]:
-        """Write the trained model.
+        """Write the trained model, and then what shows its results.
 
         Args:
             run: that is over.
             batch_size: of this process.
         Returns:
-            What was measured on the validation set.
+            What was measured of it on the validation set.
         """
 
 
@@ -140,6 +177,7 @@ def train(
     tensorboard: bool = False,
     keep: int = 2,
     limit_steps: int = 0,
+    extend: bool = False,
 ) -> dict[str, float]:
     """Train as a recipe says, from the first step or from where the run in `out` was stopped.
 
@@ -154,6 +192,9 @@ def train(
         tensorboard: write `out`/tensorboard too, which needs TensorFlow.
         keep: checkpoints of last epochs that stay.
         limit_steps: at most so many steps in an epoch, to try things out; 0 is all.
+        extend: train the run in `out` for longer, to the length of the recipe. What lies behind
+            stays as it is; each further step has the learning rate that it has in a run of the new
+            length.
     Returns:
         What was measured on the validation set, by its names.
     Raises:
@@ -166,10 +207,17 @@ def train(
         raise ValueError("--data is needed: this recipe has none of its own.")
     strategy = strategy or Strategy()
     trainer = SYSTEMS[recipe.system].load("trainer")(recipe, pathlib.Path(out), strategy)
+    if in_memory and not trainer.holds:
+        raise ValueError("--in-memory is for classifiers.")
     strategy.check_batch(trainer.recipe.batch_size)
-    images, validated = trainer.open(in_memory)
+    trainer.import_libraries()
+    if tensorboard:
+        with needed_for("--tensorboard", "tensorboard", "tensorflow"):
+            import tensorboard as _viewer  # noqa: F401, which shows the logs
+            import tensorflow  # noqa: F401, by which Keras writes them, on any backend
+    images, validated = opened(trainer, in_memory)
     said = fit_batch(trainer, images) if trainer.passes else ""
-    steps, epochs = trainer.steps(images), trainer.recipe.epochs
+    steps = trainer.steps(images)
     recipe = trainer.recipe
     batch_size = strategy.check_batch(recipe.batch_size)
     with run_folder.alone(trainer.out, strategy), strategy.scope():
@@ -187,6 +235,8 @@ def train(
             trainer.monitor,
             keep,
             trainer.guessing,
+            limit_steps,
+            extend,
         )
         run.announce(
             f"{recipe.system} on {recipe.variant}, {images} images of {len(trainer.classes)} "
@@ -196,13 +246,47 @@ def train(
         )
         run.fit(
             trainer.batches(batch_size, run.done),
-            epochs,
-            min(limit_steps or steps, steps),
+            steps,
+            lambda: trainer.measure(whole, batch_size),
+            every=trainer.every,
+            around=trainer.around,
             tensorboard=tensorboard,
-            **trainer.validation(batch_size),
         )
+        results = trainer.finish(run, batch_size)  # the model before its pictures
         run.draw(trainer.panels)
-        return trainer.finish(run, batch_size)
+        return results
+
+
+def opened(trainer: Trainer, in_memory: bool = False) -> tuple[int, int]:
+    """Open the data of a run: what is to be written is written by the chief, while others wait.
+
+    Args:
+        trainer: whose data they are.
+        in_memory: decode all images once and hold them.
+    Returns:
+        Number of images to train on, and to validate on.
+    Raises:
+        ValueError: data that cannot be used, or that differ from one process to the next.
+        OSError: data that cannot be read.
+    """
+    strategy = trainer.strategy
+    with strategy.chief_first():
+        trainer.fetch()
+    images, validated = trainer.open(in_memory)
+    classes = zlib.crc32("\n".join(trainer.classes).encode())
+    seen = strategy.gathered([images, validated, len(trainer.classes), classes])
+    different = np.flatnonzero((seen != seen[0]).any(axis=1))
+    if different.size:
+        lines = (
+            f"process {number} sees {seen[number][0]} images to train on and {seen[number][1]} to "
+            f"validate on, of {seen[number][2]} classes"
+            for number in (0, different[0])
+        )
+        raise ValueError(
+            f"the processes see different data: {', '.join(lines)}; give all of them the same "
+            "files, by names in the same order."
+        )
+    return images, validated
 
 
 def fit_batch(trainer: Trainer, images: int) -> str:
