@@ -180,9 +180,10 @@ def _state(path: pathlib.Path, part: str | None):
     if unmapped(model):  # as a detector that ends in boxes has, which is known by its names
         return state
     state = conversion.to_torch(model)
-    if trained is not None:
-        facts = {"classes": trained.classes, "size": trained.size}
-        state.description = dataclasses.replace(state.description, **facts)
+    if trained is not None and state.description is not None:
+        state.description = dataclasses.replace(
+            state.description, classes=trained.classes, size=trained.size
+        )
     return state
 
 

@@ -64,7 +64,9 @@ def recognised(state: State) -> Found:
 def _is_of(description: Description, variant: str) -> bool:
     """Whether what a description says of its row is not against the row of a variant."""
     config, row = description.backbone.get("variant"), VARIANTS[variant]
-    names = families.named(row.family).untold if isinstance(config, dict) else ()
+    if not isinstance(config, dict):
+        return True
+    names = families.named(row.family).untold
     own = json.loads(json.dumps(dataclasses.asdict(row)))
     return all(config.get(name, own[name]) == own[name] for name in names)
 

@@ -81,7 +81,7 @@ class PVTBackbone(keras.Model):
         self.pyramid_outputs = dict(zip(config.levels, maps.values(), strict=True))
         self.pyramid_level_inputs = dict(zip(config.levels, maps, strict=True))
         self.embedding_dims = config.embed_dims
-        if not are_none(weights):
+        if weights is not None and not are_none(weights):
             from keras_pvt.weights import load
 
             load(self, variant, weights)

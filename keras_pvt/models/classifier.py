@@ -1,6 +1,7 @@
 """The classifiers, in the manner of `keras.applications`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -76,6 +77,7 @@ def classifier(
         )
     if pooling == "token" and family.token is None:
         raise ValueError(f"`pooling` 'token' is not for {family.title}, which has no class token.")
+    weights = None if are_none(weights) else weights
     if classes is None and include_top and weights is not None:
         from keras_pvt.weights import classes_of
 
@@ -112,7 +114,7 @@ def classifier(
         name = variant if isinstance(variant, str) else config.family
     model = keras.Model(source, x, name=name)
     quantize_what_can_be(model)
-    if not are_none(weights):
+    if weights is not None:
         from keras_pvt.weights import load
 
         load(model, variant, weights)
@@ -133,7 +135,7 @@ def from_arrays(arrays, size=None, logits: bool = False) -> keras.Model:
     config = arrays.config
     top = arrays.get("head/kernel") is not None
     sides = ((config.image_size,) * 2 if top else (None, None)) if size is None else size
-    options = {"pooling": None if top else "token"}
+    options: dict[str, Any] = {"pooling": None if top else "token"}
     options |= arrays.arguments(include_top=top, classes=config.classes)
     if logits:
         options["classifier_activation"] = None

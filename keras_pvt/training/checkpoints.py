@@ -115,7 +115,7 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             OSError: the file cannot be written; those before are whole.
         """
-        value = logs.get(self.monitor, math.nan)
+        value = logs.get(self.monitor or "", math.nan)
         if not value > self.best:  # NaN neither
             return
         self.best = float(value)

@@ -4,6 +4,7 @@ import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import keras
 
@@ -59,7 +60,8 @@ class Run:
         limit_steps: int = 0,
         extend: bool = False,
     ):
-        self.recipe, self.out, self.strategy = recipe, out, strategy
+        self.recipe: Any = recipe  # whose fields are those of a task
+        self.out, self.strategy = out, strategy
         self.model, self.whole, self.classes = model, whole, classes
         self.guessing, self.limit_steps = guessing, limit_steps
         self.history = out / "history.csv"

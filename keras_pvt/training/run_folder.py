@@ -51,7 +51,7 @@ def same_settings(
             extend.
     """
     path = out / SETTINGS
-    written = None
+    written: Mapping | None = None
     if done and path.exists():
         before = json.loads(path.read_text())
         earlier = before.get("extended", [])
