@@ -178,7 +178,7 @@ def test_the_model_is_written_before_pictures(data, tmp_path, monkeypatch):
 def test_a_library_that_is_missing_is_told_at_the_begin(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
-    message = "drawing curves needs matplotlib: pip install 'keras-pvt[plot]'"
+    message = 'drawing curves needs matplotlib: pip install "keras-pvt[plot]"'
     fails(capsys, words(data, tmp_path / "out", "--epochs=1"), message)
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "tensorboard", None)

@@ -164,7 +164,7 @@ def test_a_library_that_is_missing_is_told_at_the_begin(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     assert trainer(words(data, tmp_path / "out", **own(model))) == 1
-    error = f"error: {use} needs {missing}: pip install 'keras-pvt[detection]'\n"
+    error = f'error: {use} needs {missing}: pip install "keras-pvt[detection]"\n'
     assert capsys.readouterr().err == error
     assert not (tmp_path / "out").exists()
 

@@ -105,10 +105,20 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         source: whose weights are taken.
         target: of the same layers, as its configuration makes them.
     """
-    for owner, taker in zip(source._flatten_layers(), target._flatten_layers(), strict=True):
+    # Of KerasHub's, a copy has layers without weights in another number.
+    for owner, taker in zip(_owners(source), _owners(target), strict=True):
         store: dict = {}
         owner.save_own_variables(store)
         taker.load_own_variables(store)
+
+
+def _owners(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that have variables of their own."""
+    return [
+        layer
+        for layer in model._flatten_layers()
+        if layer._trainable_variables or layer._non_trainable_variables
+    ]
 
 
 def save_model(
