@@ -75,6 +75,7 @@ def plain_layers(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     plain: dict[str, np.ndarray] = {}
     counts: collections.Counter[str] = collections.Counter()
     for layer, names in layers.items():
+        names.sort(key=lambda name: int(name.rpartition("/")[2]))  # shards have some each
         try:
             parts, mode = _plain([arrays[name] for name in names])
         except ValueError as error:
