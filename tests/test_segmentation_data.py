@@ -80,6 +80,14 @@ def test_ids_are_read_as_they_are_stored(tmp_path):
         assert load_ids_of(tmp_path, file.getvalue()).tolist() == (IDS % 4).tolist()
 
 
+def test_more_classes_than_labels_have_numbers():
+    """uint8 would give 300 the number of class 44."""
+    ids = np.array([[0, 300]])
+    with pytest.raises(ValueError, match="at most 255 classes; got 301"):
+        LabelRule().labels(ids, 301)
+    assert LabelRule().labels(ids, 255).tolist() == [[0, 255]]
+
+
 def load_ids_of(folder, content):
     path = folder / "ids.png"
     path.write_bytes(content)

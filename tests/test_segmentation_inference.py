@@ -194,6 +194,27 @@ def test_tiles_are_at_the_scale_of_the_whole_image(rng):
 
 
 @pytest.mark.parametrize(
+    ("count", "dtype"), [(255, "uint8"), (256, "uint16"), (280, "uint16"), (300, "uint16")]
+)
+def test_labels_hold_the_number_of_every_class(count, dtype):
+    """And one that is no class: 255 is a class where there are more."""
+    inputs = keras.Input((None, None, 3))
+    conv = keras.layers.Conv2D(count, 1)
+    pixels = keras.layers.Identity(name="preprocessing")(inputs)
+    model = keras.Model(inputs, conv(pixels))
+    numbers = np.arange(count)
+    # -(x - n)^2 is largest for class n = x, which red and green tell: x = red + 255 * green.
+    kernel = np.stack([2 * numbers, 510 * numbers, 0 * numbers])[None, None]
+    conv.set_weights([kernel, -(numbers**2)])
+    expected = np.arange(0, count, 5).repeat(2).reshape(2, -1)
+    expected[1, -1] = count - 1
+    image = np.stack([expected % 255, expected // 255, 0 * expected], -1).astype("uint8")
+    found = Predictor(model, mode="slide", window=1).labels(image)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"mode": "tiles"}, "one of auto, whole, slide; got 'tiles'"),

@@ -46,6 +46,18 @@ def test_another_label_can_be_ignored(labels, logits):
     assert float(loss(labels, logits)) == pytest.approx(total / labels.size)
 
 
+@pytest.mark.parametrize("kind", [PixelCrossentropy, PixelAccuracy])
+def test_label_255_is_ignored_only_where_it_is_no_class(kind, rng):
+    labels = np.array([[[255, 279, 280]]], "int32")
+    logits = rng.normal(0, 3, (1, 1, 3, 280)).astype("float32")
+    logits[0, 0, 0, 255] = 20
+    with pytest.raises(ValueError, match="label 255 is ignored by default, and is one of 280"):
+        kind()(labels, logits)
+    counted = log_softmax(logits[0, 0].astype("float64"), axis=-1)[[0, 1], [255, 279]]
+    expected = {"PixelCrossentropy": -counted.sum() / 3, "PixelAccuracy": 0.5}[kind.__name__]
+    assert float(kind(ignore=-1)(labels, logits)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_images_can_be_weighted(labels, logits):
     sums = [by_hand(labels[n : n + 1], logits[n : n + 1])[0] for n in range(2)]
     weight = np.array([0.5, 2], "float32")[:, None, None]

@@ -76,6 +76,18 @@ def test_labels_that_do_not_fit_are_named():
     assert not confusion.counts.any()
 
 
+def test_label_255_is_ignored_only_where_it_is_no_class():
+    names = [str(number) for number in range(280)]
+    with pytest.raises(ValueError, match="label 255 is ignored by default, and is one of 280"):
+        Confusion(names)
+    confusion = Confusion(names, ignore=-1)
+    confusion.add(np.array([255, 279, -1]), np.array([255, 255, 0], "uint16"))
+    assert confusion.results()["IoU 255"] == 0.5
+    assert confusion.results()["IoU 279"] == 0
+    assert confusion.counts.sum() == 2
+    Confusion(names[:255])  # 255 is none of these
+
+
 class Pairs:
     """Three images of two colours, the classes, and one that cannot be read."""
 

@@ -49,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--labels",
         action="store_true",
-        help="also write FOLDER/labels/NAME.png, gray: numbers of the classes, from 0",
+        help="also write FOLDER/labels/NAME.png, gray: numbers of the classes, from 0; of more "
+        "than 255 classes in 16 bits",
     )
     arguments.add_predictor_options(parser)
 

@@ -144,12 +144,12 @@ class Predictor:
         Args:
             image: RGB `(H, W, 3)`, uint8.
         Returns:
-            uint8 `(H, W)`.
+            uint8 `(H, W)`; of more than 255 classes uint16: the largest number is no class.
         Raises:
             ValueError: another shape or dtype.
         """
         check_image(image)
-        result = np.empty(image.shape[:2], "uint8")
+        result = np.empty(image.shape[:2], np.min_scalar_type(self.num_classes))
         for where, logits in self._bands(image):
             scores = logits if len(logits) == 1 else [_softmax(one) for one in logits]
             result[where] = np.sum(scores, axis=0).argmax(axis=-1)

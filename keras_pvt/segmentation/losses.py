@@ -29,7 +29,8 @@ class PixelCrossentropy(keras.losses.Loss):
     Returns:
         A float32 number; 0 where all pixels are ignored.
     Raises:
-        ValueError: another `mean_over`; shapes other than these.
+        ValueError: another `mean_over`; shapes other than these; a class 255, while `ignore` is
+            255.
     Source:
         mmsegmentation 0.13 mmseg/models/losses/cross_entropy_loss.py, which averages over all
         pixels, and decode_head.py, which resizes.
@@ -65,6 +66,15 @@ class PixelCrossentropy(keras.losses.Loss):
         return {"ignore": self.ignore, "mean_over": self.mean_over, "name": self.name}
 
 
+def check_ignored(ignore: int, num_classes: int) -> None:
+    """Raise ValueError where the label that is ignored by default is one of the classes."""
+    if ignore == IGNORED < num_classes:
+        raise ValueError(
+            f"label {IGNORED} is ignored by default, and is one of {num_classes} classes: pass "
+            "`ignore`, such as -1, that is no class."
+        )
+
+
 def at_size_of(labels, logits):
     """Logits `(B, h, w, K)` at the size of labels `(B, H, W)`.
 
@@ -80,7 +90,12 @@ def at_size_of(labels, logits):
 
 
 def valid_labels(labels, num_classes: int, ignore: int):
-    """Labels of any dtype as int32, 0 where they do not count; and where they do."""
+    """Labels of any dtype as int32, 0 where they do not count; and where they do.
+
+    Raises:
+        ValueError: see `check_ignored`.
+    """
+    check_ignored(ignore, num_classes)
     labels = ops.cast(labels, "int32")
     counts = ops.logical_and(labels >= 0, labels < num_classes)
     counts = ops.logical_and(counts, labels != ignore)

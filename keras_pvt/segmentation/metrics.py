@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_pvt.layers import base
 from keras_pvt.segmentation.data.samples import IGNORED
-from keras_pvt.segmentation.losses import at_size_of, valid_labels
+from keras_pvt.segmentation.losses import at_size_of, check_ignored, valid_labels
 
 METRICS = ("mIoU", "pixel_accuracy", "mean_accuracy")
 
@@ -26,9 +26,12 @@ class Confusion:
         ignore: label of the pixels that do not count.
     Attributes:
         counts: `(K, K)` int64, pixels by true class, then by predicted class.
+    Raises:
+        ValueError: a class 255, while `ignore` is 255.
     """
 
     def __init__(self, classes: Sequence[str], ignore: int = IGNORED):
+        check_ignored(ignore, len(classes))
         self.classes, self.ignore = list(classes), ignore
         self.counts = np.zeros((len(classes), len(classes)), "int64")
 
@@ -106,7 +109,7 @@ class PixelAccuracy(keras.metrics.Metric):
         y_pred: logits or probabilities `(B, h, w, K)`, resized as `PixelCrossentropy` does it.
         sample_weight: of each image, `(B,)`, or None.
     Raises:
-        ValueError: shapes other than these.
+        ValueError: shapes other than these; a class 255, while `ignore` is 255.
     """
 
     def __init__(self, ignore: int = IGNORED, name: str = "accuracy", dtype=None):

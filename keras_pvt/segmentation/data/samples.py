@@ -68,7 +68,11 @@ class LabelRule:
         Returns:
             uint8 of the same shape: 0 to `classes - 1`, and 255 where an id is ignored or is no
             class.
+        Raises:
+            ValueError: more than 255 classes, which uint8 has no room for.
         """
+        if classes > MOST_CLASSES:
+            raise ValueError(f"labels are uint8, of at most {MOST_CLASSES} classes; got {classes}.")
         if ids.dtype == np.uint8 and ids.ndim > 1:  # by a table, as it is faster
             return self.labels(np.arange(256), classes)[ids]
         labels = ids.astype("int64") - self.reduce_zero
