@@ -38,6 +38,7 @@ class Format:
         quantizations: what `quantize` may be, each with the packages that it needs.
         batch_size: that it gets by default; None for any.
         beside: suffix of a second file of the same stem; "" for none.
+        opsets: versions of ONNX's operators that each writer can be asked for.
     """
 
     suffix: str
@@ -46,6 +47,7 @@ class Format:
     quantizations: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     batch_size: int | None = None
     beside: str = ""
+    opsets: Mapping[str, range] = dataclasses.field(default_factory=dict)
 
 
 FORMATS = {
@@ -63,7 +65,11 @@ FORMATS = {
         batch_size=1,  # with open sizes the graph cannot be delegated in one piece
     ),
     "onnx": Format(
-        ".onnx", {"torch": ("onnx", "onnxscript"), "tensorflow": ("tf2onnx",)}, "onnxruntime"
+        ".onnx",
+        {"torch": ("onnx", "onnxscript"), "tensorflow": ("tf2onnx",)},
+        "onnxruntime",
+        # From the oldest in which torch's LayerNorm, and TensorFlow's file of IR 8, can be told.
+        opsets={"torch": range(17, 24), "tensorflow": range(15, 19)},
     ),
     "openvino": Format(
         ".xml",
@@ -78,14 +84,20 @@ QUANTIZATIONS = tuple(dict.fromkeys(q for f in FORMATS.values() for q in f.quant
 NEED_IMAGES = ("int8", "full-int8")
 
 
-def check(format: str, quantize: str | None) -> None:
-    """Raise a ValueError for an unknown format, or a quantization that it does not have."""
+def check(format: str, quantize: str | None, opset: int | None) -> None:
+    """Raise a ValueError for an unknown format, or what it does not have of the other two."""
     if format not in FORMATS:
         raise ValueError(f"no format {format!r}; there are {', '.join(FORMATS)}.")
     if quantize is not None and quantize not in FORMATS[format].quantizations:
         having = [name for name, other in FORMATS.items() if quantize in other.quantizations]
         hint = f"it is for {', '.join(having)}" if having else f"there are {QUANTIZATIONS}"
         raise ValueError(f"format {format!r} is not quantized as {quantize!r}; {hint}.")
+    if opset is not None and not _writers(format, opset):
+        opsets = FORMATS[format].opsets
+        there = "; ".join(f"{own[0]} to {own[-1]} by {name}" for name, own in opsets.items())
+        raise ValueError(
+            f"format {format!r} is not written in opset {opset}; there are {there or 'none'}."
+        )
 
 
 def check_path(format: str, path: pathlib.Path) -> None:
@@ -95,14 +107,24 @@ def check_path(format: str, path: pathlib.Path) -> None:
         raise ValueError(f"{path}: the name of a file for {format} ends in {suffix!r}.")
 
 
-def choose_writer(format: str, quantize: str | None, verify: bool, backend: str) -> str:
+def _writers(format: str, opset: int | None) -> list[str]:
+    """The backends that write a format, in an opset where one is asked for."""
+    chosen = FORMATS[format]
+    return [
+        name for name in chosen.writers if opset is None or opset in chosen.opsets.get(name, ())
+    ]
+
+
+def choose_writer(
+    format: str, quantize: str | None, opset: int | None, verify: bool, backend: str
+) -> str:
     """The backend that writes: the one that runs if it can, else the best that is installed.
 
     Raises:
         ImportError: a package is missing; says what to install.
     """
     chosen = FORMATS[format]
-    candidates = sorted(chosen.writers, key=lambda writer: writer != backend)
+    candidates = sorted(_writers(format, opset), key=lambda writer: writer != backend)
     others = chosen.quantizations.get(quantize or "", ())
     others += (chosen.runtime,) if verify else ()
     missing = {writer: _missing(writer, *chosen.writers[writer], *others) for writer in candidates}

@@ -26,8 +26,7 @@ WRITTEN = {
     "jax": [("tflite", 1)],  # another process writes
 }
 CASES = [
-    # torch writes of Mask R-CNN the batch that it traced as the only one, which is 1 by default.
-    (system, format, "auto" if (system, format) == ("mask_rcnn", "onnx") else batch)
+    (system, format, batch)
     for system in ("retinanet", "detr", "mask_rcnn")
     for format, batch in WRITTEN[BACKEND]
     if (system, BACKEND) != ("mask_rcnn", "jax")  # compiling takes long
@@ -90,7 +89,6 @@ def test_artifact_finds_what_its_model_finds(
     path = tmp_path / f"model{FORMATS[format].suffix}"
     model = detectors[system]
     exported = keras_pvt.export(model, path, format, size=SIZE, batch_size=batch, verify=False)
-    batch = 1 if batch == "auto" else batch
     assert exported.input_shape == (batch, *SIZE, 3)
     run = runtimes.load(format, path)
     answers = [run(images) for images in ((photos[:1], photos[1:]) if batch == 1 else (photos,))]

@@ -13,7 +13,8 @@ from keras_pvt import formats
 from keras_pvt.detection.ops.nms import NonMaxSuppression
 from keras_pvt.exporting import subject, targets, verification
 from keras_pvt.exporting.errors import ExportError
-from keras_pvt.exporting.transfer import Job, write
+from keras_pvt.exporting.job import Job
+from keras_pvt.exporting.transfer import write
 from keras_pvt.ops import BACKEND
 from keras_pvt.utils.files import replacing
 
@@ -56,6 +57,7 @@ def export(
     representative: np.ndarray | None = None,
     include_preprocessing: bool = False,
     argmax: bool = False,
+    opset: int | None = None,
     overwrite: bool = False,
     verify: bool = True,
 ) -> Exported:
@@ -76,7 +78,7 @@ def export(
         size: (height, width) in pixels of the images, None for what is open; by default as the
             model was built.
         batch_size: images at once, None for any number; by default 1 for TFLite, which is
-            faster so, and for Mask R-CNN by PyTorch, which writes no other; any for the rest.
+            faster so, and any for the others.
         quantize: None keeps float32. "float16" halves the weights (TFLite and OpenVINO). For
             TFLite: "dynamic" keeps weights in int8; "int8" also computes dense layers and
             convolutions in int8, all else in float32; "full-int8" computes all in int8, with
@@ -87,6 +89,8 @@ def export(
         include_preprocessing: let the artifact take RGB 0..255 and normalise inside.
         argmax: let the artifact of a segmentation model give the number of the class of each
             pixel, int32 `(B, H, W)`, instead of logits `(B, H, W, K)`.
+        opset: of ONNX, for runtimes that do not read the newest: docs/export.md has those that
+            there are. The file says the oldest version of the format (its IR) that has the opset.
         overwrite: whether an artifact at `path` may be replaced.
         verify: run model and artifact on the same images and compare.
     Returns:
@@ -100,19 +104,17 @@ def export(
         OSError: a target that exists, or cannot be written. Nothing half-written is left.
     """
     path = pathlib.Path(path)
-    writer = check_request(path, format, quantize, overwrite, verify)
+    writer = check_request(path, format, quantize, opset, overwrite, verify)
     model = subject.named(model, include_preprocessing, argmax)
     if batch_size == "auto":
         batch_size = formats.FORMATS[format].batch_size
-        if writer == "torch" and "masks" in model.output:
-            batch_size = 1  # torch writes the batch that it traced of Mask R-CNN as the only one
     shape = subject.signature(model, size, batch_size)
     _check_images(shape, quantize, representative)
     _check_suppression(model, quantize)
     comparisons = []
     with _naming_the_cause(model, shape), replacing(path) as temporary:
         needed = representative if quantize in formats.NEED_IMAGES else None
-        write(model, Job(format, os.fspath(temporary), shape, quantize), needed, writer)
+        write(model, Job(format, temporary, shape, quantize, opset), needed, writer)
         if verify:
             comparisons = verification.compare(
                 model, format, temporary, shape, quantize, representative
@@ -152,7 +154,12 @@ def _naming_the_cause(model, shape):
 
 
 def check_request(
-    path: pathlib.Path, format: str, quantize: str | None, overwrite: bool, verify: bool
+    path: pathlib.Path,
+    format: str,
+    quantize: str | None,
+    opset: int | None,
+    overwrite: bool,
+    verify: bool,
 ) -> str:
     """All that can be said before there is a model.
 
@@ -161,10 +168,10 @@ def check_request(
     Raises:
         ValueError, ImportError, OSError: see `export`.
     """
-    formats.check(format, quantize)
+    formats.check(format, quantize, opset)
     formats.check_path(format, path)
     targets.check(path, folder=not formats.FORMATS[format].suffix, overwrite=overwrite)
-    return formats.choose_writer(format, quantize, verify, BACKEND)
+    return formats.choose_writer(format, quantize, opset, verify, BACKEND)
 
 
 def _check_suppression(model, quantize):

@@ -13,27 +13,10 @@ import keras
 import numpy as np
 
 from keras_pvt.exporting.errors import ExportError, one_line, reason
-from keras_pvt.exporting.subject import Shape
+from keras_pvt.exporting.job import Job
 from keras_pvt.ops import BACKEND
 
 _MODEL, _JOB, _IMAGES, _ERROR = "model.keras", "job.json", "images.npy", "error.txt"
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What to write.
-
-    Args:
-        format: name of the format.
-        path: where.
-        shape: of the input, None for what is open.
-        quantize: see `keras_pvt.export`.
-    """
-
-    format: str
-    path: str
-    shape: Shape
-    quantize: str | None
 
 
 def write(model: keras.Model, job: Job, images: np.ndarray | None, writer: str) -> None:
@@ -55,7 +38,7 @@ def write(model: keras.Model, job: Job, images: np.ndarray | None, writer: str) 
         folder = pathlib.Path(name)
         model.save(folder / _MODEL)
         settings = dataclasses.asdict(job) | {"modules": _modules(model)}
-        (folder / _JOB).write_text(json.dumps(settings))
+        (folder / _JOB).write_text(json.dumps(settings, default=os.fspath))
         if images is not None:
             np.save(folder / _IMAGES, images, allow_pickle=False)
         environment = os.environ | {"KERAS_BACKEND": writer, "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -72,7 +55,7 @@ def _write_here(model, job, images):
     writers = importlib.import_module(f"keras_pvt.exporting.on_{BACKEND}")
     function = getattr(writers, job.format)
     try:
-        function(model, pathlib.Path(job.path), job.shape, job.quantize, images)
+        function(model, job, images)
     except OSError:
         raise
     except Exception as error:  # each converter has kinds of its own
@@ -94,7 +77,7 @@ def _main(folder: pathlib.Path) -> int:
         for module in job.pop("modules"):
             importlib.import_module(module)
         model = keras.saving.load_model(folder / _MODEL, compile=False, safe_mode=True)
-        job["shape"] = tuple(job["shape"])
+        job |= {"path": pathlib.Path(job["path"]), "shape": tuple(job["shape"])}
         _write_here(model, Job(**job), np.load(images) if images.exists() else None)
     except Exception as error:  # whatever it is, the process that waits has to say it
         (folder / _ERROR).write_text(str(error))

@@ -10,6 +10,7 @@ from keras_pvt.detection.ops.roi_align import roi_align
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import FanOutNormal, Normal
 from keras_pvt.models.convolution import conv_layer
+from keras_pvt.ops import take_rows
 
 BOX_PARTS, MASK_PARTS = 7, 14
 
@@ -136,10 +137,11 @@ class MaskHead(base.Composite):
         x = ops.cast(x, self.compute_dtype)
         for layer in (*self.convs, self.upsample, self.logits):
             x = layer(x)
-        own = ops.reshape(ops.maximum(ops.cast(classes, "int32"), 0), (-1, 1, 1, 1))
-        x = ops.take_along_axis(at_least_float32(x), own, axis=-1)
+        side = 2 * MASK_PARTS
+        x = ops.transpose(ops.reshape(x, (-1, side * side, self.num_classes)), (0, 2, 1))
+        own = ops.reshape(ops.maximum(ops.cast(classes, "int32"), 0), (-1, 1))
         batch, count = ops.shape(boxes)[:2]
-        return ops.reshape(x, (batch, count, 2 * MASK_PARTS, 2 * MASK_PARTS))
+        return ops.reshape(take_rows(at_least_float32(x), own), (batch, count, side, side))
 
     def compute_output_spec(self, maps, boxes, classes):
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
