@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, perturb
+from conftest import SHALLOW, TINY, perturb
 from detections import ranks
 from PIL import Image
 from test_tflite import operators
@@ -123,6 +123,22 @@ def test_half_precision_is_exported_in_float32(library, tmp_path, images):
     assert not half_precision(exported)
     found = {name: keras.ops.convert_to_numpy(value) for name, value in exported(images).items()}
     check(found, predictions(single, images))
+
+
+@pytest.mark.full("writes a detector")
+@pytest.mark.skipif(BACKEND == "jax", reason="does not write")
+def test_a_file_of_ours_is_exported_at_the_size_of_its_training(tmp_path, capsys):
+    """Without --size: at any other torch's file would not run."""
+    backbone = keras_pvt.PVTBackbone(SHALLOW, (None, None, 3), include_preprocessing=True)
+    model = RetinaNet(backbone, 3, neck_width=12, head_depth=1)
+    perturb(model)
+    source, path = tmp_path / "detector.keras", tmp_path / f"model{FORMATS[FORMAT].suffix}"
+    Detector(model, "keras_pvt", ["a", "b", "c"], SIZE).save(source)
+    assert main(["export", str(source), "--format", FORMAT, "--out", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "num_detections" in out
+    assert "size 64x96, as it was trained" in out
+    assert "x64x96x3" in out
 
 
 @pytest.mark.full("writes a detector of a library")

@@ -10,6 +10,7 @@ from keras_pvt.cli import main
 from keras_pvt.conversion import save_checkpoint, to_torch
 from keras_pvt.exporting import ExportError, runtimes
 from keras_pvt.exporting.sources import load
+from keras_pvt.exporting.subject import named
 
 pytestmark = pytest.mark.one_backend("what a name stands for")
 
@@ -91,6 +92,40 @@ def test_a_trained_model_is_exported_at_its_size_or_at_any(tmp_path, capsys):
     assert "as it was trained" not in out
 
 
+@pytest.mark.parametrize("activation", [None, "softmax"])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_trained_classifier_ends_in_softmax_or_in_logits(activation, dtype, tmp_path, rng):
+    """As the variants do: `keras-pvt train` leaves models that end in logits."""
+    model = keras_pvt.classifier(SHALLOW, classifier_activation=activation, dtype=dtype)
+    perturb(model)
+    path = tmp_path / "model.keras"
+    keras_pvt.save_model(model, path, [f"class {n}" for n in range(SHALLOW.classes)])
+    images = rng.standard_normal((2, 64, 64, 3)).astype("float32")
+    bare = keras_pvt.classifier(SHALLOW, classifier_activation=None)
+    perturb(bare)
+    logits = numpy(bare(images))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    for wanted, expected in ((False, probabilities), (True, logits)):
+        loaded, _ = load(str(path), logits=wanted)
+        found = named(loaded)(images)
+        assert list(found) == ["predictions"]
+        np.testing.assert_allclose(numpy(found["predictions"]), expected, atol=1e-5)
+
+
+def test_what_has_no_softmax_of_its_own_to_leave_out(tmp_path):
+    images = keras.Input((32, 32, 3))
+    pixels = keras.layers.GlobalAveragePooling2D()(images)
+    model = keras.Model(images, keras.layers.Softmax(name="end")(pixels))
+    path = str(tmp_path / "model.keras")
+    keras_pvt.save_model(model, path, ["a", "b", "c"], logits=False)
+    assert load(path)[0].output_names == ["end"]
+    with pytest.raises(ExportError, match="cannot be left out, as it is none of its last layer"):
+        load(path, logits=True)
+    model.save(path)
+    with pytest.raises(ExportError, match="does not say whether it ends in logits"):
+        load(path, logits=True)
+
+
 @pytest.mark.full("writes one more model")
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="does not write")
 def test_keras_file(tmp_path, capsys, rng):
@@ -107,7 +142,7 @@ def test_keras_file(tmp_path, capsys, rng):
     expected = model(keras_pvt.preprocess_input(pixels))
     found = runtimes.load(FORMAT, path)(pixels)["predictions"]
     np.testing.assert_allclose(found, numpy(expected), atol=1e-5)
-    with pytest.raises(ExportError, match="is exported as it is"):
+    with pytest.raises(ExportError, match="is exported whole; features are of variants"):
         load(str(source), features=True)
     with pytest.raises(ExportError, match="weights are for a variant"):
         load(str(source), weights="imagenet")

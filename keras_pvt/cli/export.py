@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_count_or_any,
         default="auto",
         metavar="N|any",
-        help="images at once (default: 1 for tflite, and for Mask R-CNN by PyTorch; else any)",
+        help="images at once (default: 1 for tflite, else any)",
     )
     add(
         "--quantize",
@@ -63,15 +63,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--representative",
         type=pathlib.Path,
         metavar="FOLDER",
-        help="images to learn ranges from (int8, full-int8), and to compare on",
+        help="images, in sub-folders too: to learn ranges from (int8, full-int8), to compare on",
     )
     add("--include-preprocessing", action="store_true", help="take RGB 0..255")
     add("--features", action="store_true", help="give the pyramid P2 to P5 instead of classes")
-    add("--logits", action="store_true", help="leave the softmax out")
+    add("--logits", action="store_true", help="of a classifier: leave the softmax out")
     add(
         "--argmax",
         action="store_true",
         help="of a segmentation model: give the number of each pixel's class instead of logits",
+    )
+    add(
+        "--opset",
+        type=arguments.positive,
+        metavar="N",
+        help="of ONNX, for runtimes that do not read the newest (default: the writer's)",
     )
     add("--overwrite", action="store_true", help="replace what is there")
     add(
@@ -94,6 +100,17 @@ def _count_or_any(text: str) -> int | str | None:
 
 def run(options: argparse.Namespace) -> int:
     """Export; 0 once the artifact is there, 1 where it was quantized and differs too much."""
+    from keras_pvt.utils.quiet import quiet_libraries
+
+    with quiet_libraries():
+        exported, trained_size = _export(options)
+    if options.size is None and trained_size is not None:
+        sides = "x".join(map(str, trained_size))
+        print(f"size {sides}, as it was trained: --size takes another, or any where that works")
+    return _report(exported)
+
+
+def _export(options):
     from rich.console import Console
 
     from keras_pvt.exporting.export import check_request, export
@@ -104,7 +121,9 @@ def run(options: argparse.Namespace) -> int:
     quantize = None if options.quantize == "none" else options.quantize
     name = pathlib.Path(source).name.split(".")[0]
     path = options.out or pathlib.Path(name + FORMATS[options.format].suffix)
-    writer = check_request(path, options.format, quantize, options.overwrite, options.verify)
+    writer = check_request(
+        path, options.format, quantize, options.opset, options.overwrite, options.verify
+    )
     if quantize in NEED_IMAGES and options.representative is None:
         raise ValueError(
             f"--quantize {quantize} needs --representative FOLDER, of about 100 images."
@@ -131,13 +150,11 @@ def run(options: argparse.Namespace) -> int:
             representative=images,
             include_preprocessing=options.include_preprocessing,
             argmax=options.argmax,
+            opset=options.opset,
             overwrite=options.overwrite,
             verify=options.verify,
         )
-    if options.size is None and trained_size is not None:
-        sides = "x".join(map(str, trained_size))
-        print(f"size {sides}, as it was trained: --size takes another, or any where that works")
-    return _report(exported)
+    return exported, trained_size
 
 
 def _representative(folder, size, model, pixels):

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 
 from keras_pvt import default_backend
+from keras_pvt.utils.quiet import quiet_libraries
 
 
 def register_classes() -> None:
@@ -22,8 +23,9 @@ def register_classes() -> None:
 
 def start_keras() -> None:
     """What a command does before it uses Keras: register classes, and say where it computes."""
-    register_classes()
-    say_backend()
+    with quiet_libraries():
+        register_classes()
+        say_backend()
 
 
 def say_backend(used: int = 1) -> None:

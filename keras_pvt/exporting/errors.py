@@ -2,9 +2,6 @@
 
 from rich.text import Text
 
-# Characters of a library's message: where it begins, and its end, which mostly has the cause.
-_BEGIN, _END = 150, 450
-
 
 class ExportError(ValueError):
     """A model that cannot be exported, or an artifact that does not answer as its model."""
@@ -16,12 +13,9 @@ def reason(error: BaseException) -> str:
 
 
 def one_line(message: str) -> str:
-    """A message without colours, on one line, its middle left out where it is long."""
+    """A message whole, on one line, without colours and without what it says again."""
     lines = Text.from_ansi(message).plain.splitlines()
     # MLIR tells the whole way to the operation, before the error and in notes of their own.
     lines = [line for line in lines if "note: loc(" not in line]
     lines = [line.rsplit("): ", 1)[-1] if "error: loc(" in line else line for line in lines]
-    text = " ".join(" ".join(lines).split())
-    if len(text) <= _BEGIN + _END:
-        return text
-    return f"{text[:_BEGIN].rstrip()} ... {text[-_END:].lstrip()}"
+    return " ".join(" ".join(dict.fromkeys(lines)).split())

@@ -20,7 +20,8 @@ def representative_images(
     """Images of a folder, scaled and cropped around their centres.
 
     Args:
-        folder: whose images are read, spread evenly where they are more than `MOST`.
+        folder: whose images are read, those in its sub-folders too, spread evenly where they are
+            more than `MOST`.
         size: (height, width) in pixels.
         pixels: whether the model takes RGB 0..255; else they are normalised.
     Returns:
@@ -31,7 +32,7 @@ def representative_images(
     """
     if not pathlib.Path(folder).is_dir():
         raise NotADirectoryError(f"{os.fspath(folder)} is no folder of representative images.")
-    files = image_files([folder])
+    files = image_files([folder], deep=True)
     chosen = np.linspace(0, len(files) - 1, min(MOST, len(files))).round().astype(int)
     height, width = size
     images = np.empty((len(chosen), height, width, 3), "float32")

@@ -17,7 +17,12 @@ from keras_pvt.exporting.errors import ExportError
 from keras_pvt.families import config_of
 from keras_pvt.models.backbone import PVTBackbone
 from keras_pvt.models.classifier import classifier
-from keras_pvt.models.trained_model import is_described, load_model
+from keras_pvt.models.trained_model import (
+    TrainedModel,
+    is_described,
+    keras_reason,
+    load_model,
+)
 from keras_pvt.variants import PRETRAINED, VARIANTS, are_none
 from keras_pvt.weights import find
 
@@ -39,7 +44,8 @@ def load(
             gives a model that ends in boxes.
         weights: of a variant, as `keras_pvt.classification.predictor` takes them.
         features: the pyramid P2 to P5 instead of classes; not for a .keras file.
-        logits: no softmax; not for a .keras file. A segmentation model has none anyway.
+        logits: no softmax, which a classifier else ends in; not for a .keras file that does not
+            say what it is. A segmentation model has none anyway.
         size: (height, width) in pixels, which a Trans2Seg's weights do not tell where it is no
             square.
     Returns:
@@ -64,23 +70,52 @@ def load(
             f"{source} is no variant ({', '.join(VARIANTS)}), and there is no such file."
         )
     elif source.endswith(".keras"):
-        if features or logits:
+        if features:
             raise ExportError(
-                f"{source} is exported as it is; features and logits are for variants and "
-                "checkpoints."
+                f"{source} is exported whole; features are of variants and checkpoints."
             )
         if not is_described(source):
+            if logits:
+                raise ExportError(
+                    f"{source} is exported as it is, as it does not say whether it ends in logits."
+                )
             return _keras_file(source), None
         trained = load_model(source)
-        model = trained.model
-        if trained.task == "detection":
-            model = serving_model(Detector.of(trained))
+        model = _served(trained, logits)
         return model, trained.size if None in model.inputs[0].shape[1:3] else None
     else:
         found = recognised(read_checkpoint(source))
     if not found.known:
         raise ExportError(f"{source}: no variant has these keys and widths.")
     return _from_state(found, features, logits, size)
+
+
+def _served(trained: TrainedModel, logits: bool) -> keras.Model:
+    """A trained model with the end that users of its task want."""
+    if trained.task == "detection":
+        if logits:
+            raise ExportError(
+                "a detector is exported with its boxes; keras_pvt.export(Detector.load(path).model,"
+                " ...) leaves them out."
+            )
+        return serving_model(Detector.of(trained))
+    if trained.task != "classification" or trained.logits == logits:
+        return trained.model
+    model = trained.model
+    (name,) = model.output_names
+    last = model.outputs[0]._keras_history.operation
+    if trained.logits:
+        end = keras.layers.Softmax(dtype="float32", name=f"{name}_softmax")(model.output)
+    elif getattr(last, "activation", None) is keras.activations.softmax:
+        bare = type(last).from_config(last.get_config() | {"activation": "linear"})
+        end = bare(last.input)
+        bare.set_weights(last.get_weights())
+    else:
+        raise ExportError(
+            f"the softmax of model {model.name!r} cannot be left out, as it is none of its last "
+            f"layer, {last.name!r}."
+        )
+    return keras.Model(model.input, {name: end}, name=model.name)
 
 
 def _untrained(variant: str, features: bool, logits: bool) -> keras.Model:
@@ -111,9 +146,7 @@ def _keras_file(path):
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (TypeError, ValueError, KeyError) as error:
-        # Around what is wrong, Keras tells the whole configuration.
-        reason = str(error).split("Exception encountered: ")[-1].strip("'\"").split("\n")[0][:300]
         raise ExportError(
-            f"{path} cannot be loaded: {reason} A layer of your own has to be registered, and "
-            "its module imported; call keras_pvt.export from there."
+            f"{path} cannot be loaded: {keras_reason(error)} A layer of your own has to be "
+            "registered, and its module imported; call keras_pvt.export from there."
         ) from error

@@ -201,9 +201,13 @@ def load_keras(path: str | os.PathLike) -> keras.Model:
     except (  # OSError: of h5py, as the file itself was opened before
         ValueError, TypeError, KeyError, AttributeError, OSError, zipfile.BadZipFile,
     ) as error:  # fmt: skip
-        # Around what is wrong, Keras tells the whole configuration.
-        reason = str(error).split("Exception encountered: ")[-1].split("\n")[0][:300]
-        raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}") from error
+        raise ValueError(f"{os.fspath(path)} cannot be loaded: {keras_reason(error)}") from error
+
+
+def keras_reason(error: Exception) -> str:
+    """What Keras says is wrong with a file, on a line; around it, it tells the configuration."""
+    inner = str(error).split("Exception encountered: ")[-1]
+    return " ".join(inner.split("Full object config: ")[0].split()) or type(error).__name__
 
 
 def check_is_file(path: str | os.PathLike) -> None:

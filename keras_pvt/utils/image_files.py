@@ -62,7 +62,7 @@ def without_image(folder: pathlib.Path, others: list[str]) -> str:
 
 
 def image_files(
-    sources: Iterable[str | os.PathLike], report: DataReport | None = None
+    sources: Iterable[str | os.PathLike], report: DataReport | None = None, deep: bool = False
 ) -> list[pathlib.Path]:
     """The files that are named, and the images in folders that are, by name.
 
@@ -70,6 +70,7 @@ def image_files(
         sources: files, and folders, of which sub-folders and what begins with a dot are left out.
         report: counts the files in folders whose endings are of no image; by default they are
             logged, by logger "keras_pvt".
+        deep: whether to look into sub-folders too, but for those that begin with a dot.
     Raises:
         FileNotFoundError: there is no such file or folder.
         ValueError: a folder without an image.
@@ -82,7 +83,8 @@ def image_files(
                 raise FileNotFoundError(f"there is no file or folder {os.fspath(source)!r}.")
             files.append(source)
             continue
-        images, others = by_ending(path.name for path in source.iterdir() if not path.is_dir())
+        names = _names_below(source) if deep else _names_in(source)
+        images, others = by_ending(names)
         for name in others:
             passed_over.add(NO_IMAGE, str(source / name))
         if not images:
@@ -92,6 +94,19 @@ def image_files(
         for line in passed_over.lines():
             logger.warning("%s", line)
     return files
+
+
+def _names_in(folder: pathlib.Path) -> Iterator[str]:
+    return (path.name for path in folder.iterdir() if not path.is_dir())
+
+
+def _names_below(folder: pathlib.Path) -> Iterator[str]:
+    """Files of a folder and of its sub-folders, from there, but for what begins with a dot."""
+    for where, folders, names in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        for name in names:
+            if not name.startswith("."):
+                yield os.path.relpath(os.path.join(where, name), folder)
 
 
 def read_in_batches(
