@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_pvt.cli import main
+from keras_pvt.segmentation.data.label_files import load_ids
 from keras_pvt.segmentation.inference import MODES
 from keras_pvt.segmentation.trained import TrainedSegmenter
 from keras_pvt.utils.colours import colours
@@ -86,6 +87,30 @@ def test_lines_and_a_table(segmenter, photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     assert main([*words, "--scales", "0.5", "1", "--flip", "--mode", "whole"]) == 0
     assert "66.7%" in capsys.readouterr().out
+
+
+def test_more_classes_than_a_byte_has_numbers(tmp_path, capsys):
+    """The number of a pixel's class is red + green; 280 would be 24 in a byte."""
+    names = [f"class {number}" for number in range(300)]
+    images = keras.Input((None, None, 3))
+    conv = keras.layers.Conv2D(300, 1)
+    numbers = np.arange(300)
+    x = conv(keras.layers.Identity(name="preprocessing")(images))
+    # -(x - n)^2 is largest for n = x.
+    kernel = np.stack([2 * numbers, 2 * numbers, 0 * numbers])[None, None]
+    conv.set_weights([kernel, -(numbers**2)])
+    path, photo, out = tmp_path / "model.keras", tmp_path / "a.png", tmp_path / "out"
+    TrainedSegmenter(keras.Model(images, x), names).save(path)
+    row = np.repeat([[200, 80, 0], [24, 0, 0], [255, 0, 0]], [8, 16, 8], axis=0)
+    Image.fromarray(np.tile(row, (32, 1, 1)).astype("uint8")).save(photo)
+    words = ["segment", str(photo), "--model", str(path), "--out", str(out)]
+    assert main([*words, "--alpha", "1", "--labels", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["shares"]
+    assert found == {"class 24": 0.5, "class 280": 0.25, "class 255": 0.25}
+    expected = np.tile(np.repeat([280, 24, 255], [8, 16, 8]), (32, 1))
+    np.testing.assert_array_equal(load_ids(out / "labels" / "a.png"), expected)
+    drawn = np.asarray(Image.open(out / "a.png"))[:32, :32]
+    np.testing.assert_array_equal(drawn, colours(names)[expected])
 
 
 def test_files_are_never_replaced(segmenter, photos, capsys):
