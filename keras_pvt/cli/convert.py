@@ -169,7 +169,7 @@ def run(options: argparse.Namespace) -> int:
 def _state(path: pathlib.Path, part: str | None):
     """What is in a file; of a .keras file of a model of ours with all that the model is."""
     from keras_pvt import conversion
-    from keras_pvt.conversion.fit import unmapped
+    from keras_pvt.conversion.convert import unnamed_weights
     from keras_pvt.models.trained_model import is_described, load_keras, load_model
 
     state = conversion.read_checkpoint(path, part)
@@ -177,7 +177,7 @@ def _state(path: pathlib.Path, part: str | None):
         return state
     trained = load_model(path) if is_described(path) else None
     model = load_keras(path) if trained is None else trained.model
-    if unmapped(model):  # as a detector that ends in boxes has, which is known by its names
+    if unnamed_weights(model):  # as a detector that ends in boxes has, which is known by its names
         return state
     state = conversion.to_torch(model)
     if trained is not None and state.description is not None:

@@ -86,14 +86,12 @@ def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
             "official layout, or a model with include_top=True."
         )
     state: dict[str, np.ndarray] = {}
-    entries = model_map(model, layout)
-    named = {path for entry in entries for path in entry.keras}
-    if unnamed := [path for path in weights if path not in named]:
+    if unnamed := unnamed_weights(model, layout):
         raise ValueError(
             f"model {model.name!r} has {len(unnamed)} weights that the {layout} layout has no "
             f"names for: {', '.join(unnamed[:12])}."
         )
-    for entry in entries:
+    for entry in model_map(model, layout):
         arrays = [weights.get(path) for path in entry.keras]
         if not arrays or arrays[-1] is not None:
             converted = entry.layout.to_torch(*arrays)
@@ -102,6 +100,16 @@ def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
                 for key, array in zip(entry.torch, converted, strict=True)
             }
     return Checkpoint(state, describe(model))
+
+
+def unnamed_weights(model: keras.Model, layout: str = "official") -> list[str]:
+    """Paths of the weights that a layout has no names for, as of layers around a model of ours.
+
+    Raises:
+        ValueError: there is nothing of keras_pvt in it.
+    """
+    named = {path for entry in model_map(model, layout) for path in entry.keras}
+    return [path for path in PlainWeights(model) if path not in named]
 
 
 def differences(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str]:

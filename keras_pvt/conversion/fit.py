@@ -89,23 +89,6 @@ def model_map(model: keras.Model, layout: str) -> list[Entry]:
     return as_stored(entries) if layout == "keras" else entries
 
 
-def unmapped(model: keras.Model) -> list[str]:
-    """Paths of the variables of layers that no key of a checkpoint is for.
-
-    Args:
-        model: built by keras_pvt, perhaps with more around it.
-    Raises:
-        ValueError: there is nothing of keras_pvt in it.
-    """
-    entries = model_map(model, layouts_of(model)[0])
-    layers = {path.rpartition("/")[0] for entry in entries for path in entry.keras}
-    return [
-        variable.path
-        for variable in model.variables
-        if variable.path.rpartition("/")[0] not in layers and "seed_generator" not in variable.path
-    ]
-
-
 @dataclasses.dataclass
 class Report:
     """What a load did beyond copying.
