@@ -3,7 +3,6 @@
 import warnings
 
 import keras
-import numpy as np
 import pytest
 from conftest import SHALLOW
 
@@ -131,7 +130,7 @@ def test_run_vision_backbone_test(name, hub_case):
     hub_case.run_vision_backbone_test(
         cls=getattr(hub, name),
         init_kwargs=hub_arguments(),
-        input_data=np.ones((2, 64, 96, 3), "float32"),
+        input_data=keras.ops.ones((2, 64, 96, 3)),
         expected_output_shape=(2, 2, 3, SHALLOW.embed_dims[-1]),
         expected_pyramid_output_keys=[f"P{level}" for level in levels],
         expected_pyramid_image_sizes=[(16, 24), (8, 12), (4, 6), (2, 3)],
@@ -145,7 +144,7 @@ def test_run_model_saving_test(hub_case):
     hub_case.run_model_saving_test(
         cls=hub.PVTHubBackbone,
         init_kwargs=hub_arguments(),
-        input_data=np.ones((2, 64, 96, 3), "float32"),
+        input_data=keras.ops.ones((2, 64, 96, 3)),
     )
 
 
@@ -159,5 +158,5 @@ def test_run_litert_export_test(hub_case):
     hub_case.run_litert_export_test(
         cls=hub.PVTHubBackbone,
         init_kwargs=hub_arguments(),
-        input_data=np.ones((2, 64, 96, 3), "float32"),
+        input_data=keras.ops.ones((2, 64, 96, 3)),
     )

@@ -53,7 +53,11 @@ class AnchoredBoxes(keras.layers.Layer):
         self.encoding = encoding
         self.variance = tuple(variance)
         self.anchors = self.add_weight(
-            shape=(count, 4), initializer="zeros", trainable=False, name="anchors"
+            shape=(count, 4),
+            initializer="zeros",
+            trainable=False,
+            autocast=False,  # under any policy pixels stay float32
+            name="anchors",
         )
         self.built = True
 
