@@ -182,7 +182,7 @@ def test_a_library_that_is_missing_is_told_at_the_begin(data, tmp_path, capsys, 
     fails(capsys, words(data, tmp_path / "out", "--epochs=1"), message)
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    message = "--tensorboard needs tensorboard: pip install 'keras-pvt[tensorboard"
+    message = '--tensorboard needs tensorboard: pip install "keras-pvt[tensorboard'
     fails(capsys, words(data, tmp_path / "out", "--epochs=1", "--tensorboard"), message)
     assert not (tmp_path / "out").exists()
 

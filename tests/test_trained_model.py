@@ -96,14 +96,19 @@ def test_a_classifier_for_every_verb(tmp_path, photo, capsys):
 
 
 @pytest.mark.one_backend("what the commands say")
-def test_a_classifier_is_exported_as_it_is(tmp_path):
+def test_a_classifier_is_exported_with_and_without_softmax(tmp_path):
     model = own_classifier()
-    loaded, size = sources.load(saved(model, tmp_path))
-    assert size is None
+    path = saved(model, tmp_path)
     images = np.random.default_rng(2).normal(size=(2, 32, 32, 3)).astype("float32")
-    np.testing.assert_allclose(
-        loaded.predict_on_batch(images), model.predict_on_batch(images), atol=1e-6
-    )
+    expected = model.predict_on_batch(images)
+    for logits in (True, False):
+        loaded, size = sources.load(path, logits=logits)
+        assert size is None
+        found = loaded.predict_on_batch(images)
+        if not logits:
+            found = found["predictions"]
+            expected = np.exp(expected) / np.exp(expected).sum(axis=-1, keepdims=True)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.one_backend("what the commands say")
@@ -188,7 +193,7 @@ def test_a_checkpoint_of_known_classes(tmp_path, photo, capsys):
     by_weights = ["--variant", "pvt_nano", "--weights", path]
     assert by_file == printed(capsys, "predict", photo, *by_weights, *known)
     error = refused(capsys, "predict", photo, "--variant", "pvt_nano", *known)
-    assert "have their own classes" in error
+    assert "have classes of their own" in error
     for none in ("none", ""):
         shown = printed(capsys, "predict", photo, "--variant", "pvt_nano", f"--weights={none}")
         assert shown != by_file
