@@ -8,7 +8,8 @@ with strategy.scope():
 strategy.close()
 """
 
+from keras_pvt.training.distribution.layout_map import pvt_layout_map
 from keras_pvt.training.distribution.selection import choose, initialize
 from keras_pvt.training.distribution.strategy import Strategy
 
-__all__ = ["Strategy", "choose", "initialize"]
+__all__ = ["Strategy", "choose", "initialize", "pvt_layout_map"]

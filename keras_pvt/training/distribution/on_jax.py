@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from jax.experimental import multihost_utils
 
+from keras_pvt.training.distribution.layout_map import pvt_layout_map
 from keras_pvt.training.distribution.strategy import Strategy
 
 _AXIS = "batch"
@@ -90,29 +91,6 @@ STRATEGIES = {strategy.name: strategy for strategy in (DataParallel, FullySharde
 def automatic() -> str:
     """See `choose`."""
     return DataParallel.name if jax.device_count() > 1 else Strategy.name
-
-
-def pvt_layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.LayoutMap:
-    """Which axis of which weight of a PVT is divided over the devices.
-
-    Kernels and position tables, 99 % of the weights, by their channels out; the head, whose
-    channels out are the classes, by its channels in. Norms, biases and the class token stay
-    whole. The widths of the paper's variants divide by 8, and so do those of PVTNano.
-
-    Args:
-        mesh: of one axis, the one that batches are divided over.
-    """
-    (axis,) = mesh.axis_names
-    layouts = keras.distribution.LayoutMap(mesh)
-    layouts[r".*attention/(query|key_value|proj)/kernel"] = (None, axis)
-    layouts[r".*feed_forward/(fc1|fc2)/kernel"] = (None, axis)
-    layouts[r".*(patch_embedding/proj|attention/sr)/kernel"] = (None, None, None, axis)
-    layouts[r".*stage\d_position/table"] = (None, None, None, axis)
-    layouts[r"(.*/)?head/kernel"] = (axis, None)
-    # What each layer gives stays divided by samples. Left to choose, XLA would in places divide
-    # it by channels, as the weights are, and move it about.
-    layouts[r".*/output"] = (axis,)
-    return layouts
 
 
 def bytes_held(variables: Iterable[keras.Variable]) -> dict[str, int]:
