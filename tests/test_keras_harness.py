@@ -90,7 +90,19 @@ def test_run_layer_test(case):
 
     layer, arguments, shape = case
     learns = layer not in WITHOUT_WEIGHTS and not isinstance(shape, dict)
-    harness(TestCase).run_layer_test(layer, arguments, input_shape=shape, run_training_check=learns)
+    harness(TestCase).run_layer_test(
+        layer,
+        arguments,
+        input_shape=shape,
+        run_training_check=learns,
+        run_mixed_precision_check=layer is not AnchoredBoxes,
+    )
+
+
+def test_anchored_boxes_are_float32_under_any_policy():
+    layer = AnchoredBoxes(7, dtype="mixed_float16")
+    boxes = layer(keras.ops.ones((2, 7, 4)))
+    assert keras.backend.standardize_dtype(boxes.dtype) == "float32"
 
 
 def test_every_layer_has_a_case():
