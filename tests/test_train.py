@@ -132,7 +132,9 @@ def same_run(out, other, epochs):
         assert rows[0] == rows[1]
 
 
-@pytest.mark.parametrize("ema", ["0", "0.9"])
+@pytest.mark.parametrize(
+    "ema", [pytest.param("0", marks=pytest.mark.full("as with an average")), "0.9"]
+)
 def test_what_cannot_be_measured_is_not_lost(data, tmp_path, capsys, monkeypatch, ema):
     """The epoch was trained and kept: it is measured when the run goes on, and not trained anew."""
     more = ["--epochs=2", f"--ema={ema}"]
@@ -190,6 +192,7 @@ def test_a_library_that_is_missing_is_told_at_the_begin(data, tmp_path, capsys, 
 CONSTANT = ["--learning-rate=1e-3", "--end-rate=1e-3"]  # once it has risen
 
 
+@pytest.mark.full("three runs; test_the_rate_of_an_extended_run extends one, too")
 def test_an_extended_run_is_the_longer_one(data, tmp_path, capsys):
     """Of a rate that the length does not change, to the bit; with the weights' average too."""
     more = [*CONSTANT, "--ema=0.9"]
