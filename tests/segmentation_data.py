@@ -1,5 +1,6 @@
 """Small images with labels, drawn for the tests."""
 
+import io
 import pathlib
 from collections.abc import Mapping
 
@@ -48,3 +49,13 @@ class Squares:
 
     def labels(self, number):
         return np.full(self.shape, number % 3, "uint8")
+
+
+def saved(ids, mode, kind="png", **options):
+    """The bytes of a file of ids."""
+    image = Image.fromarray(np.asarray(ids))
+    if image.mode != mode:
+        image = image.convert(mode)
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
