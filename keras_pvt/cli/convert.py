@@ -170,13 +170,11 @@ def _state(path: pathlib.Path, part: str | None):
     """What is in a file; of a .keras file of a model of ours with all that the model is."""
     from keras_pvt import conversion
     from keras_pvt.conversion.convert import unnamed_weights
-    from keras_pvt.models.trained_model import is_described, load_keras, load_model
 
     state = conversion.read_checkpoint(path, part)
     if not _is_keras(path):
         return state
-    trained = load_model(path) if is_described(path) else None
-    model = load_keras(path) if trained is None else trained.model
+    model, trained = _keras_model(path)
     if unnamed_weights(model):  # as a detector that ends in boxes has, which is known by its names
         return state
     state = conversion.to_torch(model)
@@ -185,6 +183,16 @@ def _state(path: pathlib.Path, part: str | None):
             state.description, classes=trained.classes, size=trained.size
         )
     return state
+
+
+def _keras_model(path: pathlib.Path):
+    """The model in a .keras file, and its description; None where it has none."""
+    from keras_pvt.models.trained_model import is_described, load_keras, load_model
+
+    if not is_described(path):
+        return load_keras(path), None
+    trained = load_model(path)
+    return trained.model, trained
 
 
 def _is_keras(path: pathlib.Path) -> bool:
@@ -215,7 +223,6 @@ def _save_keras(model, description, path: pathlib.Path) -> None:
 def _compare(model, description, path: pathlib.Path) -> None:
     """Raise ValueError where a file gives another model back: other weights, or built otherwise."""
     from keras_pvt import conversion
-    from keras_pvt.models.trained_model import is_described, load_keras, load_model
 
     written = conversion.read_checkpoint(path)
     different = conversion.differences(model, written)
@@ -223,10 +230,11 @@ def _compare(model, description, path: pathlib.Path) -> None:
         raise ValueError(f"what was written differs from the source: {', '.join(different)}.")
     again = written.description
     if path.suffix == ".keras":
-        trained = load_model(path) if is_described(path) else None
-        again = conversion.describe(load_keras(path) if trained is None else trained.model)
+        found, trained = _keras_model(path)
         classes = None if trained is None else trained.classes
-        again = dataclasses.replace(again, classes=classes, size=description.size)
+        again = dataclasses.replace(
+            conversion.describe(found), classes=classes, size=description.size
+        )
     if path.suffix in WHOLE and again != description:
         raise ValueError(f"what was written is built otherwise: {again}, not {description}.")
 

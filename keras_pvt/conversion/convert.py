@@ -1,7 +1,7 @@
 """Weights into a model, and out of one."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from keras_pvt import ops, systems
 from keras_pvt.conversion.description import Checkpoint, describe
 from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map
+from keras_pvt.conversion.maps.entries import Entry
 from keras_pvt.conversion.plain import PlainWeights, begin_lora_anew
 from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
 
@@ -86,12 +87,13 @@ def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
             "official layout, or a model with include_top=True."
         )
     state: dict[str, np.ndarray] = {}
-    if unnamed := unnamed_weights(model, layout):
+    entries = model_map(model, layout)
+    if unnamed := _unnamed(weights, entries):
         raise ValueError(
             f"model {model.name!r} has {len(unnamed)} weights that the {layout} layout has no "
             f"names for: {', '.join(unnamed[:12])}."
         )
-    for entry in model_map(model, layout):
+    for entry in entries:
         arrays = [weights.get(path) for path in entry.keras]
         if not arrays or arrays[-1] is not None:
             converted = entry.layout.to_torch(*arrays)
@@ -108,8 +110,12 @@ def unnamed_weights(model: keras.Model, layout: str = "official") -> list[str]:
     Raises:
         ValueError: there is nothing of keras_pvt in it.
     """
-    named = {path for entry in model_map(model, layout) for path in entry.keras}
-    return [path for path in PlainWeights(model) if path not in named]
+    return _unnamed(PlainWeights(model), model_map(model, layout))
+
+
+def _unnamed(weights: PlainWeights, entries: Iterable[Entry]) -> list[str]:
+    named = {path for entry in entries for path in entry.keras}
+    return [path for path in weights if path not in named]
 
 
 def differences(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str]:

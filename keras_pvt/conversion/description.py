@@ -62,7 +62,7 @@ class Description:
         if not isinstance(text, str) or len(text) > LARGEST:
             raise ValueError(f"it is no text of at most {LARGEST:,} characters")
         try:
-            facts = json.loads(text, object_pairs_hook=_unique)
+            facts = json.loads(text, object_pairs_hook=unique)
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
         if not isinstance(facts, dict):
@@ -127,7 +127,8 @@ def describe(model) -> Description:
     return Description(system.name, **json.loads(json.dumps(facts)))
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table of JSON, for `object_pairs_hook`; ValueError where a key is there twice."""
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("it has a key twice")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_pvt.conversion.description import KEY, Checkpoint, Description
+from keras_pvt.conversion.description import KEY, Checkpoint, Description, unique
 from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, view
 
 MAX_HEADER = 16 * 1024**2
@@ -42,8 +42,8 @@ def read_safetensors(mapped: mmap.mmap) -> Checkpoint:
     if length > min(MAX_HEADER, len(mapped) - 8):
         raise CheckpointError("the safetensors header is cut off, or far too long")
     try:
-        header = json.loads(mapped[8 : 8 + length], object_pairs_hook=_unique)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        header = json.loads(mapped[8 : 8 + length], object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the safetensors header is damaged: {error}") from error
     if not isinstance(header, dict):
         raise CheckpointError("the safetensors header is no table of arrays")
@@ -73,13 +73,6 @@ def _description(metadata: Any) -> Description | None:
         return None if text is None else Description.from_text(text)
     except ValueError as error:
         raise CheckpointError(f"the configuration in its metadata is damaged: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise CheckpointError("the safetensors header has a key twice")
-    return table
 
 
 def _described_array(key: str, description: Any) -> tuple[int, int, str, tuple[int, ...]]:
