@@ -40,14 +40,8 @@ def answers(model, images):
     }
 
 
-@pytest.mark.one_backend("test_pyramid_at_a_fixed_size writes each format")
-@pytest.mark.parametrize(
-    "format",
-    [
-        pytest.param(name, marks=() if name == "onnx" else pytest.mark.full("as in ONNX"))
-        for name in DYNAMIC
-    ],
-)
+@pytest.mark.full("test_pyramid_at_a_fixed_size writes each format")
+@pytest.mark.parametrize("format", DYNAMIC)
 def test_any_batch_and_size(format, classifier, tmp_path, rng):
     path = tmp_path / f"model{FORMATS[format].suffix}"
     exported = keras_pvt.export(classifier, path, format, batch_size=None, verify=False)

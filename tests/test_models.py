@@ -198,6 +198,9 @@ print(keras.backend.backend(), "agrees")
 
 
 @pytest.mark.one_backend("starts processes of two backends")
+@pytest.mark.full(
+    "starts processes of two backends; test_files_of_0_1.py reads a file of each system"
+)
 def test_saved_models_load_in_a_fresh_process_on_every_backend(tmp_path, images):
     np.save(tmp_path / "images.npy", images)
     models = {"classifier": tiny(input_shape=(None, None, 3)), "backbone": tiny_backbone()}

@@ -243,6 +243,7 @@ def test_what_does_not_fit_is_named(model, image):
                 predict(wrong)
 
 
+@pytest.mark.full("looks at 96,000 pixels in three long windows")
 def test_a_strip_takes_no_memory_by_the_square_of_its_length(rng):
     """Few pixels, but interpolating along them at once would take 40,000 x 40,000 numbers."""
     image = rng.integers(0, 256, (8, 12_000, 3), "uint8")  # three tiles, as ten take a minute

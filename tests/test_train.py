@@ -103,6 +103,7 @@ def start(arguments):
     )  # fmt: skip
 
 
+@pytest.mark.full("trains thrice; test_train_detector.py has a stopped run that goes on")
 def test_kill_9_changes_no_bit(data, tmp_path, capsys):
     """Killed in the midst of the second epoch, and once more while the first checkpoint is old."""
     more = ["--epochs=3", "--ema=0.9", "--rand-augment=rand-m9-mstd0.5-inc1"]

@@ -222,6 +222,7 @@ def test_training_detr(trainer, data, tmp_path, capsys):
 
 
 @pytest.mark.one_backend("test_mask_rcnn_losses.py has what it learns by on each", always=True)
+@pytest.mark.full("learns for three epochs; test_every_system.py has a step of it")
 def test_training_mask_rcnn(trainer, masked, tmp_path):
     own_options = own("mask_rcnn", **{"learning-rate": 1e-3, "evaluate-every": 3})
     options = words(masked, tmp_path / "run", epochs=3, **own_options)

@@ -43,6 +43,7 @@ def run(*command, **environment):
 
 
 @pytest.mark.one_backend("a script around `fit`", always=True)
+@pytest.mark.full("trains by a script")
 def test_finetune_folder(data, tmp_path):
     out = tmp_path / "tuned.keras"
     shown = run(
