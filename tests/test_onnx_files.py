@@ -3,12 +3,13 @@
 import numpy as np
 import onnx
 import pytest
-from conftest import perturb
+from conftest import SHALLOW, perturb
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 import keras_pvt
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 from keras_pvt.exporting import runtimes
+from keras_pvt.exporting.errors import ExportError
 from keras_pvt.ops import BACKEND
 from keras_pvt.segmentation import SemanticFPN, Trans2Seg
 
@@ -128,4 +129,20 @@ def test_opsets_that_there_are_not(format, opset, message, tmp_path):
     path = tmp_path / ("m.onnx" if format == "onnx" else "m")
     with pytest.raises(ValueError, match=message):
         keras_pvt.export(model, path, format, opset=opset)
+    assert not path.exists()
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch's exporter only logs it")
+def test_an_opset_that_torch_does_not_reach(tmp_path, monkeypatch):
+    import torch
+
+    reached = torch.onnx.export
+    monkeypatch.setattr(
+        torch.onnx,
+        "export",
+        lambda *args, **options: reached(*args, **options | {"opset_version": 18}),
+    )
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ExportError, match="its operators need opset 18"):
+        keras_pvt.export(keras_pvt.PVTBackbone(SHALLOW, (*SIZE, 3)), path, "onnx", opset=17)
     assert not path.exists()
