@@ -57,6 +57,7 @@ def rearranged(graph, known=frozenset()):
             else pytest.mark.full("one more model"),
         )
         for name in SYSTEMS
+        if name == "classifier" or BACKEND != "jax"
     ],
 )
 def test_no_weight_is_rearranged_at_run_time(system, tmp_path):

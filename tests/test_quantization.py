@@ -71,6 +71,7 @@ SYSTEMS = {
 }
 
 
+@pytest.mark.one_backend("warnings of Keras's, whatever computes", always=True)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_no_layer_is_warned_of(system):
     """Neither of those that hold quantized ones, nor of norms and convolutions."""
@@ -81,6 +82,7 @@ def test_no_layer_is_warned_of(system):
     assert all(part.quantization_mode == "int8" for part in dense_layers(model))
 
 
+@pytest.mark.one_backend("warnings of Keras's, whatever computes", always=True)
 def test_no_layer_of_a_loaded_classifier_is_warned_of(tmp_path):
     model = keras_pvt.classifier(SHALLOW, input_shape=(64, 96, 3), include_preprocessing=True)
     keras_pvt.save_model(model, tmp_path / "model.keras", [f"class {n}" for n in range(7)])

@@ -134,7 +134,17 @@ def same_run(out, other, epochs):
 
 
 @pytest.mark.parametrize(
-    "ema", [pytest.param("0", marks=pytest.mark.full("as with an average")), "0.9"]
+    "ema",
+    [
+        pytest.param(
+            "0",
+            marks=[
+                pytest.mark.full("as with an average"),
+                pytest.mark.one_backend("as with an average", always=True),
+            ],
+        ),
+        "0.9",
+    ],
 )
 def test_what_cannot_be_measured_is_not_lost(data, tmp_path, capsys, monkeypatch, ema):
     """The epoch was trained and kept: it is measured when the run goes on, and not trained anew."""
