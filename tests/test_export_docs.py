@@ -27,7 +27,7 @@ WRITTEN_HERE = [
 
 def blocks(title):
     """The command and the Python code under a heading."""
-    section = DOCUMENT.split(f"\n### {title}\n")[1].split("\n### ")[0]
+    section = re.split("\n###? ", DOCUMENT.split(f"\n### {title}\n")[1])[0]
     (command,) = re.findall(r"```sh\n(keras-pvt .*)\n```", section)
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     return command.split()[1:], code

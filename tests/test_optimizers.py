@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from conftest import perturb
+from conftest import assert_same, perturb
 
 import keras_pvt
 from keras_pvt import training
+from keras_pvt.training.callbacks import AveragedWeights
 from keras_pvt.training.layerwise import layer_factors
 from keras_pvt.training.optimizer import not_decayed
 
@@ -16,6 +17,24 @@ def model(tiny_config):
     model = keras_pvt.classifier(tiny_config, classifier_activation=None)
     perturb(model)
     return model
+
+
+def test_measuring_averaged_weights_changes_no_bit(model, rng):
+    images = rng.standard_normal((4, 64, 64, 3)).astype("float32")
+    labels = np.eye(7, dtype="float32")[:4]
+    model.compile(training.make_optimizer("adamw", model, 1e-2, 0.1, ema=0.9), "mse")
+    for _ in range(2):
+        model.train_on_batch(images, labels)
+    before = arrays(model), arrays(model.optimizer)
+    plain = model.evaluate(images, labels, verbose=0)
+    averaged = model.evaluate(images, labels, verbose=0, callbacks=[AveragedWeights()])
+    assert averaged != plain
+    for one, other in zip(before, (arrays(model), arrays(model.optimizer)), strict=True):
+        assert_same(one, other)
+
+
+def arrays(owner):
+    return {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in owner.variables}
 
 
 @pytest.mark.one_backend("reads names")

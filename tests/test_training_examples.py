@@ -92,7 +92,7 @@ def test_tensorflow_mirrored(data, tmp_path):
         "-c", two_devices, EXAMPLES / "train_tensorflow_mirrored.py",
         "--data", data, "--out", tmp_path / "out", *TRIAL,
     )  # fmt: skip
-    assert "mirrored on 2 device(s) by tensorflow" in shown
+    assert "on 2 devices (mirrored) by tensorflow" in shown
     assert (tmp_path / "out" / "model.keras").exists()
 
 

@@ -7,6 +7,7 @@ import keras
 
 from keras_pvt.models.trained_model import RESULT, TrainedModel
 from keras_pvt.training import augmentation, distillation
+from keras_pvt.training.callbacks import AveragedWeights
 from keras_pvt.training.data import ImageBatches, Images, InMemory, open_train_and_val
 from keras_pvt.training.data.opening import fetch
 from keras_pvt.training.data.split import Part
@@ -124,7 +125,7 @@ class ClassificationTrainer(Trainer):
 
     def measure(self, whole, batch_size):
         # Averaged weights are validated.
-        averaged = [keras.callbacks.SwapEMAWeights()] if self.recipe.ema else []
+        averaged = [AveragedWeights()] if self.recipe.ema else []
         measured = whole.evaluate(
             self._val_batches, callbacks=averaged, verbose=0, return_dict=True
         )

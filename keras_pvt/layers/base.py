@@ -91,7 +91,9 @@ def set_trainable(owner: keras.layers.Layer, trainable: bool, inner: dict | None
             f"{owner.name}: `inner_trainable` in its configuration names {sorted(unknown)}, which "
             f"are none of its layers: {', '.join(layers)}."
         )
-    owner.trainable = trainable
+    # Each by itself: on TensorFlow, a flag that is set to what it is already sets none inside.
+    for layer in (owner, *layers.values()):
+        layer.trainable = trainable
     for path in sorted(inner, key=lambda path: path.count("/")):  # each sets those inside, too
         layers[path].trainable = inner[path]
 

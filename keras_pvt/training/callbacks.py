@@ -202,3 +202,14 @@ class StopWhenDiverged(keras.callbacks.Callback):
                 f"the loss is {float(loss)} in {when}. Lower the learning rate, clip gradients, or "
                 "take bfloat16 or float32 where it is float16; the last checkpoint is whole."
             )
+
+
+class AveragedWeights(keras.callbacks.SwapEMAWeights):
+    """Averaged weights while a model is evaluated; then those from before, to the bit.
+
+    On TensorFlow, Keras 3.15.1 swaps by adding and subtracting, which rounds: each evaluation would
+    change the weights, and a run that is resumed after one that it does not repeat would differ.
+    """
+
+    def _tf_swap_variables(self, optimizer):
+        self._backend_swap_variables(optimizer)
