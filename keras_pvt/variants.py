@@ -4,6 +4,7 @@ Standard library only, so that tools can read the table without Keras.
 """
 
 import dataclasses
+import functools
 
 from keras_pvt import families
 
@@ -20,12 +21,16 @@ class PVTConfig:
     Args:
         depths: encoder blocks L_i.
         family: which architecture the row is of, one of `keras_pvt.families.FAMILIES`; "pvt" is
-            the first paper's.
+            the first paper's, "pvt_v2" the second's.
         embed_dims: channels C_i.
         num_heads: attention heads N_i; each divides its C_i.
         mlp_ratios: hidden over outer width of the feed-forward, E_i.
         sr_ratios: spatial reduction R_i of keys and values, in cells a side; 1 is none.
         patch_sizes: side of a patch P_i, in cells of the map before (pixels in stage 1).
+        patch_strides: cells from one patch to the next, S_i; None where patches do not overlap.
+            Only PVTv2's overlap, and they must.
+        linear: keys and values are pooled to 7 x 7 cells in every stage, whatever `sr_ratios`
+            say; for PVTv2, whose "-Li" it is.
         image_size: side in pixels of the images whose grids the position tables have.
         classes: width of the classifier's head.
         epsilon: in the norms of the blocks and the last norm.
@@ -33,11 +38,13 @@ class PVTConfig:
 
     Raises:
         ValueError: a family that there is not; a row that is not four integers of at least 1;
-            heads that do not divide the channels; two stages of one level.
+            heads that do not divide the channels; two stages of one level; patches that the
+            family has not.
     Source:
         PVT, arXiv 2102.12122, table 1; whai362/PVT classification/pvt.py. The paper prints 3
         blocks for stage 2 of Small and Medium; the code, and the published parameter counts,
-        have 4.
+        have 4. PVTv2, arXiv 2106.13797, table 1, which prints 3 for 4 likewise; branch v2,
+        classification/pvt_v2.py.
     """
 
     depths: tuple[int, ...]
@@ -47,6 +54,8 @@ class PVTConfig:
     mlp_ratios: tuple[int, ...] = (8, 8, 4, 4)
     sr_ratios: tuple[int, ...] = (8, 4, 2, 1)
     patch_sizes: tuple[int, ...] = (4, 2, 2, 2)
+    patch_strides: tuple[int, ...] | None = None
+    linear: bool = False
     image_size: int = 224
     classes: int = 1000
     epsilon: float = 1e-6
@@ -57,7 +66,7 @@ class PVTConfig:
             value = getattr(self, field.name)
             if isinstance(value, list):  # JSON has no tuples
                 object.__setattr__(self, field.name, tuple(value))
-        families.named(self.family)
+        family = families.named(self.family)
         stages = {
             name: getattr(self, name)
             for name in (
@@ -67,7 +76,9 @@ class PVTConfig:
                 "mlp_ratios",
                 "sr_ratios",
                 "patch_sizes",
+                "patch_strides",
             )
+            if name != "patch_strides" or self.patch_strides is not None
         }
         for name, row in stages.items():
             counts = isinstance(row, tuple) and all(type(n) is int and n > 0 for n in row)
@@ -80,19 +91,25 @@ class PVTConfig:
                 f"`num_heads` {self.num_heads} must divide `embed_dims` {self.embed_dims}, stage "
                 "by stage."
             )
+        family.check(self)
         if len(set(self.levels)) < 4:
             raise ValueError(
-                f"`patch_sizes` {self.patch_sizes} give strides of {self.strides} pixels, that is "
+                f"patches {self.steps} cells apart give strides of {self.strides} pixels, that is "
                 f"levels {', '.join(self.levels)}: each stage must have a level of its own, so "
-                "patches of stages 2 to 4 must have 2 cells or more a side."
+                "patches of stages 2 to 4 must be 2 cells or more apart."
             )
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Cells from one patch to the next, of the map before each stage."""
+        return self.patch_sizes if self.patch_strides is None else self.patch_strides
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Pixels per cell of each stage's map; 4, 8, 16, 32 in the paper."""
         strides, stride = [], 1
-        for patch in self.patch_sizes:
-            stride *= patch
+        for step in self.steps:
+            stride *= step
             strides.append(stride)
         return tuple(strides)
 
@@ -141,6 +158,11 @@ class Weights:
     resize_size: int = 256
 
 
+# What all rows of PVTv2 share.
+_v2 = functools.partial(
+    PVTConfig, family="pvt_v2", patch_sizes=(7, 3, 3, 3), patch_strides=(4, 2, 2, 2)
+)
+
 VARIANTS: dict[str, PVTConfig] = {
     # Ours, for 32-pixel images; not in the paper.
     "pvt_nano": PVTConfig(
@@ -157,6 +179,13 @@ VARIANTS: dict[str, PVTConfig] = {
     "pvt_small": PVTConfig(depths=(3, 4, 6, 3)),
     "pvt_medium": PVTConfig(depths=(3, 4, 18, 3)),
     "pvt_large": PVTConfig(depths=(3, 8, 27, 3)),
+    "pvt_v2_b0": _v2(depths=(2, 2, 2, 2), embed_dims=(32, 64, 160, 256)),
+    "pvt_v2_b1": _v2(depths=(2, 2, 2, 2)),
+    "pvt_v2_b2": _v2(depths=(3, 4, 6, 3)),
+    "pvt_v2_b2_li": _v2(depths=(3, 4, 6, 3), linear=True),
+    "pvt_v2_b3": _v2(depths=(3, 4, 18, 3)),
+    "pvt_v2_b4": _v2(depths=(3, 8, 27, 3)),
+    "pvt_v2_b5": _v2(depths=(3, 6, 40, 3), mlp_ratios=(4, 4, 4, 4)),
 }
 
 # Keyed by variant and the name that `weights=` takes. No sha256 of these files was ever
@@ -185,6 +214,13 @@ WEIGHTS: dict[tuple[str, str], Weights] = {
         ("pvt_small", 79.8, 94.95),
         ("pvt_medium", 81.2, None),
         ("pvt_large", 81.7, None),
+        ("pvt_v2_b0", 70.5, None),
+        ("pvt_v2_b1", 78.7, None),
+        ("pvt_v2_b2", 82.0, None),
+        ("pvt_v2_b2_li", 82.1, None),
+        ("pvt_v2_b3", 83.1, None),
+        ("pvt_v2_b4", 83.6, None),
+        ("pvt_v2_b5", 83.8, None),
     )
 }
 

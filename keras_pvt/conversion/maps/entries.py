@@ -84,17 +84,17 @@ def norm(torch: str, keras: str) -> list[Entry]:
     ]
 
 
-def conv(torch: str, keras: str) -> list[Entry]:
+def conv(torch: str, keras: str, layout: Layout = CONV) -> list[Entry]:
     """Kernel and bias of a convolution."""
     return [
-        Entry((f"{torch}.weight",), (f"{keras}/kernel",), CONV),
+        Entry((f"{torch}.weight",), (f"{keras}/kernel",), layout),
         Entry((f"{torch}.bias",), (f"{keras}/bias",), SAME),
     ]
 
 
-def dense(torch: tuple[str, ...], keras: str) -> list[Entry]:
+def dense(torch: tuple[str, ...], keras: str, layout: Layout = DENSE) -> list[Entry]:
     """Kernel and bias of a dense layer; two of the checkpoint may be one in Keras."""
-    kernel, bias = (DENSE, SAME) if len(torch) == 1 else (joined(DENSE), joined(SAME))
+    kernel, bias = (layout, SAME) if len(torch) == 1 else (joined(layout), joined(SAME))
     return [
         Entry(tuple(f"{name}.weight" for name in torch), (f"{keras}/kernel",), kernel),
         Entry(tuple(f"{name}.bias" for name in torch), (f"{keras}/bias",), bias),
