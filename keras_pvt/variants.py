@@ -179,6 +179,17 @@ VARIANTS: dict[str, PVTConfig] = {
     "pvt_small": PVTConfig(depths=(3, 4, 6, 3)),
     "pvt_medium": PVTConfig(depths=(3, 4, 18, 3)),
     "pvt_large": PVTConfig(depths=(3, 8, 27, 3)),
+    # Ours, as pvt_nano is.
+    "pvt_v2_nano": _v2(
+        depths=(1, 2, 2, 1),
+        embed_dims=(32, 64, 160, 256),
+        mlp_ratios=(4, 4, 4, 4),
+        sr_ratios=(4, 2, 1, 1),
+        patch_sizes=(3, 3, 3, 3),
+        patch_strides=(2, 2, 2, 2),
+        image_size=32,
+        classes=10,
+    ),
     "pvt_v2_b0": _v2(depths=(2, 2, 2, 2), embed_dims=(32, 64, 160, 256)),
     "pvt_v2_b1": _v2(depths=(2, 2, 2, 2)),
     "pvt_v2_b2": _v2(depths=(3, 4, 6, 3)),
