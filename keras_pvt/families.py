@@ -72,7 +72,9 @@ class Family:
         width: path of a vector that is as wide as stage `{n}`, which counts from 1.
         token: path of the class token's variable, which the pyramid lacks; None: there is none,
             and `pooling="token"` has no meaning.
-        bare: how keys begin in a file without the prefix of its layout, and that prefix.
+        bare: how keys begin in a file without the prefix of its layout, and that prefix. Models
+            without a head have it in no file.
+        whole: layouts of libraries that have no model without a head.
         outline: fields of a row whose key map has all that a checkpoint may have, for `told`.
         untold: fields of the row that the answers depend on and no shape of a weight tells.
         rates: `(model) -> Rates`, read off the layers; None: it never drops.
@@ -95,6 +97,7 @@ class Family:
     width: str = "stage{n}_block0/norm1/gamma"
     token: str | None = None
     bare: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    whole: tuple[str, ...] = ()
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     untold: tuple[str, ...] = ()
     rates: Reference = None
@@ -177,7 +180,7 @@ register(
         features="keras_pvt.models.pvt:class_token",
         config_of="keras_pvt.models.pvt:config_of",
         key_map="keras_pvt.conversion.maps.pvt:key_map",
-        layouts={"official": "", "huggingface": "pvt."},
+        layouts={"official": "", "huggingface": "pvt.", "mmdetection": "layers.0.0.projection."},
         shapes="keras_pvt.conversion.maps.pvt:official_shapes",
         told="keras_pvt.conversion.maps.pvt:told",
         backbone_cost="keras_pvt.flops.pvt:backbone",
@@ -185,6 +188,7 @@ register(
         min_size=_from_floors,
         token="class_token/token",
         bare={"encoder.patch_embeddings.": "pvt."},
+        whole=("huggingface",),
         outline={"depths": (64,) * 4, "sr_ratios": (2,) * 4},
         untold=("num_heads", "epsilon", "reduction_epsilon"),
         rates="keras_pvt.models.graph:rates_of",
@@ -201,9 +205,11 @@ register(
         key_map="keras_pvt.conversion.maps.pvt_v2:key_map",
         layouts={
             "official": "",
-            "timm": "stages.",
+            "timm": "stages.0.",
+            "timm_features": "stages_0.",
             "huggingface": "pvt_v2.",
-            "mmdetection": "layers.",
+            "mmdetection": "layers.0.0.projection.",
+            "kecam": "stem_conv/",
         },
         shapes="keras_pvt.conversion.maps.pvt_v2:official_shapes",
         told="keras_pvt.conversion.maps.pvt_v2:told",
@@ -212,9 +218,9 @@ register(
         min_size=_from_reductions,
         check=_check_overlap,
         cells=_rounded_up,
-        bare={"encoder.layers.": "pvt_v2."},
+        bare={"encoder.layers.0.patch_embedding.": "pvt_v2."},
         outline={"depths": (64,) * 4, "sr_ratios": (2,) * 4},
-        untold=("num_heads", "epsilon", "reduction_epsilon"),
+        untold=("num_heads", "epsilon", "reduction_epsilon", "patch_strides"),
         rates="keras_pvt.models.graph:rates_of",
     )
 )

@@ -5,6 +5,8 @@ Standard library only, so that tools can read the table without Keras.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 from keras_pvt import families
 
@@ -198,6 +200,49 @@ VARIANTS: dict[str, PVTConfig] = {
     "pvt_v2_b4": _v2(depths=(3, 8, 27, 3)),
     "pvt_v2_b5": _v2(depths=(3, 6, 40, 3), mlp_ratios=(4, 4, 4, 4)),
 }
+
+
+
+@dataclasses.dataclass(frozen=True)
+class LookAlike:
+    """A network of others with the keys of a family, and the shapes that a row of it could have.
+
+    Its weights are others, so that no file of it is taken for the family's. Who asks for it as what
+    it is, with a row of its own, has it.
+
+    Args:
+        title: for people.
+        variant: the row that it is nearest to.
+        row: the fields in which it is another, or must be asked for by.
+        layouts: in which its files are.
+        order: two keys of the official layout, of which the first comes before the second in its
+            files and after it in the family's. It decides where all shapes are those of the row.
+    """
+
+    title: str
+    variant: str
+    row: Mapping[str, Any]
+    layouts: tuple[str, ...]
+    order: tuple[str, str]
+
+    @property
+    def config(self) -> PVTConfig:
+        """Its row."""
+        return dataclasses.replace(VARIANTS[self.variant], **self.row)
+
+
+# NVlabs/SegFormer's mix_transformer.py makes its four patch embeddings first. Of B5 nothing else is
+# another. mmsegmentation's names are those of mmdetection.
+LOOK_ALIKES = tuple(
+    LookAlike(
+        title=f"SegFormer's MiT-B{n}",
+        variant=f"pvt_v2_b{n}",
+        row={"mlp_ratios": (4, 4, 4, 4)},
+        layouts=("official", "mmdetection"),
+        order=("patch_embed4.proj.weight", "block1.0.norm1.weight"),
+    )
+    for n in range(6)
+)
 
 # Keyed by variant and the name that `weights=` takes. No sha256 of these files was ever
 # published: the first download records it, see keras_pvt/download.

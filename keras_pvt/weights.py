@@ -6,8 +6,9 @@ import pathlib
 
 import keras
 
-from keras_pvt.conversion import Report, load_checkpoint, read_checkpoint
-from keras_pvt.conversion.recognise import told_of_state, trunk
+from keras_pvt.conversion import CheckpointError, Report, load_checkpoint, read_checkpoint
+from keras_pvt.conversion.fit import said_of
+from keras_pvt.conversion.recognise import look_alike, told_of_state, trunk
 from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, PVTConfig, default_name
 
 BUNDLED = pathlib.Path(__file__).parent / "data"
@@ -31,8 +32,13 @@ def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLik
         ValueError: neither a name for this variant nor a file; weights that do not fit.
         OSError: a file that cannot be had.
     """
+    path = find(variant, weights)
+    if isinstance(variant, str):
+        other = look_alike(trunk(read_checkpoint(path))[0])
+        if other is not None:
+            raise CheckpointError(f"{path} does not fit model {model.name!r}:\n  {said_of(other)}")
     report = load_checkpoint(
-        model, find(variant, weights), resize_positions=True, new_head=True, adapt_channels=True
+        model, path, resize_positions=True, new_head=True, adapt_channels=True
     )
     for notice in report.notices:
         logging.getLogger("keras_pvt").warning("%s: %s", model.name, notice)

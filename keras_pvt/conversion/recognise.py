@@ -10,7 +10,7 @@ import numpy as np
 from keras_pvt import families, systems
 from keras_pvt.conversion.description import Description, described
 from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
-from keras_pvt.variants import VARIANTS, PVTConfig
+from keras_pvt.variants import LOOK_ALIKES, VARIANTS, LookAlike, PVTConfig
 
 State = Mapping[str, np.ndarray]
 
@@ -31,12 +31,14 @@ class Found(NamedTuple):
         system: name of the segmenter or detector, or None.
         variant: name of the backbone's row, or None if it is like none.
         description: what the file says of the model, or None.
+        look_alike: the network of others that it seems to be, or None. There is no variant then.
     """
 
     state: State
     system: str | None
     variant: str | None
     description: Description | None = None
+    look_alike: LookAlike | None = None
 
     @property
     def known(self) -> bool:
@@ -51,14 +53,16 @@ def recognised(state: State) -> Found:
         state: arrays by name, in any layout that keras_pvt knows.
     Returns:
         The state dict with the names of its layout, the system's name or None, the variant's
-        name or None, and the description that came with it; for `model_from_checkpoint`.
+        name or None, and the description that came with it; for `model_from_checkpoint`. Of a
+        network of others that has the keys of a family, which that is.
     """
     body, _ = trunk(state)
     system, description = system_of_state(state), described(state)
-    variant = likely_variant(body)
+    other = look_alike(body) if description is None else None
+    variant = likely_variant(body) if other is None else None
     if variant is not None and description is not None and not _is_of(description, variant):
         variant = None
-    return Found(unwrapped(state) if system else body, system, variant, description)
+    return Found(unwrapped(state) if system else body, system, variant, description, other)
 
 
 def _is_of(description: Description, variant: str) -> bool:
@@ -130,9 +134,11 @@ def unwrapped(state: State) -> dict[str, np.ndarray]:
 
 
 def layout_of(state: State) -> str:
-    """The layout that the keys speak; "official" where none is recognised."""
-    if any("/" in key for key in state):
-        return "keras"
+    """The layout that the keys speak; "official" where none is recognised.
+
+    Families may share how keys begin, where they share the name of the layout. Which of them a
+    state dict is of, `likely_variant` tells by all of its keys.
+    """
     for system in systems.SYSTEMS.values():
         for layout, names in system.names.items():
             if names.start and _some_start(state, names.start):
@@ -141,22 +147,52 @@ def layout_of(state: State) -> str:
         for layout, start in family.layouts.items():
             if start and _some_start(state, start):
                 return layout
-    return "official"
+    return "keras" if any("/" in key for key in state) else "official"
 
 
 def likely_variant(state: State) -> str | None:
-    """The variant whose keys and widths the state dict has, or nearly has; else None."""
+    """The variant whose keys and shapes the state dict has, or nearly has; else None."""
+    return _likely(state, VARIANTS)
+
+
+def look_alike(state: State) -> LookAlike | None:
+    """The network of others whose files a `trunk` is like; None for what may be a family's."""
+    layout = layout_of(state)
+    others = {other.title: other for other in LOOK_ALIKES if layout in other.layouts}
+    name = _likely(state, {title: other.config for title, other in others.items()})
+    if name is None:
+        return None
+    other, keys = others[name], list(state)
+    if other.config != VARIANTS[other.variant]:
+        return other
+    first, second = (keys.index(key) if key in state else -1 for key in other.order)
+    return other if -1 < first < second else None
+
+
+def _likely(state: State, rows: Mapping[str, PVTConfig]) -> str | None:
+    """Of rows by names, the name of that which a state dict is most like; None: of none enough."""
     layout = layout_of(state)
     best, name = LIKENESS, None
-    for variant, config in VARIANTS.items():
+    for variant, config in rows.items():
         if layout not in (*families.named(config.family).layouts, "keras"):
             continue
         entries = classifier_map(config, layout)
         keys = {key for entry in entries for key in entry.torch}
         likeness = len(keys & state.keys()) / len(keys | state.keys())
-        if likeness > best and _widths(config, entries, state) == config.embed_dims:
+        if likeness > best and _has_shapes(config, entries, state):
             best, name = likeness, variant
     return name
+
+
+def _has_shapes(config: PVTConfig, entries: list[Entry], state: State) -> bool:
+    """Whether what shapes tell is as a row has it, but for what any model may have of its own."""
+    told = told_of_state(state, config)
+    same = all(
+        getattr(config, name) == value
+        for name, value in told.items()
+        if name not in ("depths", "image_size", "classes")
+    )
+    return same and _widths(config, entries, state) == config.embed_dims
 
 
 def config_of_state(state: State, config: PVTConfig) -> PVTConfig:

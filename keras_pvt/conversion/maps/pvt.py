@@ -8,6 +8,7 @@ import numpy as np
 from keras_pvt.conversion.layouts import POSITION, POSITION_WITH_CLASS, SAME
 from keras_pvt.conversion.maps.entries import Entry, conv, dense, norm
 from keras_pvt.conversion.maps.stages import (
+    MMDETECTION,
     OFFICIAL,
     BlockNames,
     block,
@@ -19,7 +20,11 @@ from keras_pvt.variants import PVTConfig
 
 class Names(NamedTuple):
     """The words of one kind of checkpoint. `{n}` is a stage from 1, `{i}` the same from 0,
-    `{block}` a block from 0."""
+    `{block}` a block from 0, `{number}` the same from 1.
+
+    Args:
+        class_token: as `norm` and `head`, empty where the library has only backbones.
+    """
 
     position: str
     class_token: str
@@ -62,6 +67,17 @@ NAMES = {
         norm="pvt.encoder.layer_norm",
         head="classifier",
     ),
+    # A stage's table is the first of its blocks there.
+    "mmdetection": Names(
+        position="layers.{i}.1.0.pos_embed",
+        class_token="",
+        patch="layers.{i}.0.projection",
+        patch_norm="layers.{i}.0.norm",
+        block="layers.{i}.1.{number}",
+        inside=MMDETECTION._replace(fc2="ffn.layers.3", depthwise=""),
+        norm="",
+        head="",
+    ),
 }
 
 
@@ -70,21 +86,18 @@ def key_map(config: PVTConfig, layout: str) -> list[Entry]:
 
     Args:
         config: row of the variant table.
-        layout: "official" (whai362/PVT) or "huggingface" (transformers).
+        layout: "official" (whai362/PVT), "huggingface" (transformers) or "mmdetection", which has
+            no class token, and neither norm nor head after it.
     """
     names = NAMES[layout]
-    entries = [
-        Entry((names.position.format(n=n, i=n - 1),), (f"stage{n}_position/table",), POSITION)
-        for n in (1, 2, 3)
+    tables = [
+        ((names.position.format(n=n, i=n - 1),), f"stage{n}_position/table") for n in (1, 2, 3, 4)
     ]
-    entries += [
-        Entry(
-            (names.position.format(n=4, i=3),),
-            ("class_token/position", "stage4_position/table"),
-            POSITION_WITH_CLASS,
-        ),
-        Entry((names.class_token,), ("class_token/token",), SAME),
-    ]
+    entries = [Entry(torch, (keras,), POSITION) for torch, keras in tables]
+    if names.class_token:
+        torch, table = tables[3]
+        entries[3] = Entry(torch, ("class_token/position", table), POSITION_WITH_CLASS)
+        entries.append(Entry((names.class_token,), ("class_token/token",), SAME))
     for n in (1, 2, 3, 4):
         patch = f"stage{n}_patch_embedding"
         entries += conv(names.patch.format(n=n, i=n - 1), f"{patch}/proj")
@@ -92,11 +105,13 @@ def key_map(config: PVTConfig, layout: str) -> list[Entry]:
         for number in range(config.depths[n - 1]):
             entries += block(
                 names.inside,
-                names.block.format(n=n, i=n - 1, block=number),
+                names.block.format(n=n, i=n - 1, block=number, number=number + 1),
                 f"stage{n}_block{number}",
                 reduces=config.sr_ratios[n - 1] > 1,
             )
-    return entries + norm(names.norm, "norm") + dense((names.head,), "head")
+    if names.head:
+        entries += norm(names.norm, "norm") + dense((names.head,), "head")
+    return entries
 
 
 def told(config: PVTConfig, get: Callable[[str], np.ndarray | None]) -> dict[str, Any]:
@@ -111,7 +126,8 @@ def told(config: PVTConfig, get: Callable[[str], np.ndarray | None]) -> dict[str
     found, table = told_by_stages(get), get("stage1_position/table")
     if table is None or not found:
         return {}
-    return found | {"image_size": table.shape[1] * found["patch_sizes"][0]}
+    side = table.shape[1] * found["patch_sizes"][0]
+    return found | {"image_size": side, "patch_strides": None, "linear": False}
 
 
 def official_shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:
