@@ -139,8 +139,10 @@ class Weights:
         source: where it was trained and published.
         url: of the file; None for weights that ship inside the package.
         sha256: of the file, hexadecimal; None where none was ever published.
-        classes: class table that the head follows, "imagenet" or "cifar10".
-        top1: published accuracy in percent on the validation set of `classes`.
+        classes: class table that the head follows, "imagenet" or "cifar10"; None where nobody said
+            which classes it has, so that the weights are for backbones.
+        top1: published accuracy in percent on the validation set of `classes`; None where there is
+            none.
         top5: published top-5 accuracy in percent; None where there is none.
         mean: per channel, of RGB in 0..1.
         std: per channel, of RGB in 0..1; a standard deviation, not a variance.
@@ -151,8 +153,8 @@ class Weights:
     source: str
     url: str | None
     sha256: str | None
-    classes: str
-    top1: float
+    classes: str | None
+    top1: float | None
     top5: float | None = None
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -207,18 +209,21 @@ VARIANTS: dict[str, PVTConfig] = {
 class LookAlike:
     """A network of others with the keys of a family, and the shapes that a row of it could have.
 
-    Its weights are others, so that no file of it is taken for the family's. Who asks for it as what
-    it is, with a row of its own, has it.
+    Its weights are others, so that no file of it is taken for the family's where a shape tells. Who
+    asks for it as what it is, with a row of its own, has it.
 
     Args:
+        name: of models with its weights.
         title: for people.
         variant: the row that it is nearest to.
         row: the fields in which it is another, or must be asked for by.
         layouts: in which its files are.
         order: two keys of the official layout, of which the first comes before the second in its
-            files and after it in the family's. It decides where all shapes are those of the row.
+            files and after it in those of the family's code. It makes a file of which all shapes
+            are the row's a doubtful one; a file may have been written in another order.
     """
 
+    name: str
     title: str
     variant: str
     row: Mapping[str, Any]
@@ -231,10 +236,11 @@ class LookAlike:
         return dataclasses.replace(VARIANTS[self.variant], **self.row)
 
 
-# NVlabs/SegFormer's mix_transformer.py makes its four patch embeddings first. Of B5 nothing else is
-# another. mmsegmentation's names are those of mmdetection.
+# NVlabs/SegFormer's mix_transformer.py makes its four patch embeddings first. Of B5, whose ratios are
+# these too, nothing else is another. mmsegmentation's names are those of mmdetection.
 LOOK_ALIKES = tuple(
     LookAlike(
+        name=f"mit_b{n}",
         title=f"SegFormer's MiT-B{n}",
         variant=f"pvt_v2_b{n}",
         row={"mlp_ratios": (4, 4, 4, 4)},
@@ -244,8 +250,14 @@ LOOK_ALIKES = tuple(
     for n in range(6)
 )
 
-# Keyed by variant and the name that `weights=` takes. No sha256 of these files was ever
-# published: the first download records it, see keras_pvt/download.
+# Of the files that other projects name by it, one of B0 and three of B2, which agree. The publisher
+# never said one: of the other files the first download records it, see keras_pvt/download.
+_SHA256 = {
+    "pvt_v2_b0": "fbb931ad59ab4d64e3f4370991326803e3af882fcaa877b81550d368d1fbab1f",
+    "pvt_v2_b2": "80711cd1b37ffba12bec6c7a2a7c54efe2315ed635e6d2055fd51c3e909ede4d",
+}
+
+# Keyed by variant and the name that `weights=` takes.
 WEIGHTS: dict[tuple[str, str], Weights] = {
     ("pvt_nano", "cifar10"): Weights(
         source="ours, docs/pvt_nano.md",
@@ -260,7 +272,7 @@ WEIGHTS: dict[tuple[str, str], Weights] = {
     (variant, "imagenet"): Weights(
         source="whai362/PVT, release v2",
         url=f"{RELEASE_URL}/{variant}.pth",
-        sha256=None,
+        sha256=_SHA256.get(variant),
         classes="imagenet",
         top1=top1,
         top5=top5,
@@ -279,6 +291,14 @@ WEIGHTS: dict[tuple[str, str], Weights] = {
         ("pvt_v2_b5", 83.8, None),
     )
 }
+# Trained on ImageNet-22k; how well, and the order of its classes, was never said.
+WEIGHTS["pvt_v2_b5", "imagenet22k"] = Weights(
+    source="whai362/PVT, release v2",
+    url=f"{RELEASE_URL}/pvt_v2_b5_22k.pth",
+    sha256=None,
+    classes=None,
+    top1=None,
+)
 
 # Instead of a name of weights: the first that the table has for a variant.
 PRETRAINED = "pretrained"

@@ -33,7 +33,7 @@ def variants_table() -> str:
             str(config.image_size),
             "-".join(map(str, config.depths)),
             ", ".join(f'"{key}"' for key, _ in published),
-            ", ".join(f"{weights.top1:g}" for _, weights in published),
+            ", ".join(f"{weights.top1:.1f}" if weights.top1 else "-" for _, weights in published),
             ", ".join(weights.source for _, weights in published),
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -65,11 +65,19 @@ def adapted_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
 
 
 def said_of(other: LookAlike) -> str:
-    """What there is to say of a file of another network, in a line."""
+    """What there is to say of a file whose shapes are another network's, in a line."""
     fields = ", ".join(f"{name}={value}" for name, value in other.row.items())
     return (
         f"this is {other.title}, which has the keys of {other.variant} with {fields} and other "
         "weights; it is loaded into a model of such a PVTConfig of your own"
+    )
+
+
+def said_of_twin(other: LookAlike) -> str:
+    """What there is to say of a file that may be another network's, in a line."""
+    return (
+        f"this may be {other.title}, which has the keys and shapes of {other.variant} and other "
+        "weights: its keys are in the order of that code, and nothing else tells the two apart"
     )
 
 

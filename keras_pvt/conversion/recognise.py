@@ -45,6 +45,14 @@ class Found(NamedTuple):
         """Whether the row of the backbone is known, by its name or from the description."""
         return self.variant is not None or "variant" in getattr(self.description, "backbone", {})
 
+    @property
+    def unknown(self) -> str:
+        """What there is to say where the row is not known."""
+        if self.look_alike is None:
+            return "no variant has these keys and widths"
+        other = self.look_alike
+        return f"this is {other.title}, which has the keys of {other.variant} and other weights"
+
 
 def recognised(state: State) -> Found:
     """Tell from a state dict which system, and which variant of the backbone, it is of.
@@ -156,17 +164,25 @@ def likely_variant(state: State) -> str | None:
 
 
 def look_alike(state: State) -> LookAlike | None:
-    """The network of others whose files a `trunk` is like; None for what may be a family's."""
+    """The network of others whose shapes a `trunk` has; None for what may be a family's."""
+    other = _other(state)
+    return None if other is None or other.config == VARIANTS[other.variant] else other
+
+
+def twin(state: State) -> LookAlike | None:
+    """The network of others that a `trunk` may be as well as a variant, by the order of its keys."""
+    other, keys = _other(state), list(state)
+    if other is None or other.config != VARIANTS[other.variant]:
+        return None
+    first, second = (keys.index(key) if key in state else -1 for key in other.order)
+    return other if -1 < first < second else None
+
+
+def _other(state: State) -> LookAlike | None:
     layout = layout_of(state)
     others = {other.title: other for other in LOOK_ALIKES if layout in other.layouts}
     name = _likely(state, {title: other.config for title, other in others.items()})
-    if name is None:
-        return None
-    other, keys = others[name], list(state)
-    if other.config != VARIANTS[other.variant]:
-        return other
-    first, second = (keys.index(key) if key in state else -1 for key in other.order)
-    return other if -1 < first < second else None
+    return None if name is None else others[name]
 
 
 def _likely(state: State, rows: Mapping[str, PVTConfig]) -> str | None:
