@@ -204,7 +204,6 @@ VARIANTS: dict[str, PVTConfig] = {
 }
 
 
-
 @dataclasses.dataclass(frozen=True)
 class LookAlike:
     """A network of others with the keys of a family, and the shapes that a row of it could have.
@@ -236,8 +235,8 @@ class LookAlike:
         return dataclasses.replace(VARIANTS[self.variant], **self.row)
 
 
-# NVlabs/SegFormer's mix_transformer.py makes its four patch embeddings first. Of B5, whose ratios are
-# these too, nothing else is another. mmsegmentation's names are those of mmdetection.
+# NVlabs/SegFormer's mix_transformer.py makes its four patch embeddings first. Of B5, whose ratios
+# are these too, nothing else is another. mmsegmentation's names are those of mmdetection.
 LOOK_ALIKES = tuple(
     LookAlike(
         name=f"mit_b{n}",

@@ -277,7 +277,8 @@ def test_segformer_s_file_is_converted_only_when_asked_for(mit_b0, capsys):
     dest = path.with_name("x.npz")
     for asked in ([], ["--variant", "pvt_v2_b0"], ["--set", "backbone.mlp_ratios=4,4,4,4"]):
         assert main(["convert", str(path), str(dest), *asked]) != 0
-        assert capsys.readouterr().err.strip().endswith(
+        error = capsys.readouterr().err.strip()
+        assert error.endswith(
             "this is SegFormer's MiT-B0, which has the keys of pvt_v2_b0 and other weights; "
             "`--variant pvt_v2_b0 --set backbone.mlp_ratios=4,4,4,4` takes it as what it is."
         )

@@ -81,8 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
-        help="names to write, unless DEST is Keras's (default: official, and kecam of an .h5); those "
-        "of a library are for what it has: huggingface for classifiers, backbones of PVTv2 and DETR, "
+        help="names to write, unless DEST is Keras's (default: official, and kecam in an .h5); a "
+        "library's are for what it has: huggingface for classifiers, backbones of PVTv2 and DETR, "
         "mmdetection and timm_features for backbones, timm and kecam for PVTv2, facebook for DETR",
     )
     parser.add_argument(
@@ -186,8 +186,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _asks_for(other, variant: str, given: dict[str, Any]) -> bool:
     """Whether options name a network of others by what it is."""
-    said = (tuple(given.get(f"backbone.{name}") or ()) == value for name, value in other.row.items())
-    return variant == other.variant and all(said)
+    said = all(given.get(f"backbone.{name}") == list(row) for name, row in other.row.items())
+    return said and variant == other.variant
 
 
 def _state(path: pathlib.Path, part: str | None):

@@ -104,8 +104,7 @@ def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
         if not arrays or arrays[-1] is not None:
             converted = entry.layout.to_torch(*arrays)
             state |= {
-                key: np.array(array, order="C")
-                for key, array in zip(keys, converted, strict=True)
+                key: np.array(array, order="C") for key, array in zip(keys, converted, strict=True)
             }
     return Checkpoint(state, describe(model))
 

@@ -25,7 +25,7 @@ from keras_pvt.variants import VARIANTS, LookAlike, PVTConfig
 
 PATCH_KERNEL = "stage1_patch_embedding/proj/kernel"
 # Fields of a row that a model of any variant may have as it wants.
-FREE = {"image_size": 224, "classes": 1000}
+FREE = ("image_size", "classes")
 
 
 def resized_positions(table: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def said_of_twin(other: LookAlike) -> str:
 
 
 def layouts_of(model: keras.Model) -> tuple[str, ...]:
-    """The layouts in which torch code has a model, the official one first."""
+    """The layouts in which other libraries have a model, the official one first."""
     system = systems.of_model(model)
     if system is None:
         return tuple(families.named(families.config_of(model).family).layouts)
@@ -318,10 +318,8 @@ class Fit:
         """How the row of a checkpoint is not the model's; empty where shapes are the same."""
         family = families.named(self.config.family)
         other = families.named(theirs.family)
-        rows = {
-            dataclasses.replace(row, **FREE): name for name, row in VARIANTS.items()
-        }
-        own = rows.get(dataclasses.replace(self.config, **FREE), "one of its own")
+        rows = {_without_free(row): name for name, row in VARIANTS.items()}
+        own = rows.get(_without_free(self.config), "one of its own")
         if family is not other:
             return f", of {other.title}, and the model is {own}, of {family.title}"
         apart = [
@@ -340,6 +338,10 @@ class Fit:
                 f"pass classes={theirs.classes}"
             ]
         return []
+
+
+def _without_free(row: PVTConfig) -> PVTConfig:
+    return dataclasses.replace(row, image_size=224, classes=1000)
 
 
 def _configured_otherwise(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str]:

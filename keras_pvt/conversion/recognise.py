@@ -170,7 +170,7 @@ def look_alike(state: State) -> LookAlike | None:
 
 
 def twin(state: State) -> LookAlike | None:
-    """The network of others that a `trunk` may be as well as a variant, by the order of its keys."""
+    """The network of others that a `trunk` may be as well as a variant, by its keys' order."""
     other, keys = _other(state), list(state)
     if other is None or other.config != VARIANTS[other.variant]:
         return None

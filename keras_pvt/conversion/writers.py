@@ -43,8 +43,9 @@ def save_checkpoint(
 ) -> None:
     """Write a state dict; the suffix says how: `.safetensors`, `.npz`, `.pth`, or `.h5`.
 
-    The last is for the "kecam" layout alone, in the format of Keras 2. The file appears whole or not at all. A `.safetensors` file also holds how the model was built,
-    as `to_torch` tells it, and the names of its classes; the others hold arrays alone.
+    The last is for the "kecam" layout alone, in the format of Keras 2. The file appears whole or
+    not at all. A `.safetensors` file also holds how the model was built, as `to_torch` tells it,
+    and the names of its classes; the others hold arrays alone.
 
     Args:
         state: arrays by name, as `to_torch` gives them.

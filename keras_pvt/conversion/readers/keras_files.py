@@ -160,8 +160,8 @@ class _Reader:
     def take_old(self, layers: _Group) -> None:
         """Take the variables of the format before Keras 3."""
         for layer in layers.group:
-            (group, data), number = _children([layers], layer)[0], 0
-            for name in _old_names(group):
+            group, data = _children([layers], layer)[0]
+            for number, name in enumerate(_old_names(group)):
                 self.objects += 1
                 if self.objects > MAX_OBJECTS or name.count("/") > MAX_DEPTH:
                     raise CheckpointError("the HDF5 file has too many groups")
@@ -169,7 +169,6 @@ class _Reader:
                 for part in name.split("/"):
                     dataset = _child(dataset, part)
                 self.add(f"{layer}/{number}", dataset, data)
-                number += 1
 
     def add(self, name: str, dataset, data: memoryview) -> None:
         import h5py
