@@ -1,4 +1,4 @@
-"""The variants of the papers against what the official code computes, and against Hugging Face's."""
+"""The variants of the papers against what the official code computes, and Hugging Face's."""
 
 import dataclasses
 import functools
