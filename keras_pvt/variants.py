@@ -13,6 +13,9 @@ from keras_pvt import families
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# Rows, and columns, of keys and values where attention is linear, for maps of any size.
+POOL_SIZE = 7
+
 RELEASE_URL = "https://github.com/whai362/PVT/releases/download/v2"
 
 

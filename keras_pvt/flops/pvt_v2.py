@@ -4,10 +4,7 @@ import math
 
 from keras_pvt.families import named
 from keras_pvt.flops.cost import Cost, Part, conv, dense, norm, relu
-from keras_pvt.variants import PVTConfig
-
-# Rows, and columns, of keys where attention is linear.
-POOLED = 7
+from keras_pvt.variants import POOL_SIZE, PVTConfig
 
 
 def backbone(
@@ -40,7 +37,7 @@ def _block(config: PVTConfig, n: int, height: int, width: int) -> Cost:
     cells, hidden = height * width, config.embed_dims[n] * config.mlp_ratios[n]
     cost, keys = Cost(), cells
     if config.linear:
-        keys = POOLED**2
+        keys = POOL_SIZE**2
         # The counter of the official code has an operation for each number that is pooled.
         cost += Cost(elementwise=cells * dim) + conv(keys, dim, dim, 1) + norm(keys, dim)
         cost += relu(cells, hidden)

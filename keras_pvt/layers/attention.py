@@ -8,6 +8,7 @@ from keras import ops
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import FanInUniform
 from keras_pvt.ops import attention, dense, from_rows, gelu, layer_norm, patch_conv, pool, to_rows
+from keras_pvt.variants import POOL_SIZE
 
 
 class ReducedAttention(base.Composite):
@@ -236,7 +237,7 @@ class LinearSpatialReductionAttention(ReducedAttention):
         self,
         dim: int,
         num_heads: int,
-        pool_size: int = 7,
+        pool_size: int = POOL_SIZE,
         drop_rate: float = 0.0,
         attention_drop_rate: float = 0.0,
         epsilon: float = 1e-5,

@@ -91,6 +91,37 @@ def feed_forward(fc1, fc2, x):
     return y.reshape(*x.shape[:-1], -1)
 
 
+def conv_feed_forward(fc1, conv, fc2, x, relu):
+    """`fc2(gelu(conv(fc1(x))))` of bare layers, some rows of an image at a time where that pays."""
+    # A plain tensor, see `feed_forward`.
+    if type(x) is not torch.Tensor or x.device.type != "cpu" or torch.is_grad_enabled():
+        y = dense(fc1, x)
+        return dense(fc2, F.gelu(depthwise_conv(conv, F.relu(y) if relu else y)))
+    kernels = _value(fc1.kernel, x), _value(fc2.kernel, x)
+    biases = _value(fc1.bias, x), _value(fc2.bias, x)
+    batch, height, width, channels = x.shape
+    hidden, dim = kernels[1].shape
+    rows = max(1, min(height, _HIDDEN // (width * hidden)))
+    images = max(1, _HIDDEN // (height * width * hidden))
+    y = x.new_empty(batch, height, width, dim)
+    for first in range(0, batch, images):
+        for row in range(0, height, rows):
+            # The convolution sees a row more above and below; of those it gives nothing is kept.
+            above, end = min(row, 1), min(height, row + rows)
+            part = x[first : first + images, row - above : min(height, end + 1)]
+            part_sizes = part.shape
+            part = torch.addmm(biases[0], part.reshape(-1, channels), kernels[0])
+            part = part.relu_() if relu else part
+            part = depthwise_conv(conv, part.view(*part_sizes[:3], hidden))
+            part = torch.ops.aten.gelu_(part[:, above : above + end - row])
+            out = y[first : first + images, row:end]
+            if out.is_contiguous():
+                torch.addmm(biases[1], part.reshape(-1, hidden), kernels[1], out=out.view(-1, dim))
+            else:
+                out.copy_(F.linear(part, kernels[1].T, biases[1]))
+    return y
+
+
 def attention(query, key_value, num_heads, batch, scale, visible=None):
     """See `keras_pvt.ops.attention`. The fused kernel never holds the weights."""
     channels = query.shape[-1]
