@@ -140,8 +140,10 @@ WRONG = [
 
 @pytest.mark.parametrize(("file", "model", "line"), WRONG)
 @pytest.mark.parametrize("kind", ["classifier", "backbone"])
-@pytest.mark.parametrize("layout", ["official", "mmdetection", "huggingface"])
+@pytest.mark.parametrize("layout", ["official", "mmdetection", "huggingface", "timm", "kecam"])
 def test_the_right_variant_is_named_in_one_line(rows, file, model, line, kind, layout):
+    if layout not in named(ROWS[file].family).layouts:
+        pytest.skip("PVT is in no such layout")
     build = {"classifier": keras_pvt.classifier, "backbone": keras_pvt.PVTBackbone}[kind]
     built = build(model)
     before = [np.array(weight) for weight in built.get_weights()]
@@ -453,3 +455,14 @@ def test_other_weights_still_need_their_head(server, cached, monkeypatch, tmp_pa
     server.content = (tmp_path / "served.pth").read_bytes()
     with pytest.raises(OSError, match=r"such as head\.bias"):
         keras_pvt.PVTBackbone("pvt_test", weights="imagenet")
+
+
+def test_a_layout_of_another_family_is_named_for_a_path_too(rows, tmp_path, capsys):
+    """Where the number of classes is looked up before there is a model."""
+    model = keras_pvt.classifier("tiny_v2")
+    save_checkpoint(to_torch(model, "timm"), tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="this looks like tiny_v2, of PVTv2, and the model is"):
+        keras_pvt.classifier("tiny", weights=tmp_path / "x.pth")
+    asked = ["convert", str(tmp_path / "x.pth"), str(tmp_path / "x.npz"), "--variant", "pvt_tiny"]
+    assert main(asked) != 0
+    assert "PVT is in no timm layout" in capsys.readouterr().err

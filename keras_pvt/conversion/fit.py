@@ -176,6 +176,8 @@ class Fit:
         if self.foreign is not None:
             return
         layout = layout_of(self.state)
+        if self.system is None and layout not in (*layouts_of(model), "keras"):
+            layout = "official"  # of another family: nothing fits, and `problems` says what it is
         entries = model_map(model, layout)
         unused = "the model has no place for it"
         own_head = "the model keeps its own new head"

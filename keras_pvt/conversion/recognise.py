@@ -225,9 +225,11 @@ def told_of_state(state: State, config: PVTConfig) -> dict[str, Any]:
         state: of a classifier or a backbone.
         config: the row, for what the state dict lacks.
     """
-    family = families.named(config.family)
+    family, layout = families.named(config.family), layout_of(state)
+    if layout not in (*family.layouts, "keras"):  # of another family
+        return {}
     outline = dataclasses.replace(config, **family.outline)
-    entries = classifier_map(outline, layout_of(state))
+    entries = classifier_map(outline, layout)
     places = {path: entry for entry in entries for path in entry.keras}
 
     def get(path: str) -> np.ndarray | None:

@@ -49,10 +49,15 @@ def classifier_map(config: PVTConfig, layout: str) -> list[Entry]:
         config: row of the variant table.
         layout: of names, one of the family's `layouts`, or "keras" (`.weights.h5` and `.keras`,
             as `readers.keras_files` names what is in them).
+    Raises:
+        ValueError: a layout that the family does not have.
     """
-    family_map = families.named(config.family).load("key_map")
+    family = families.named(config.family)
+    family_map = family.load("key_map")
     if layout == "keras":
         return as_stored(family_map(config, "official"))
+    if layout not in family.layouts:
+        raise ValueError(f"{family.title} is in no {layout} layout.")
     return family_map(config, layout)
 
 
