@@ -33,14 +33,14 @@ def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLik
         OSError: a file that cannot be had.
     """
     path = find(variant, weights)
-    notices = [] if is_name(variant, weights) else _doubts(path)
+    notices = [] if _is_name(variant, weights) else _doubts(path)
     report = load_checkpoint(model, path, resize_positions=True, new_head=True, adapt_channels=True)
     for notice in notices + report.notices:
         logging.getLogger("keras_pvt").warning("%s: %s", model.name, notice)
     return report
 
 
-def is_name(variant: str | PVTConfig, weights: str | os.PathLike) -> bool:
+def _is_name(variant: str | PVTConfig, weights: str | os.PathLike) -> bool:
     """Whether weights are a name of the table, rather than a file."""
     return isinstance(variant, str) and (weights == PRETRAINED or (variant, weights) in WEIGHTS)
 
@@ -61,7 +61,7 @@ def classes_of(variant: str | PVTConfig, weights: str | os.PathLike) -> int | No
         ValueError: neither a name for this variant nor a file; a file that cannot be read.
         OSError: a file that cannot be opened.
     """
-    if is_name(variant, weights):
+    if _is_name(variant, weights):
         return None
     state, _ = trunk(read_checkpoint(find(variant, weights)))
     config = VARIANTS[variant] if isinstance(variant, str) else variant

@@ -461,7 +461,7 @@ def test_a_layout_of_another_family_is_named_for_a_path_too(rows, tmp_path, caps
     """Where the number of classes is looked up before there is a model."""
     model = keras_pvt.classifier("tiny_v2")
     save_checkpoint(to_torch(model, "timm"), tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match="this looks like tiny_v2, of PVTv2, and the model is"):
+    with pytest.raises(CheckpointError, match="this looks like tiny_v2, of PVTv2, and the mod"):
         keras_pvt.classifier("tiny", weights=tmp_path / "x.pth")
     asked = ["convert", str(tmp_path / "x.pth"), str(tmp_path / "x.npz"), "--variant", "pvt_tiny"]
     assert main(asked) != 0

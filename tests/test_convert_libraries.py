@@ -637,6 +637,10 @@ def of_nothing(file):
     file["stem_conv"].attrs["weight_names"] = np.array(["../../x"], "S")
 
 
+def through_a_dataset(file):
+    file["stem_conv"].attrs["weight_names"] = np.array([f"stem_conv/0/{x}" for x in "ab"], "S")
+
+
 def deep(file):
     file["stem_conv"].attrs["weight_names"] = np.array(["a/" * 20], "S")
 
@@ -656,7 +660,10 @@ def compressed(file):
     file.create_dataset(DATASET, data=array, compression="gzip")
 
 
-@pytest.mark.parametrize("damage", [dangling, absent, of_nothing, deep, numbers, group, compressed])
+@pytest.mark.parametrize(
+    "damage",
+    [dangling, absent, of_nothing, through_a_dataset, deep, numbers, group, compressed],
+)
 def test_damaged_files_of_keras_2(h5, damage):
     import h5py
 

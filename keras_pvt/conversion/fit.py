@@ -306,7 +306,7 @@ class Fit:
         # Of another network nearly every key is wrong, and one line says more than their names.
         body, _ = trunk(self.state)
         variant, other = likely_variant(body), look_alike(body)
-        if other is not None:
+        if other is not None and _without_free(other.config) != _without_free(self.config):
             return f"  {said_of(other)}"
         if variant is None:
             return "\n".join(lines)

@@ -126,6 +126,8 @@ def _read(files: list[tuple]) -> dict[str, np.ndarray]:
 def _child(group, name: str):
     import h5py
 
+    if not isinstance(group, h5py.Group):
+        raise CheckpointError(f"the HDF5 file has a dataset where {name[:80]!r} is looked for")
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise CheckpointError(f"the HDF5 file has a link to elsewhere: {name[:80]!r}")
     return group[name]
