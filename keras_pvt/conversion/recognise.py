@@ -123,9 +123,16 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
 
 def _prefix(system: systems.System, layout: str) -> str:
     """What stands before the keys of the backbone in a layout of a system."""
-    alone = {entry.keras: entry.torch[0] for entry in classifier_map(_SHALLOW, "official")}
     entries = system.key_map(layout, _SHALLOW)
-    first = next(entry for entry in entries if entry.keras in alone)
+    # A layout of a system may share its name with one of the family, and not the names in it.
+    layouts = [
+        own for own in (layout, "official") if own in families.named(_SHALLOW.family).layouts
+    ]
+    for own in layouts:
+        alone = {entry.keras: entry.torch[0] for entry in classifier_map(_SHALLOW, own)}
+        first = next(entry for entry in entries if entry.keras in alone)
+        if first.torch[0].endswith(alone[first.keras]):
+            break
     return first.torch[0].removesuffix(alone[first.keras])
 
 

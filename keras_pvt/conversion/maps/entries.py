@@ -61,16 +61,17 @@ def classifier_map(config: PVTConfig, layout: str) -> list[Entry]:
     return family_map(config, layout)
 
 
-def pyramid_map(prefix: str, config: PVTConfig) -> list[Entry]:
-    """The official weights of a backbone, without what is a classifier's.
+def pyramid_map(prefix: str, config: PVTConfig, layout: str = "official") -> list[Entry]:
+    """The weights of a backbone, without what is a classifier's.
 
     Args:
         prefix: before the backbone's keys, such as "backbone.".
         config: row of the variant table.
+        layout: of the backbone's names, see `classifier_map`.
     """
     return [
         Entry(tuple(f"{prefix}{key}" for key in entry.torch), entry.keras, entry.layout)
-        for entry in classifier_map(config, "official")
+        for entry in classifier_map(config, layout)
         if entry.keras[-1].startswith("stage")
     ]
 
