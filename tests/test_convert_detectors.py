@@ -70,9 +70,10 @@ def test_detr_in_the_layouts_of_others(layout, detr, tmp_path, capsys):
 def test_backbones_of_mmdetection_itself(system, variant, tmp_path, capsys):
     """As its own detectors have them since 2.17: from the official layout and back to it."""
     backbone = keras_pvt.PVTBackbone(variant)
-    model = (
-        RetinaNet(backbone, 5, 24, 2) if system == "retinanet" else MaskRCNN(backbone, 5, 24, 16)
-    )
+    model, anchors = {
+        "retinanet": lambda: (RetinaNet(backbone, 5, 24, 2), 4),
+        "mask_rcnn": lambda: (MaskRCNN(backbone, 5, 24, 16), 8),
+    }[system]()
     perturb(model)
     state, told = to_torch(model), ("--set", f"anchor_side={anchors}")
     source, there, back = (tmp_path / f"{name}.npz" for name in "abc")

@@ -1,6 +1,7 @@
 """PVTv2: each part, and whole models at odd sizes, against torch's own operations."""
 
 import dataclasses
+import importlib
 
 import contracts
 import keras
@@ -189,6 +190,28 @@ def test_depthwise_convolution_and_its_gradient(size, rng):
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(slope), theirs.grad.numpy().transpose(0, 2, 3, 1), atol=2e-5
     )
+
+
+@pytest.mark.skipif(ops.BACKEND == "tensorflow", reason="computes it whole")
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("part", [30, 300, 700])
+def test_a_feed_forward_in_parts_is_the_whole(part, relu, rng, monkeypatch):
+    """Of some rows each, of an image or two; with gradients on JAX, which come of parts too."""
+    layer = layers.ConvFeedForward(4, 6, relu=relu)
+    x = rng.standard_normal((3, 9, 5, 4)).astype("float32")
+    layer.build(x.shape)
+    perturb(keras.Sequential([keras.Input(x.shape[1:]), layer]))
+    whole = contracts.run(layer, x), contracts.gradient(lambda v: layer(v) ** 2, x)
+    engine = importlib.import_module(f"keras_pvt.ops.on_{ops.BACKEND}")
+    monkeypatch.setattr(engine, "_PART" if ops.BACKEND == "jax" else "_HIDDEN", part)
+    if ops.BACKEND == "torch":
+        with torch.no_grad():
+            in_parts = contracts.run(layer, x)
+    else:
+        in_parts = contracts.run(layer, x)
+        slope = contracts.gradient(lambda v: layer(v) ** 2, x)
+        np.testing.assert_allclose(slope, whole[1], atol=1e-5)
+    np.testing.assert_allclose(in_parts, whole[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
