@@ -108,7 +108,7 @@ def weights(model):
 
 def test_facebook_layout_is_of_detr(retinanet, tmp_path):
     save_checkpoint(to_torch(retinanet), tmp_path / "a.npz")
-    with pytest.raises(ValueError, match="must be one of official; got 'facebook'"):
+    with pytest.raises(ValueError, match="must be one of official, mmdetection; got 'facebook'"):
         run(tmp_path / "a.npz", tmp_path / "b.npz", "--layout", "facebook", *ANCHORS)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
