@@ -1,7 +1,7 @@
-"""What the benchmarks compare: one prepared call per contender.
+"""What the benchmarks compare: one prepared call per contender, of PVT and of PVTv2.
 
 Every contender has random weights of its own and gets float32 images that are already in its
-own layout, so that nothing but the forward pass is measured.
+own layout, so that nothing but the forward pass, or a training step, is measured.
 """
 
 import dataclasses
@@ -27,6 +27,11 @@ class Case:
     size: int
     batch: int = 1
 
+    def images(self) -> np.ndarray:
+        """Random ones, channels last."""
+        images = np.random.default_rng(0).standard_normal((self.batch, self.size, self.size, 3))
+        return images.astype("float32")
+
 
 def prepare(contender: str, case: Case, upstream: pathlib.Path | None = None) -> Callable:
     """Build a contender and return its forward pass, which waits for the result.
@@ -36,16 +41,18 @@ def prepare(contender: str, case: Case, upstream: pathlib.Path | None = None) ->
         case: what to run.
         upstream: checkout of whai362/PVT; only `UPSTREAM` needs it.
     """
-    images = np.random.default_rng(0).standard_normal((case.batch, case.size, case.size, 3))
-    images = images.astype("float32")
     if contender in BUILDERS:
-        return keras_call(BUILDERS[contender](case), images)
+        return keras_call(BUILDERS[contender](case), case.images())
+    return torch_call(torch_model(contender, case, upstream), case.images())
+
+
+def torch_model(contender: str, case: Case, upstream: pathlib.Path | None):
+    """The module of one of the two contenders that are torch's."""
     if contender == HUGGING_FACE:
-        model = hugging_face(case)
-    else:
-        # Built for 224 pixels, as its checkpoints are; it resizes its positions itself.
-        model = getattr(_official_module(upstream), case.variant)()
-    return torch_call(model, images)
+        return hugging_face(case)
+    # PVT is built for 224 pixels, as its checkpoints are; it resizes its positions itself.
+    family = VARIANTS[case.variant].family
+    return getattr(_official_module(upstream, family), case.variant)()
 
 
 def keras_call(model, images: np.ndarray) -> Callable:
@@ -103,9 +110,20 @@ def build_ours(case: Case):
 
 def build_zeromodels(case: Case):
     """zeromodels' classifier, which ends in logits; its size is fixed when it is built."""
-    from zeromodels.models.pvt import PvtImageClassify
+    config = VARIANTS[case.variant]
+    if config.family == "pvt":
+        from zeromodels.models.pvt import PvtImageClassify
 
-    return PvtImageClassify(depths=VARIANTS[case.variant].depths, image_size=case.size)
+        return PvtImageClassify(depths=config.depths, image_size=case.size)
+    from zeromodels.models.pvt_v2 import PvtV2ImageClassify
+
+    return PvtV2ImageClassify(
+        hidden_sizes=config.embed_dims,
+        depths=config.depths,
+        mlp_ratios=config.mlp_ratios,
+        linear_attention=config.linear,
+        image_size=case.size,
+    )
 
 
 BUILDERS = {OURS: build_ours, ZEROMODELS: build_zeromodels}
@@ -113,9 +131,25 @@ BUILDERS = {OURS: build_ours, ZEROMODELS: build_zeromodels}
 
 def hugging_face(case: Case):
     """transformers' classifier, built for the size of the case."""
-    from transformers import PvtConfig, PvtForImageClassification
+    from transformers import (
+        PvtConfig,
+        PvtForImageClassification,
+        PvtV2Config,
+        PvtV2ForImageClassification,
+    )
 
-    depths = list(VARIANTS[case.variant].depths)
+    config = VARIANTS[case.variant]
+    depths = list(config.depths)
+    if config.family == "pvt_v2":
+        return PvtV2ForImageClassification(
+            PvtV2Config(
+                hidden_sizes=list(config.embed_dims),
+                depths=depths,
+                mlp_ratios=list(config.mlp_ratios),
+                linear_attention=config.linear,
+                num_labels=1000,
+            )
+        )
     # At another size than it was built for, its position tables do not fit.
     return PvtForImageClassification(
         PvtConfig(depths=depths, image_size=case.size, num_labels=1000)
@@ -123,11 +157,11 @@ def hugging_face(case: Case):
 
 
 @functools.cache
-def _official_module(checkout: pathlib.Path) -> types.ModuleType:
-    """The official `classification/pvt.py`, with stand-ins for what it takes from timm."""
+def _official_module(checkout: pathlib.Path, name: str) -> types.ModuleType:
+    """The official `classification/NAME.py`, with stand-ins for what it takes from timm."""
     from torch import nn
 
-    # At inference, none of these does anything but initialise weights.
+    # At a rate of dropping of 0, none of these does anything but initialise weights.
     stand_ins = {
         "timm.models.layers": {
             "DropPath": nn.Identity,
@@ -145,10 +179,10 @@ def _official_module(checkout: pathlib.Path) -> types.ModuleType:
     sys.modules.update(modules)
     sys.path.insert(0, folder)
     try:
-        return importlib.import_module("pvt")
+        return importlib.import_module(name)
     finally:
         sys.path.remove(folder)
-        for name in modules:
-            sys.modules.pop(name)
-            if name in before:
-                sys.modules[name] = before[name]
+        for module in modules:
+            sys.modules.pop(module)
+            if module in before:
+                sys.modules[module] = before[module]

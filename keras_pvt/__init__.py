@@ -40,11 +40,19 @@ if not _is_command():
     from keras_pvt.exporting import export
     from keras_pvt.models.backbone import PVTBackbone
     from keras_pvt.models.classifier import (
+        PVTV2B0,
+        PVTV2B1,
+        PVTV2B2,
+        PVTV2B3,
+        PVTV2B4,
+        PVTV2B5,
         PVTLarge,
         PVTMedium,
         PVTNano,
         PVTSmall,
         PVTTiny,
+        PVTV2B2Linear,
+        PVTV2Nano,
         classifier,
     )
     from keras_pvt.models.preprocessing import preprocess_input
@@ -53,6 +61,12 @@ if not _is_command():
     from keras_pvt.variants import PVTConfig, list_variants
 
 __all__ = [
+    "PVTV2B0",
+    "PVTV2B1",
+    "PVTV2B2",
+    "PVTV2B3",
+    "PVTV2B4",
+    "PVTV2B5",
     "ImageError",
     "PVTBackbone",
     "PVTConfig",
@@ -61,6 +75,8 @@ __all__ = [
     "PVTNano",
     "PVTSmall",
     "PVTTiny",
+    "PVTV2B2Linear",
+    "PVTV2Nano",
     "TrainedModel",
     "classification",
     "classifier",

@@ -33,6 +33,16 @@ class Rates:
     drop_path: float = 0.0
 
 
+def _check_no_overlap(config) -> None:
+    """Raise ValueError for a row with what only PVTv2 has."""
+    if config.patch_strides is not None or config.linear:
+        raise ValueError(
+            f"`patch_strides` {config.patch_strides} and `linear` {config.linear}: family "
+            f"{config.family!r} has neither overlapping patches nor linear attention; pass "
+            'family="pvt_v2".'
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """A kind of backbone, and who does what with it.
@@ -57,11 +67,14 @@ class Family:
         backbone_cost: `(config, height, width, channels, class_row) -> list[Part]`.
         classifier_cost: `(config, height, width, channels, classes) -> list[Part]`.
         min_size: `(config) -> int`, the smallest side of an image in pixels.
-        cells: `(side, patch) -> int`, cells a side of what a patch embedding makes of a map.
+        check: `(config) -> None`, raises ValueError for a row that the family cannot have.
+        cells: `(side, step) -> int`, cells a side of what a patch embedding makes of a map.
         width: path of a vector that is as wide as stage `{n}`, which counts from 1.
         token: path of the class token's variable, which the pyramid lacks; None: there is none,
             and `pooling="token"` has no meaning.
-        bare: how keys begin in a file without the prefix of its layout, and that prefix.
+        bare: how keys begin in a file without the prefix of its layout, and that prefix. Models
+            without a head have it in no file.
+        whole: layouts of libraries that have no model without a head.
         outline: fields of a row whose key map has all that a checkpoint may have, for `told`.
         untold: fields of the row that the answers depend on and no shape of a weight tells.
         rates: `(model) -> Rates`, read off the layers; None: it never drops.
@@ -79,10 +92,12 @@ class Family:
     classifier_cost: Reference
     min_size: Reference
     layouts: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"official": ""})
+    check: Callable[[Any], None] = _check_no_overlap
     cells: Callable[[int, int], int] = operator.floordiv
     width: str = "stage{n}_block0/norm1/gamma"
     token: str | None = None
     bare: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    whole: tuple[str, ...] = ()
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     untold: tuple[str, ...] = ()
     rates: Reference = None
@@ -129,9 +144,32 @@ def rates_of(model) -> Rates:
     return Rates() if family.rates is None else family.load("rates")(model)
 
 
-def _from_reductions(config) -> int:
-    """The side that leaves a cell after every patch embedding and reduction of keys."""
+def _check_overlap(config) -> None:
+    """Raise ValueError for patches that do not overlap, or have no middle cell."""
+    pairs = list(zip(config.patch_sizes, config.steps, strict=True))
+    if config.patch_strides is None or any(size % 2 == 0 or step >= size for size, step in pairs):
+        raise ValueError(
+            f"`patch_sizes` {config.patch_sizes} with `patch_strides` {config.patch_strides}: "
+            f"patches of family {config.family!r} overlap, and have as many cells on each side of "
+            "the middle, so sizes must be odd and above their strides, as (7, 3, 3, 3) with "
+            "(4, 2, 2, 2) are."
+        )
+
+
+def _from_floors(config) -> int:
+    """The side that leaves a cell where patch embeddings and reductions both round down."""
     return max(s * r for s, r in zip(config.strides, config.sr_ratios, strict=True))
+
+
+def _from_reductions(config) -> int:
+    """The side that leaves a cell where reductions round down, and patch embeddings up."""
+    if config.linear:
+        return 1
+    return max(s * (r - 1) + 1 for s, r in zip(config.strides, config.sr_ratios, strict=True))
+
+
+def _rounded_up(side: int, step: int) -> int:
+    return -(-side // step)
 
 
 register(
@@ -142,16 +180,47 @@ register(
         features="keras_pvt.models.pvt:class_token",
         config_of="keras_pvt.models.pvt:config_of",
         key_map="keras_pvt.conversion.maps.pvt:key_map",
-        layouts={"official": "", "huggingface": "pvt."},
+        layouts={"official": "", "huggingface": "pvt.", "mmdetection": "layers.0.0.projection."},
         shapes="keras_pvt.conversion.maps.pvt:official_shapes",
         told="keras_pvt.conversion.maps.pvt:told",
         backbone_cost="keras_pvt.flops.pvt:backbone",
         classifier_cost="keras_pvt.flops.pvt:classifier",
-        min_size=_from_reductions,
+        min_size=_from_floors,
         token="class_token/token",
         bare={"encoder.patch_embeddings.": "pvt."},
+        whole=("huggingface",),
         outline={"depths": (64,) * 4, "sr_ratios": (2,) * 4},
         untold=("num_heads", "epsilon", "reduction_epsilon"),
-        rates="keras_pvt.models.pvt:rates_of",
+        rates="keras_pvt.models.graph:rates_of",
+    )
+)
+
+register(
+    Family(
+        "pvt_v2",
+        title="PVTv2",
+        pyramid="keras_pvt.models.pvt_v2:pyramid",
+        features="keras_pvt.models.pvt_v2:mean",
+        config_of="keras_pvt.models.pvt_v2:config_of",
+        key_map="keras_pvt.conversion.maps.pvt_v2:key_map",
+        layouts={
+            "official": "",
+            "timm": "stages.0.",
+            "timm_features": "stages_0.",
+            "huggingface": "pvt_v2.",
+            "mmdetection": "layers.0.0.projection.",
+            "kecam": "stem_conv/",
+        },
+        shapes="keras_pvt.conversion.maps.pvt_v2:official_shapes",
+        told="keras_pvt.conversion.maps.pvt_v2:told",
+        backbone_cost="keras_pvt.flops.pvt_v2:backbone",
+        classifier_cost="keras_pvt.flops.pvt_v2:classifier",
+        min_size=_from_reductions,
+        check=_check_overlap,
+        cells=_rounded_up,
+        bare={"encoder.layers.0.patch_embedding.": "pvt_v2."},
+        outline={"depths": (64,) * 4, "sr_ratios": (2,) * 4},
+        untold=("num_heads", "epsilon", "reduction_epsilon", "patch_strides"),
+        rates="keras_pvt.models.graph:rates_of",
     )
 )

@@ -220,7 +220,13 @@ register(
         from_arrays="keras_pvt.detection.models.retinanet:RetinaNet.from_arrays",
         build="keras_pvt.detection.models.retinanet:RetinaNet.from_recipe",
         cost="keras_pvt.flops:retinanet",
-        names={"official": KeyNames("keras_pvt.conversion.maps.retinanet:key_map")},
+        names={
+            "official": KeyNames("keras_pvt.conversion.maps.retinanet:key_map"),
+            "mmdetection": KeyNames(
+                "keras_pvt.conversion.maps.retinanet:mmdetection_map",
+                start="backbone.layers.0.0.projection.",
+            ),
+        },
         mark="class_conv0/kernel",
         outline={"head_depth": 32},
         untold=("anchor_side",),
@@ -235,7 +241,13 @@ register(
         from_arrays="keras_pvt.detection.models.mask_rcnn:MaskRCNN.from_arrays",
         build="keras_pvt.detection.models.mask_rcnn:MaskRCNN.from_recipe",
         cost="keras_pvt.flops:mask_rcnn",
-        names={"official": KeyNames("keras_pvt.conversion.maps.mask_rcnn:key_map")},
+        names={
+            "official": KeyNames("keras_pvt.conversion.maps.mask_rcnn:key_map"),
+            "mmdetection": KeyNames(
+                "keras_pvt.conversion.maps.mask_rcnn:mmdetection_map",
+                start="backbone.layers.0.0.projection.",
+            ),
+        },
         mark="proposal_conv/kernel",
         masks=True,
         outline={"mask_depth": 32, "masks": True},

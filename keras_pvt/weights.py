@@ -7,7 +7,8 @@ import pathlib
 import keras
 
 from keras_pvt.conversion import Report, load_checkpoint, read_checkpoint
-from keras_pvt.conversion.recognise import told_of_state, trunk
+from keras_pvt.conversion.fit import said_of_twin
+from keras_pvt.conversion.recognise import told_of_state, trunk, twin
 from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, PVTConfig, default_name
 
 BUNDLED = pathlib.Path(__file__).parent / "data"
@@ -31,12 +32,23 @@ def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLik
         ValueError: neither a name for this variant nor a file; weights that do not fit.
         OSError: a file that cannot be had.
     """
-    report = load_checkpoint(
-        model, find(variant, weights), resize_positions=True, new_head=True, adapt_channels=True
-    )
-    for notice in report.notices:
+    path = find(variant, weights)
+    notices = [] if _is_name(variant, weights) else _doubts(path)
+    report = load_checkpoint(model, path, resize_positions=True, new_head=True, adapt_channels=True)
+    for notice in notices + report.notices:
         logging.getLogger("keras_pvt").warning("%s: %s", model.name, notice)
     return report
+
+
+def _is_name(variant: str | PVTConfig, weights: str | os.PathLike) -> bool:
+    """Whether weights are a name of the table, rather than a file."""
+    return isinstance(variant, str) and (weights == PRETRAINED or (variant, weights) in WEIGHTS)
+
+
+def _doubts(path: pathlib.Path) -> list[str]:
+    """What else a file may be."""
+    other = twin(trunk(read_checkpoint(path))[0])
+    return [] if other is None else [f"{path}: {said_of_twin(other)}"]
 
 
 def classes_of(variant: str | PVTConfig, weights: str | os.PathLike) -> int | None:
@@ -49,7 +61,7 @@ def classes_of(variant: str | PVTConfig, weights: str | os.PathLike) -> int | No
         ValueError: neither a name for this variant nor a file; a file that cannot be read.
         OSError: a file that cannot be opened.
     """
-    if isinstance(variant, str) and (weights == PRETRAINED or (variant, weights) in WEIGHTS):
+    if _is_name(variant, weights):
         return None
     state, _ = trunk(read_checkpoint(find(variant, weights)))
     config = VARIANTS[variant] if isinstance(variant, str) else variant

@@ -53,6 +53,11 @@ TINY = PVTConfig(
 )
 # For what takes long for each layer, as tracing a graph does.
 SHALLOW = dataclasses.replace(TINY, depths=(1, 1, 1, 1))
+# The same of PVTv2, and with linear attention.
+V2 = dataclasses.replace(
+    SHALLOW, family="pvt_v2", patch_sizes=(7, 3, 5, 3), patch_strides=(4, 2, 2, 2)
+)
+LINEAR = dataclasses.replace(V2, linear=True)
 
 
 TIERS = ("default", "full")

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
-SIZES = ((224, 224), (256, 320), (250, 333), (512, 512))
+SIZES = ((224, 224), (256, 320), (250, 333), (512, 512))  # those of PVTv2's are two of them
 
 
 def state_dict(name: str, seed: int = 0) -> dict[str, np.ndarray]:

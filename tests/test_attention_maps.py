@@ -1,9 +1,11 @@
 """Attention maps: against a plain NumPy softmax of the weights, and where cells lie."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, perturb
+from conftest import LINEAR, TINY, V2, perturb
 
 import keras_pvt
 from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
@@ -118,6 +120,24 @@ def test_grids_of_a_classifier():
 )
 def test_query_of_a_pixel(stage, x, y, query):
     assert AttentionGrid.of(TINY, stage, 72, 104, class_token=True).query(x, y) == query
+
+
+@pytest.mark.parametrize("config", [V2, LINEAR], ids=["reduced", "pooled"])
+def test_grids_and_maps_of_v2(config, rng):
+    """Sides are rounded up, and no stage has a class token; all is 7 x 7 where it is pooled."""
+    model = keras_pvt.classifier(config, input_shape=(None, None, 3))
+    images = rng.standard_normal((1, 75, 100, 3)).astype("float32")
+    grids = [AttentionGrid.of(config, n, 75, 100, class_token=True) for n in (1, 2, 3, 4)]
+    assert [grid.queries for grid in grids] == [(19, 25), (10, 13), (5, 7), (3, 4)]
+    assert not any(grid.class_token for grid in grids)
+    keys = [(4, 6), (5, 6), (2, 3), (3, 4)]
+    assert [grid.keys for grid in grids] == ([(7, 7)] * 4 if config.linear else keys)
+    assert grids[1].key_size == ((75 / 7, 100 / 7) if config.linear else (16, 16))
+    for grid, (name, scores) in zip(grids, attention_maps(model, images).items(), strict=True):
+        counts = math.prod(grid.queries), math.prod(grid.keys)
+        assert scores.shape[2:] == counts, name
+        np.testing.assert_allclose(scores.sum(-1), 1, atol=1e-5)
+        assert grid.as_map(scores).shape[-2:] == grid.keys
 
 
 def test_weights_become_maps_row_by_row():

@@ -6,6 +6,7 @@ import pytest
 from conftest import TINY, assert_same, perturb
 
 import keras_pvt
+from keras_pvt import families
 from keras_pvt.conversion import (
     CheckpointError,
     cast,
@@ -15,7 +16,6 @@ from keras_pvt.conversion import (
     to_torch,
 )
 from keras_pvt.conversion.fit import Fit, resized_positions
-from keras_pvt.conversion.maps.pvt import official_shapes
 from keras_pvt.conversion.recognise import likely_variant
 from keras_pvt.variants import VARIANTS
 
@@ -178,7 +178,7 @@ def test_all_problems_in_one_error(other, state):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_are_told_from_shapes(other, name):
-    shapes = official_shapes(VARIANTS[name])
+    shapes = families.named(VARIANTS[name].family).load("shapes")(VARIANTS[name])
     zero = np.float32(0)
     checkpoint = {key: np.broadcast_to(zero, shape) for key, shape in shapes.items()}
     checkpoint.pop("block1.0.norm2.bias")  # nearly whole is enough

@@ -2,6 +2,7 @@
 
 import argparse
 
+import keras
 import numpy as np
 import pytest
 from conftest import assert_same, perturb
@@ -15,7 +16,7 @@ from keras_pvt.conversion import (
     save_checkpoint,
     to_torch,
 )
-from keras_pvt.detection import DETR, RetinaNet
+from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 
 pytestmark = pytest.mark.one_backend("moves arrays of weights")
 
@@ -64,9 +65,50 @@ def test_detr_in_the_layouts_of_others(layout, detr, tmp_path, capsys):
     assert_same(read_checkpoint(back), to_torch(detr))
 
 
+@pytest.mark.parametrize("variant", ["pvt_nano", "pvt_v2_nano"])
+@pytest.mark.parametrize("system", ["retinanet", "mask_rcnn"])
+def test_backbones_of_mmdetection_itself(system, variant, tmp_path, capsys):
+    """As its own detectors have them since 2.17: from the official layout and back to it."""
+    backbone = keras_pvt.PVTBackbone(variant)
+    model, anchors = {
+        "retinanet": lambda: (RetinaNet(backbone, 5, 24, 2), 4),
+        "mask_rcnn": lambda: (MaskRCNN(backbone, 5, 24, 16), 8),
+    }[system]()
+    perturb(model)
+    state, told = to_torch(model), ("--set", f"anchor_side={anchors}")
+    source, there, back = (tmp_path / f"{name}.npz" for name in "abc")
+    save_checkpoint(state, source)
+    assert run(source, there, "--layout", "mmdetection", *told) == 0
+    assert f"{system} on {variant}" in capsys.readouterr().out
+    written = read_checkpoint(there)
+    v2 = variant == "pvt_v2_nano"
+    block = f"backbone.layers.2.1.{int(not v2)}"
+    ours = "backbone.block3.0"
+    np.testing.assert_array_equal(
+        written[f"{block}.attn.attn.in_proj_weight"],
+        np.concatenate([state[f"{ours}.attn.q.weight"], state[f"{ours}.attn.kv.weight"]]),
+    )
+    np.testing.assert_array_equal(
+        written[f"{block}.ffn.layers.{4 if v2 else 3}.weight"][:, :, 0, 0],
+        state[f"{ours}.mlp.fc2.weight"],
+    )
+    assert {key for key in written if not key.startswith("backbone.")} == {
+        key for key in state if not key.startswith("backbone.")
+    }
+    assert run(there, back, "--layout", "official", *told) == 0
+    assert_same(read_checkpoint(back), state)
+    pyramid = keras_pvt.PVTBackbone(variant, weights=there)
+    for name, array in weights(pyramid).items():
+        np.testing.assert_array_equal(array, weights(backbone)[name], err_msg=name)
+
+
+def weights(model):
+    return {v.path: keras.ops.convert_to_numpy(v.value) for v in model.variables}
+
+
 def test_facebook_layout_is_of_detr(retinanet, tmp_path):
     save_checkpoint(to_torch(retinanet), tmp_path / "a.npz")
-    with pytest.raises(ValueError, match="must be one of official; got 'facebook'"):
+    with pytest.raises(ValueError, match="must be one of official, mmdetection; got 'facebook'"):
         run(tmp_path / "a.npz", tmp_path / "b.npz", "--layout", "facebook", *ANCHORS)
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 

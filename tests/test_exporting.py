@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import recipe
-from conftest import SHALLOW, perturb
+from conftest import LINEAR, SHALLOW, V2, perturb
 
 import keras_pvt
 from keras_pvt.conversion import load_checkpoint
@@ -77,6 +77,40 @@ def test_pyramid_at_a_fixed_size(format, backbone, tmp_path, rng):
     found = runtimes.load(format, path)(images)
     for level, expected in answers(backbone, images).items():
         np.testing.assert_allclose(found[level], expected, atol=2e-5)
+
+
+@WRITES
+@pytest.mark.parametrize(
+    "config", [pytest.param(V2, marks=pytest.mark.full("as with pooling")), LINEAR],
+    ids=["reduced", "pooled"],
+)  # fmt: skip
+@pytest.mark.parametrize("format", DYNAMIC)
+def test_pyramid_of_v2(format, config, tmp_path, rng):
+    """At sides that no stride and no pooling divides."""
+    backbone = keras_pvt.PVTBackbone(config)
+    perturb(backbone)
+    path = tmp_path / f"model{FORMATS[format].suffix}"
+    assert keras_pvt.export(backbone, path, format, size=(75, 101), batch_size=2).passed
+    images = rng.standard_normal((2, 75, 101, 3)).astype("float32")
+    found = runtimes.load(format, path)(images)
+    for level, expected in answers(backbone, images).items():
+        np.testing.assert_allclose(found[level], expected, atol=2e-5)
+
+
+@pytest.mark.full("writes two more models in each format")
+@WRITES
+@pytest.mark.parametrize("config", [V2, LINEAR], ids=["reduced", "pooled"])
+@pytest.mark.parametrize("format", DYNAMIC)
+def test_any_size_of_v2(format, config, tmp_path, rng):
+    model = keras_pvt.classifier(config, input_shape=(None, None, 3), classifier_activation=None)
+    perturb(model)
+    path = tmp_path / f"model{FORMATS[format].suffix}"
+    assert keras_pvt.export(model, path, format, batch_size=None).passed
+    run = runtimes.load(format, path)
+    for shape in (*SHAPES, (1, 65, 193, 3)):
+        images = rng.standard_normal(shape).astype("float32")
+        expected = keras.ops.convert_to_numpy(model(images))
+        np.testing.assert_allclose(run(images)["predictions"], expected, atol=2e-5, err_msg=shape)
 
 
 @pytest.mark.full("writes one more model")

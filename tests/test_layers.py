@@ -23,6 +23,27 @@ LAYERS = {
         lambda: layers.SpatialReductionAttention(12, 3, name="layer"),
         (11, 12),
     ),
+    "overlap_patch_embedding": (
+        lambda: layers.OverlapPatchEmbedding(6, 5, 3, name="layer"),
+        (18, 26, 5),
+    ),
+    "linear_attention": (
+        lambda: layers.LinearSpatialReductionAttention(12, 3, 4, name="layer"),
+        (9, 13, 12),
+    ),
+    "conv_feed_forward": (lambda: layers.ConvFeedForward(5, 14, name="layer"), (3, 4, 6)),
+    "conv_feed_forward_with_relu": (
+        lambda: layers.ConvFeedForward(5, 14, relu=True, name="layer"),
+        (3, 4, 6),
+    ),
+    "encoder_block_of_v2": (
+        lambda: layers.EncoderBlock(12, 3, 2, 2, convolutional=True, name="layer"),
+        (9, 13, 12),
+    ),
+    "encoder_block_with_linear_attention": (
+        lambda: layers.EncoderBlock(12, 3, 2, convolutional=True, linear=True, name="layer"),
+        (9, 13, 12),
+    ),
     "feed_forward": (lambda: layers.FeedForward(5, 14, name="layer"), (3, 4, 6)),
     "drop_path": (lambda: layers.DropPath(0.3, name="layer"), (3, 4, 6)),
     "encoder_block": (lambda: layers.EncoderBlock(12, 3, 2, 2, name="layer"), (9, 13, 12)),

@@ -14,7 +14,9 @@ def test_the_page_runs():
     names: dict = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == text.count("\n## ") - 1  # of attention maps there is none
+    assert (
+        len(blocks) == text.count("\n## ") - 2
+    )  # of the families and of attention maps there is none
     assert names["vectors"].shape == (1, 256)
     assert names["larger"].input_shape == (None, 96, 128, 3)
     assert names["open_"].input_shape == (None, None, None, 3)

@@ -47,6 +47,15 @@ def test_what_does_not_decay(model):
 
 
 @pytest.mark.one_backend("reads names")
+def test_all_decay_or_all_but_norms(model):
+    """As in PVTv2's 3x detectors, where biases do, and as in those of 1x."""
+    norms = {v.path for v in model.trainable_variables if v.name in ("gamma", "beta")}
+    for more, kept in (({}, set()), ({"decay_norms": False}, norms)):
+        optimizer = training.make_optimizer("adamw", model, 1e-3, 0.1, decay_all=True, **more)
+        assert set(optimizer.get_config()["no_decay"]) == kept
+    assert norms
+
+
 def test_depth_decides_the_rate(model):
     factors = layer_factors(model, 0.5)  # six blocks
     assert factors["stage1_patch_embedding/proj/kernel"] == 0.5**7

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "systems": {"records"},
     "ops": set(),
     "variants": {"families"},
-    "layers": {"ops"},
+    "layers": {"ops", "variants"},
     "flops": {"families", "variants"},
     "utils": {"variants"},
     "formats": {"utils"},

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import SHALLOW, perturb
+from conftest import LINEAR, SHALLOW, V2, perturb
 from contracts import compiled
 
 import keras_pvt
@@ -31,10 +31,18 @@ def answer(model, images):
 
 
 @pytest.mark.parametrize(
-    ("build", "mode"), [(keras_pvt.classifier, "int8"), (keras_pvt.PVTBackbone, "int4")]
+    ("build", "mode", "config"),
+    [
+        (keras_pvt.classifier, "int8", SHALLOW),
+        (keras_pvt.PVTBackbone, "int4", SHALLOW),
+        (keras_pvt.classifier, "int8", LINEAR),
+        pytest.param(
+            keras_pvt.PVTBackbone, "int4", V2, marks=pytest.mark.full("as the classifier")
+        ),
+    ],
 )
-def test_saved_and_loaded_without_a_difference(build, mode, tmp_path, rng):
-    model = build(SHALLOW, input_shape=(64, 96, 3))
+def test_saved_and_loaded_without_a_difference(build, mode, config, tmp_path, rng):
+    model = build(config, input_shape=(64, 96, 3))
     perturb(model)
     images = rng.standard_normal((2, 64, 96, 3)).astype("float32")
     expected = answer(model, images)

@@ -58,6 +58,33 @@ def test_the_official_recipes(variant, drop_path, clip):
     assert (recipe.rand_augment, recipe.erasing) == ("rand-m9-mstd0.5-inc1", 0.25)
 
 
+@pytest.mark.parametrize("number", ["b0", "b1", "b2", "b2_li", "b3", "b4", "b5"])
+def test_the_official_recipes_of_v2(number):
+    """Values of whai362/PVT classification/configs/pvt_v2; the rest is as PVT's."""
+    recipe, deep = load(f"imagenet_pvt_v2_{number}"), number in ("b3", "b4", "b5")
+    assert (recipe.drop_path, recipe.clip_norm) == ((0.3, 1) if deep else (0.1, 0))
+    own = {"variant": f"pvt_v2_{number}", "drop_path": recipe.drop_path}
+    assert recipe == load("imagenet_pvt_tiny", **own, clip_norm=recipe.clip_norm)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "decay", "norms", "drops", "short_sides"),
+    [
+        ("retinanet_pvt_v2_coco_1x", 1e-4, 1e-4, True, [8, 11], (800, 800)),
+        ("mask_rcnn_pvt_v2_coco_1x", 2e-4, 1e-4, True, [8, 11], (800, 800)),
+        ("mask_rcnn_pvt_v2_coco_3x", 1e-4, 0.05, False, [27, 33], (480, 800)),
+    ],
+)
+def test_the_official_detectors_on_v2(name, rate, decay, norms, drops, short_sides):
+    """Values of whai362/PVT detection/configs."""
+    recipe = load(name)
+    assert (recipe.variant, recipe.drop_path) == ("pvt_v2_b2", 0.1)
+    assert (recipe.learning_rate, recipe.weight_decay) == (rate, decay)
+    assert (recipe.decay_all, recipe.decay_norms) == (True, norms)
+    assert recipe.drop_epochs == drops
+    assert of_recipe(recipe).short_sides == short_sides
+
+
 @pytest.mark.parametrize(
     ("name", "rate", "drops", "short_sides"),
     [

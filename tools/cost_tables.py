@@ -4,10 +4,15 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from keras_pvt import flops
+from keras_pvt.families import FAMILIES
 from keras_pvt.systems import SYSTEMS
-from keras_pvt.variants import VARIANTS
+from keras_pvt.variants import VARIANTS, list_variants
 
-PAPER = [name for name in VARIANTS if name != "pvt_nano"]
+# The variants of the papers, by family.
+PAPERS = {
+    family: [name for name in list_variants(family) if not name.endswith("_nano")]
+    for family in FAMILIES
+}
 SMALL = VARIANTS["pvt_small"]
 # The paper's table 9: channels times 1.4, rounded down to what the heads divide.
 WIDE = dataclasses.replace(SMALL, embed_dims=(89, 178, 445, 712))
@@ -15,25 +20,35 @@ WIDE = dataclasses.replace(SMALL, embed_dims=(89, 178, 445, 712))
 SIDES = (224, 384, 512, 640, 800, 1024)
 
 
-def parameters() -> str:
-    """Parameters of each system on each variant."""
+def parameters(family: str = "pvt") -> str:
+    """Parameters of each system on each variant of a family."""
     rows = []
     for system in SYSTEMS:
-        costs = [_cost(system, name, *_size(system)) for name in PAPER]
+        costs = [_cost(system, name, *_size(system)) for name in PAPERS[family]]
         rows.append([f"`{system}`", *(f"{cost.parameters:,}" for cost in costs)])
-    return _markdown(["system", *PAPER], rows)
+    return _markdown(["system", *PAPERS[family]], rows)
 
 
-def gflops() -> str:
-    """GFLOPs of each system on each variant, with layer norms in brackets."""
+def gflops(family: str = "pvt") -> str:
+    """GFLOPs of each system on each variant of a family, with layer norms in brackets."""
     cases = [(system, *_size(system)) for system in SYSTEMS]
     cases += [("backbone", 512, 512), ("retinanet", 640, 960)]
     rows = []
     for system, height, width in sorted(cases, key=lambda case: list(SYSTEMS).index(case[0])):
-        costs = [_cost(system, name, height, width) for name in PAPER]
+        costs = [_cost(system, name, height, width) for name in PAPERS[family]]
         cells = [f"{cost.gflops:.2f} ({cost.gflops_with_norms:.2f})" for cost in costs]
         rows.append([f"`{system}`", f"{height}x{width}", *cells])
-    return _markdown(["system", "image", *PAPER], rows)
+    return _markdown(["system", "image", *PAPERS[family]], rows)
+
+
+def growth_of_linear() -> str:
+    """GFLOPs with layer norms, as PVTv2's figure 4 has them, of three of its classifiers."""
+    names = ("pvt_v2_b0", "pvt_v2_b2", "pvt_v2_b2_li")
+    rows = []
+    for side in SIDES:
+        costs = [_cost("classifier", name, side, side) for name in names]
+        rows.append([str(side), *(f"{cost.gflops_with_norms:.1f}" for cost in costs)])
+    return _markdown(["side", *names], rows)
 
 
 def trans2seg() -> str:

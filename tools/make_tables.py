@@ -5,12 +5,14 @@ python tools/make_tables.py --check    # exit 1 if one is out of date
 """
 
 import argparse
+import functools
 import pathlib
 import sys
 
 import cost_tables
 import ecosystem
 
+import keras_pvt
 from keras_pvt import flops
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
@@ -23,17 +25,22 @@ def variants_table() -> str:
         "| constructor | parameters | GFLOPs | size | depths | `weights=` | top-1 | source |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    constructors = {
+        function.variant: name
+        for name, function in vars(keras_pvt).items()
+        if hasattr(function, "variant")
+    }
     for name, config in VARIANTS.items():
         cost = flops.total(flops.classifier(config, config.image_size, config.image_size))
         published = [(key, weights) for (owner, key), weights in WEIGHTS.items() if owner == name]
         cells = [
-            f"`PVT{name.removeprefix('pvt_').capitalize()}`",
+            f"`{constructors[name]}`",
             f"{cost.parameters:,}",
             f"{cost.gflops:.3f}",
             str(config.image_size),
             "-".join(map(str, config.depths)),
             ", ".join(f'"{key}"' for key, _ in published),
-            ", ".join(f"{weights.top1:g}" for _, weights in published),
+            ", ".join(f"{weights.top1:.1f}" if weights.top1 else "-" for _, weights in published),
             ", ".join(weights.source for _, weights in published),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -46,6 +53,9 @@ TABLES = (
     ("docs/detectors.md", "tasks", ecosystem.table),
     ("docs/cost.md", "parameters", cost_tables.parameters),
     ("docs/cost.md", "gflops", cost_tables.gflops),
+    ("docs/cost.md", "parameters on PVTv2", functools.partial(cost_tables.parameters, "pvt_v2")),
+    ("docs/cost.md", "gflops on PVTv2", functools.partial(cost_tables.gflops, "pvt_v2")),
+    ("docs/cost.md", "growth of PVTv2", cost_tables.growth_of_linear),
     ("docs/cost.md", "trans2seg", cost_tables.trans2seg),
     ("docs/cost.md", "deeper or wider", cost_tables.deeper_or_wider),
     ("docs/cost.md", "input scale", cost_tables.input_scale),

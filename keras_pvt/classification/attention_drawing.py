@@ -128,18 +128,16 @@ def _mark(axes, pixel, size):
 
 def _describe(row: AttentionRow) -> str:
     grid = row.grid
-    pixels = grid.stride * grid.reduction
     keys = "{}x{} keys".format(*grid.keys)
-    if grid.reduction > 1:
+    if grid.keys != grid.queries:
         keys += ", reduced from {}x{}".format(*grid.queries)
-    return f"{row.title}: {keys}, each {pixels}x{pixels} pixels"
+    return f"{row.title}: {keys}, each {{:.0f}}x{{:.0f}} pixels".format(*grid.key_size)
 
 
 def _overlay(axes, weights, grid):
     """Cell by cell where the cells lie; a floored rest of the image has no key."""
-    pixels = grid.stride * grid.reduction
-    rows, columns = weights.shape
-    extent = (-0.5, columns * pixels - 0.5, rows * pixels - 0.5, -0.5)
+    (height, width), (rows, columns) = grid.key_size, weights.shape
+    extent = (-0.5, columns * width - 0.5, rows * height - 0.5, -0.5)
     axes.imshow(weights, cmap="inferno", vmin=0, alpha=0.6, interpolation="nearest", extent=extent)
 
 

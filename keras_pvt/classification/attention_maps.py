@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_pvt import families
 from keras_pvt.layers import EncoderBlock
-from keras_pvt.variants import PVTConfig
+from keras_pvt.variants import POOL_SIZE, PVTConfig
 
 
 def attention_maps(
@@ -28,7 +28,7 @@ def attention_maps(
     Returns:
         For each layer name float32 `(B, heads, queries, keys)`, which sum to 1 over the keys.
         Queries are the cells of the stage's map, row by row, and keys those of its reduced map;
-        `AttentionGrid` tells where they lie. In a classifier's stage 4 the class token comes
+        `AttentionGrid` tells where they lie. In stage 4 of a PVT classifier the class token comes
         before both.
     Raises:
         ValueError: a name that no encoder block has; a model without encoder blocks.
@@ -59,13 +59,16 @@ class AttentionGrid:
     Args:
         stride: pixels a side of a query's cell.
         queries: (rows, columns) of the stage's map.
-        reduction: cells a side that make one key.
+        keys: (rows, columns) of the reduced map.
+        key_size: pixels of a key, (height, width); where attention is linear, parts overlap by
+            less than a cell, and these are from one to the next.
         class_token: whether a class token comes before queries and keys.
     """
 
     stride: int
     queries: tuple[int, int]
-    reduction: int
+    keys: tuple[int, int]
+    key_size: tuple[float, float]
     class_token: bool
 
     @classmethod
@@ -79,23 +82,21 @@ class AttentionGrid:
             stage: 1 to 4.
             height: of the image in pixels.
             width: of the image in pixels.
-            class_token: whether the model is a classifier; its stage 4 has the token.
+            class_token: whether the model is a classifier; stage 4 of a PVT has the token then.
         Returns:
             The grid.
         """
-        cells = families.named(config.family).cells
-        for patch in config.patch_sizes[:stage]:
-            height, width = cells(height, patch), cells(width, patch)
-        n = stage - 1
-        return cls(
-            config.strides[n], (height, width), config.sr_ratios[n], class_token and stage == 4
-        )
-
-    @property
-    def keys(self) -> tuple[int, int]:
-        """(rows, columns) of the reduced map."""
-        rows, columns = self.queries
-        return rows // self.reduction, columns // self.reduction
+        family, queries = families.named(config.family), (height, width)
+        for step in config.steps[:stage]:
+            queries = family.cells(queries[0], step), family.cells(queries[1], step)
+        stride, ratio = config.strides[stage - 1], config.sr_ratios[stage - 1]
+        keys = queries[0] // ratio, queries[1] // ratio
+        key_size: tuple[float, float] = (stride * ratio, stride * ratio)
+        if config.linear:
+            keys = POOL_SIZE, POOL_SIZE
+            key_size = height / POOL_SIZE, width / POOL_SIZE
+        has_token = class_token and stage == 4 and family.token is not None
+        return cls(stride, queries, keys, key_size, has_token)
 
     def query(self, x: int, y: int) -> int:
         """The query whose cell has a pixel. Pixels beyond the last whole cell belong to it.

@@ -166,6 +166,11 @@ class FileClassifier:
                 f"weights {str(weights)!r} have classes of their own; leave out others."
             )
         published = WEIGHTS[variant, default_name(variant) if untrained else str(weights)]
+        if published.classes is None:
+            raise ValueError(
+                f"nobody said which classes the weights {str(weights)!r} of {variant} tell apart; "
+                "they are for backbones."
+            )
         size = published.image_size if size is None else size
         resize_size = int(published.resize_size / published.image_size * size)
         model = classifier(variant, input_shape=(size, size, 3), include_preprocessing=True)

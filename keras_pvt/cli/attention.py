@@ -4,9 +4,10 @@ import argparse
 import pathlib
 import sys
 
+from keras_pvt import families
 from keras_pvt.cli import arguments
 
-DESCRIPTION = "Draw what the class token, or a pixel, attends to, head by head."
+DESCRIPTION = "Draw what the class token, a pixel, or all of them attend to, head by head."
 
 EPILOG = """\
 examples:
@@ -16,10 +17,10 @@ examples:
   keras-pvt attention cat.jpg --model runs/animals/model.keras
 
 Without --pixel the query is the class token, in every block of stage 4, the only stage that
-has one. With --pixel it is that pixel of the crop that the model sees, in the last block of
-each stage. Weights are drawn on the grid of the keys, which spatial reduction makes coarse; a
-model that was trained on so small images that stage 4 has less than 4x4 cells, as pvt_nano was, is
-drawn at 224 pixels, unless --size says otherwise.
+has one; PVTv2 has none, and all cells of stage 4 are averaged. With --pixel it is that pixel of
+the crop that the model sees, in the last block of each stage. Weights are drawn on the grid of the
+keys, which spatial reduction makes coarse; a model that was trained on so small images that stage 4
+has less than 4x4 cells, as pvt_nano was, is drawn at 224 pixels, unless --size says otherwise.
 """
 
 # Fewer cells a side of stage 4's map show nothing, and this is the size that shows more.
@@ -43,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from keras_pvt.classification.attention_drawing import draw_attention
-    from keras_pvt.families import config_of
 
     name = options.model or options.variant
     predictor, note = _predictor(name, options)
@@ -53,9 +53,9 @@ def run(options: argparse.Namespace) -> int:
             f"pixel {options.pixel} is outside the crop of {predictor.size}x{predictor.size} "
             "pixels that the model sees; --size makes it larger."
         )
-    rows = _rows(predictor, config_of(predictor.model), image, options.pixel)
-    query = "the class token" if options.pixel is None else "pixel {}, {}".format(*options.pixel)
-    title = f"{name}: what {query} of {options.image.name} attends to"
+    config = families.config_of(predictor.model)
+    rows = _rows(predictor, config, image, options.pixel)
+    title = f"{name}: {_query(config, options.pixel).format(options.image.name)}"
     draw_attention(image, rows, options.out, title, options.pixel)
     if note:
         print(f"note: {note}", file=sys.stderr)
@@ -67,11 +67,10 @@ def _predictor(name, options):
     """The model, at a size at which its coarsest map shows something; and what to say of that."""
     from keras_pvt.classification.attention_maps import AttentionGrid
     from keras_pvt.classification.predictor import FileClassifier
-    from keras_pvt.families import config_of
 
     predictor = FileClassifier.named(name, options.weights, options.size)
     sides = (predictor.size, predictor.size)
-    grid = AttentionGrid.of(config_of(predictor.model), 4, *sides, class_token=True)
+    grid = AttentionGrid.of(families.config_of(predictor.model), 4, *sides, class_token=True)
     cells = min(grid.queries)
     if options.size is not None or cells >= LEAST_CELLS:
         return predictor, ""
@@ -82,11 +81,20 @@ def _predictor(name, options):
     return FileClassifier.named(name, options.weights, SIZE), note
 
 
+def _query(config, pixel) -> str:
+    """What is drawn, for a title, with a place for the name of the image."""
+    if pixel is not None:
+        return "what pixel {}, {} of {{}} attends to".format(*pixel)
+    if families.named(config.family).token is not None:
+        return "what the class token of {} attends to"
+    return "what the cells of {} attend to, on average"
+
+
 def _rows(predictor, config, image, pixel):
-    """The class token in the blocks of stage 4, or a pixel in the last block of each stage."""
+    """The query in the blocks of stage 4, or a pixel in the last block of each stage."""
     from keras_pvt.classification.attention_drawing import AttentionRow
     from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
-    from keras_pvt.models.pvt import block_name
+    from keras_pvt.models.graph import block_name
 
     if pixel is None:
         blocks = [(4, block) for block in range(config.depths[3])]
@@ -98,7 +106,10 @@ def _rows(predictor, config, image, pixel):
     rows = []
     for (stage, block), weights in zip(blocks, maps.values(), strict=True):
         grid = AttentionGrid.of(config, stage, height, width, class_token=True)
-        query = 0 if pixel is None else grid.query(*pixel)
+        if pixel is not None:
+            weights = weights[0, :, grid.query(*pixel)]
+        else:
+            weights = weights[0, :, 0] if grid.class_token else weights[0].mean(axis=1)
         title = f"stage {stage}, block {block + 1} of {config.depths[stage - 1]}"
-        rows.append(AttentionRow(title, grid.as_map(weights[0, :, query]), grid))
+        rows.append(AttentionRow(title, grid.as_map(weights), grid))
     return rows

@@ -12,7 +12,7 @@ from keras_pvt.cli import arguments
 from keras_pvt.variants import VARIANTS
 
 KERAS_SUFFIXES = (".weights.h5", ".keras")
-TORCH_SUFFIXES = (".safetensors", ".npz", ".pth")
+TORCH_SUFFIXES = (".safetensors", ".npz", ".pth", ".h5")
 # What also holds how the model is built, and the names of its classes.
 WHOLE = (".safetensors", ".keras")
 
@@ -26,7 +26,8 @@ DESCRIPTION = f"""\
 Convert a checkpoint of PVT, or of a model on it ({", ".join(SYSTEMS)}).
 SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5, .weights.json or .keras, with official
 (whai362/PVT, mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a
-DETR also facebookresearch/detr's; its content tells which. The suffix of DEST says what to write.
+backbone also mmdetection's of 2.17 to 3.x, of PVTv2 also timm's and kecam's (.h5), of a DETR also
+facebookresearch/detr's; its content tells which. The suffix of DEST says what to write.
 DEST is read back and compared before it gets its name.
 
 What no weight tells, such as the side of anchors, is in .keras files and in the .safetensors files
@@ -80,8 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
-        help="names to write, unless DEST is Keras's (default: official); huggingface is for "
-        "classifiers and DETR, facebook for DETR",
+        help="names to write, unless DEST is Keras's (default: official, and kecam in an .h5); a "
+        "library's are for what it has: huggingface for classifiers, backbones of PVTv2 and DETR, "
+        "mmdetection and timm_features for backbones, timm and kecam for PVTv2, facebook for DETR",
     )
     parser.add_argument(
         "--dtype",
@@ -129,9 +131,22 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--layout and --dtype are for files of torch's names, not for Keras's.")
 
     from keras_pvt import conversion
+    from keras_pvt.conversion.fit import said_of_twin
+    from keras_pvt.conversion.recognise import trunk, twin
     from keras_pvt.utils.files import replacing
 
     found = conversion.recognised(_state(options.source, options.part))
+    given = dict(options.set or ())
+    other = found.look_alike
+    if other is not None and not _asks_for(other, options.variant, given):
+        ratios = " ".join(
+            f"--set backbone.{name}={','.join(map(str, value))}"
+            for name, value in other.row.items()
+        )
+        raise ValueError(
+            f"{options.source}: {found.unknown}; `--variant {other.variant} {ratios}` takes it as "
+            "what it is."
+        )
     if options.variant != "auto":
         found = found._replace(variant=options.variant, description=_without_row(found.description))
     if not found.known:
@@ -140,7 +155,6 @@ def run(options: argparse.Namespace) -> int:
             f"{options.source}: {what}no variant has these keys and widths; name one with "
             f"--variant to see how it differs: {', '.join(VARIANTS)}."
         )
-    given = dict(options.set or ())
     model, report = conversion.model_from_checkpoint(found, options.size, options=given)
     description = conversion.describe(model)
     if found.description is not None:
@@ -148,7 +162,8 @@ def run(options: argparse.Namespace) -> int:
         description = dataclasses.replace(description, classes=classes, size=size)
     with replacing(options.dest) as temporary:
         if not to_keras:
-            arrays = conversion.to_torch(model, options.layout or "official")
+            usual = "kecam" if options.dest.suffix == ".h5" else "official"
+            arrays = conversion.to_torch(model, options.layout or usual)
             arrays = conversion.cast(arrays, options.dtype or "float32")
             conversion.save_checkpoint(conversion.Checkpoint(arrays, description), temporary)
         elif temporary.suffix == ".keras":
@@ -161,9 +176,18 @@ def run(options: argparse.Namespace) -> int:
     if options.dest.suffix not in WHOLE:
         _tell_what_is_lost(options.dest, report.untold, description)
     variant = found.variant or f"a {description.backbone['variant']['family']} of its own"
+    variant = variant if other is None else other.title
+    if (doubt := twin(trunk(found.state)[0])) is not None and found.description is None:
+        print(said_of_twin(doubt))
     name = variant if found.system is None else f"{found.system} on {variant}"
     print(f"{options.dest}: {name}, {model.count_params():,} parameters, read back and equal")
     return 0
+
+
+def _asks_for(other, variant: str, given: dict[str, Any]) -> bool:
+    """Whether options name a network of others by what it is."""
+    said = all(given.get(f"backbone.{name}") == list(row) for name, row in other.row.items())
+    return said and variant == other.variant
 
 
 def _state(path: pathlib.Path, part: str | None):

@@ -76,9 +76,9 @@ def run(options: argparse.Namespace) -> int:
         print(system.load("counts")(parts))
     for (variant, weights), row in WEIGHTS.items():
         if variant == name:
+            top1 = "of unknown accuracy" if row.top1 is None else f"top-1 {row.top1:g} %"
             console.print(
-                f'weights="{weights}": top-1 {row.top1:g} % at {row.image_size} pixels; '
-                f"{row.source}",
+                f'weights="{weights}": {top1} at {row.image_size} pixels; {row.source}',
                 highlight=False,
             )
     return 0

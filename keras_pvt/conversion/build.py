@@ -167,7 +167,10 @@ def model_from_checkpoint(
         known = Known.of(system, found.description, given)
         state, _ = trunk(found.state)
         config = _config(state, found, known)
-        arrays = SystemArrays(found.state, system, config, found.variant or config.family, known)
+        name = found.variant or config.family
+        if found.look_alike is not None:
+            name = found.look_alike.name
+        arrays = SystemArrays(found.state, system, config, name, known)
         size = known.sides if size is None else size
         model = system.load("from_arrays")(arrays, size, logits)
         own = _compared(describe(model), system, known, logits)
@@ -186,7 +189,7 @@ def _system(found: Found) -> systems.System:
         said = systems.named(found.description.system)
         return systems.SYSTEMS["backbone"] if said.names else said
     if found.variant is None:
-        raise ValueError("no variant has these keys and widths, and no description tells more.")
+        raise ValueError(f"{found.unknown}, and no description tells more.")
     state, _ = trunk(found.state)
     config = VARIANTS[found.variant]
     entries = classifier_map(config, layout_of(state))
@@ -201,7 +204,7 @@ def _config(state: State, found: Found, known: Known) -> PVTConfig:
     if row is not None and "depths" not in said:
         return config_of_state(state, dataclasses.replace(row, **said))
     if "depths" not in said:
-        raise ValueError("no variant has these keys and widths, and the file does not say which.")
+        raise ValueError(f"{found.unknown}, and the file does not say which.")
     config = PVTConfig(**said)
     # A width that a file may choose would be memory that it may choose.
     told = told_of_state(state, config)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import keras
 import numpy as np
 
-from keras_pvt import ops, systems
+from keras_pvt import families, ops, systems
 from keras_pvt.conversion.description import Checkpoint, describe
 from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map
 from keras_pvt.conversion.maps.entries import Entry
@@ -62,8 +62,10 @@ def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
 
     Args:
         model: built by keras_pvt.
-        layout: names, "official" (whai362/PVT) or "huggingface" (transformers); of a `DETR`
-            also "facebook", see `maps.detr`; of another system only "official". A model
+        layout: names, "official" (whai362/PVT), "huggingface" (transformers), "mmdetection" (its
+            backbones, 2.17 and later); of PVTv2 also "timm" (0.6 and later), "timm_features" (its
+            models with features_only=True) and "kecam" (keras-cv-attention-models); of a `DETR`
+            also "facebook", see `maps.detr`; of another system only "official". A PVT
             without class token gives the official layout of the detection code, where
             `pos_embed4` has an unused first row: zeros.
     Returns:
@@ -71,7 +73,7 @@ def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
         for `save_checkpoint`. What Keras has quantized are the kernels that it stands for; LoRA is
         in the kernels.
     Raises:
-        ValueError: a layout that the model does not have; a backbone for "huggingface"; a model
+        ValueError: a layout that the model does not have; a PVT backbone for "huggingface"; a model
             that is quantized by GPTQ or AWQ, or has weights that the layout has no names for.
     """
     if layout not in layouts_of(model):
@@ -81,10 +83,11 @@ def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
         )
     weights = PlainWeights(model)
     backbone = systems.of_model(model) is None and "head/kernel" not in weights
-    if layout == "huggingface" and backbone:
+    family = families.named(families.config_of(model).family)
+    if layout in family.whole and backbone:
         raise ValueError(
-            f"transformers has no PVT without a head, as model {model.name!r} is; use the "
-            "official layout, or a model with include_top=True."
+            f"the {layout} layout has no {family.title} without a head, as model {model.name!r} "
+            "is; use the official layout, or a model with include_top=True."
         )
     state: dict[str, np.ndarray] = {}
     entries = model_map(model, layout)
@@ -93,13 +96,15 @@ def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
             f"model {model.name!r} has {len(unnamed)} weights that the {layout} layout has no "
             f"names for: {', '.join(unnamed[:12])}."
         )
+    prefix = family.layouts.get(layout, "")
+    bare = prefix if backbone and prefix in family.bare.values() else ""
     for entry in entries:
         arrays = [weights.get(path) for path in entry.keras]
+        keys = [key.removeprefix(bare) for key in entry.torch]
         if not arrays or arrays[-1] is not None:
             converted = entry.layout.to_torch(*arrays)
             state |= {
-                key: np.array(array, order="C")
-                for key, array in zip(entry.torch, converted, strict=True)
+                key: np.array(array, order="C") for key, array in zip(keys, converted, strict=True)
             }
     return Checkpoint(state, describe(model))
 

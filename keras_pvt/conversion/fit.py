@@ -15,14 +15,17 @@ from keras_pvt.conversion.recognise import (
     config_of_state,
     layout_of,
     likely_variant,
+    look_alike,
     system_of_state,
     trunk,
     unwrapped,
 )
 from keras_pvt.ops import linear_weights
-from keras_pvt.variants import VARIANTS
+from keras_pvt.variants import VARIANTS, LookAlike, PVTConfig
 
 PATCH_KERNEL = "stage1_patch_embedding/proj/kernel"
+# Fields of a row that a model of any variant may have as it wants.
+FREE = ("image_size", "classes")
 
 
 def resized_positions(table: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -61,8 +64,25 @@ def adapted_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
     return wide[:, :, np.arange(channels) % 3] * (3 / channels)
 
 
+def said_of(other: LookAlike) -> str:
+    """What there is to say of a file whose shapes are another network's, in a line."""
+    fields = ", ".join(f"{name}={value}" for name, value in other.row.items())
+    return (
+        f"this is {other.title}, which has the keys of {other.variant} with {fields} and other "
+        "weights; it is loaded into a model of such a PVTConfig of your own"
+    )
+
+
+def said_of_twin(other: LookAlike) -> str:
+    """What there is to say of a file that may be another network's, in a line."""
+    return (
+        f"this may be {other.title}, which has the keys and shapes of {other.variant} and other "
+        "weights: its keys are in the order of that code, and nothing else tells the two apart"
+    )
+
+
 def layouts_of(model: keras.Model) -> tuple[str, ...]:
-    """The layouts in which torch code has a model, the official one first."""
+    """The layouts in which other libraries have a model, the official one first."""
     system = systems.of_model(model)
     if system is None:
         return tuple(families.named(families.config_of(model).family).layouts)
@@ -155,7 +175,10 @@ class Fit:
         self.foreign = self._other_system()
         if self.foreign is not None:
             return
-        entries = model_map(model, layout_of(self.state))
+        layout = layout_of(self.state)
+        if self.system is None and layout not in (*layouts_of(model), "keras"):
+            layout = "official"  # of another family: nothing fits, and `problems` says what it is
+        entries = model_map(model, layout)
         unused = "the model has no place for it"
         own_head = "the model keeps its own new head"
         keeps_head = new_head and self._other_head(entries)
@@ -168,6 +191,12 @@ class Fit:
                 self._take(entry)
         if self.resized:
             self.report.notices.append(f"position tables resized: {', '.join(self.resized)}")
+        if layout not in ("official", "keras"):
+            named = {path for entry in entries for path in entry.keras}
+            for entry in model_map(model, "official"):
+                paths = {path for path in entry.keras if path in self.variables} - named
+                if paths and not (keeps_head and entry.keras[0].startswith("head/")):
+                    self.missing += entry.torch
         known = {key for entry in entries for key in entry.torch}
         self.unexpected = [key for key in self.state if key not in known]
 
@@ -180,10 +209,11 @@ class Fit:
 
     def _other_head(self, entries: list[Entry]) -> bool:
         """Whether the checkpoint's head is absent, or for another number of classes."""
-        (kernel,), (bias,) = (entry.torch for entry in entries[-2:])
         if "head/bias" not in self.variables:
             return False
         classes = self.variables["head/bias"].shape[0]
+        heads = {entry.keras[0]: entry.torch[0] for entry in entries if entry.keras}
+        kernel, bias = (heads.get(f"head/{word}", "") for word in ("kernel", "bias"))
         if bias not in self.state and kernel not in self.state:
             self.report.notices.append(
                 f"the checkpoint has no head: the new head of {classes} classes is untrained"
@@ -271,24 +301,49 @@ class Fit:
             "configured otherwise": self.different,
         }
         lines = [f"  {len(keys)} {kind}: {_some(keys)}" for kind, keys in kinds.items() if keys]
-        guess = self._guess() if lines else ""
-        return "\n".join([*lines, guess] if guess else lines)
-
-    def _guess(self) -> str:
-        """What the checkpoint may be instead; empty where nothing is likely."""
-        variant = likely_variant(self.state)
-        if variant is None:
+        if not lines:
             return ""
-        theirs = config_of_state(self.state, VARIANTS[variant])
-        same = {"image_size": self.config.image_size, "classes": self.config.classes}
-        if dataclasses.replace(theirs, **same) != self.config:
-            return f"  this looks like {variant}"
+        # Of another network nearly every key is wrong, and one line says more than their names.
+        body, _ = trunk(self.state)
+        variant, other = likely_variant(body), look_alike(body)
+        if other is not None and _without_free(other.config) != _without_free(self.config):
+            return f"  {said_of(other)}"
+        if variant is None:
+            return "\n".join(lines)
+        theirs = config_of_state(body, VARIANTS[variant])
+        wrong = self._wrong(variant, theirs)
+        if wrong:
+            return f"  this looks like {variant}{wrong}"
+        return "\n".join([*lines, *self._advice(theirs)])
+
+    def _wrong(self, variant: str, theirs: PVTConfig) -> str:
+        """How the row of a checkpoint is not the model's; empty where shapes are the same."""
+        family = families.named(self.config.family)
+        other = families.named(theirs.family)
+        rows = {_without_free(row): name for name, row in VARIANTS.items()}
+        own = rows.get(_without_free(self.config), "one of its own")
+        if family is not other:
+            return f", of {other.title}, and the model is {own}, of {family.title}"
+        apart = [
+            f"{field.name} {value}, not {getattr(self.config, field.name)}"
+            for field in dataclasses.fields(theirs)
+            if field.name not in (*FREE, *family.untold)
+            and (value := getattr(theirs, field.name)) != getattr(self.config, field.name)
+        ]
+        return f", and the model is {own}: {'; '.join(apart)}" if apart else ""
+
+    def _advice(self, theirs: PVTConfig) -> list[str]:
+        """What would make a checkpoint fit that is of the model's variant."""
         if "head/bias" in self.variables and theirs.classes != self.config.classes:
-            return (
+            return [
                 f"  the checkpoint has {theirs.classes} classes, the model {self.config.classes}: "
                 f"pass classes={theirs.classes}"
-            )
-        return ""
+            ]
+        return []
+
+
+def _without_free(row: PVTConfig) -> PVTConfig:
+    return dataclasses.replace(row, image_size=224, classes=1000)
 
 
 def _configured_otherwise(model: keras.Model, state: Mapping[str, np.ndarray]) -> list[str]:

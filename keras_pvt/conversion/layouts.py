@@ -109,12 +109,20 @@ def flattened(rows: int, columns: int) -> Layout:
     return Layout(to_keras, to_torch)
 
 
+def _dense_of(kernel):
+    if kernel.ndim != 4 or kernel.shape[2:] != (1, 1):
+        raise ValueError(f"a kernel {kernel.shape} is not that of a 1 x 1 convolution")
+    return (kernel[:, :, 0, 0].T,)
+
+
 SAME = Layout(lambda x: (x,), lambda x: (x,))
 # (out, in) to (in, out)
 DENSE = _permuted((1, 0))
 # (out, in, height, width) to (height, width, in, out); of a transposed convolution, in and out
 # have changed places on both sides.
 CONV = _permuted((2, 3, 1, 0))
+# (out, in, 1, 1) to (in, out): a dense layer that is a convolution there.
+POINTWISE = Layout(_dense_of, lambda x: (x.T[:, :, None, None],))
 # (C, 1, height, width) to (height, width, C, 1)
 DEPTHWISE = _permuted((2, 3, 0, 1))
 # How many batches torch's norm has seen, which nothing reads: 0 on the way back.

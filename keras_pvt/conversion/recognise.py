@@ -10,7 +10,7 @@ import numpy as np
 from keras_pvt import families, systems
 from keras_pvt.conversion.description import Description, described
 from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
-from keras_pvt.variants import VARIANTS, PVTConfig
+from keras_pvt.variants import LOOK_ALIKES, VARIANTS, LookAlike, PVTConfig
 
 State = Mapping[str, np.ndarray]
 
@@ -31,17 +31,27 @@ class Found(NamedTuple):
         system: name of the segmenter or detector, or None.
         variant: name of the backbone's row, or None if it is like none.
         description: what the file says of the model, or None.
+        look_alike: the network of others that it seems to be, or None. There is no variant then.
     """
 
     state: State
     system: str | None
     variant: str | None
     description: Description | None = None
+    look_alike: LookAlike | None = None
 
     @property
     def known(self) -> bool:
         """Whether the row of the backbone is known, by its name or from the description."""
         return self.variant is not None or "variant" in getattr(self.description, "backbone", {})
+
+    @property
+    def unknown(self) -> str:
+        """What there is to say where the row is not known."""
+        if self.look_alike is None:
+            return "no variant has these keys and widths"
+        other = self.look_alike
+        return f"this is {other.title}, which has the keys of {other.variant} and other weights"
 
 
 def recognised(state: State) -> Found:
@@ -51,14 +61,16 @@ def recognised(state: State) -> Found:
         state: arrays by name, in any layout that keras_pvt knows.
     Returns:
         The state dict with the names of its layout, the system's name or None, the variant's
-        name or None, and the description that came with it; for `model_from_checkpoint`.
+        name or None, and the description that came with it; for `model_from_checkpoint`. Of a
+        network of others that has the keys of a family, which that is.
     """
     body, _ = trunk(state)
     system, description = system_of_state(state), described(state)
-    variant = likely_variant(body)
+    other = look_alike(body) if description is None else None
+    variant = likely_variant(body) if other is None else None
     if variant is not None and description is not None and not _is_of(description, variant):
         variant = None
-    return Found(unwrapped(state) if system else body, system, variant, description)
+    return Found(unwrapped(state) if system else body, system, variant, description, other)
 
 
 def _is_of(description: Description, variant: str) -> bool:
@@ -111,9 +123,16 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
 
 def _prefix(system: systems.System, layout: str) -> str:
     """What stands before the keys of the backbone in a layout of a system."""
-    alone = {entry.keras: entry.torch[0] for entry in classifier_map(_SHALLOW, "official")}
     entries = system.key_map(layout, _SHALLOW)
-    first = next(entry for entry in entries if entry.keras in alone)
+    # A layout of a system may share its name with one of the family, and not the names in it.
+    layouts = [
+        own for own in (layout, "official") if own in families.named(_SHALLOW.family).layouts
+    ]
+    for own in layouts:
+        alone = {entry.keras: entry.torch[0] for entry in classifier_map(_SHALLOW, own)}
+        first = next(entry for entry in entries if entry.keras in alone)
+        if first.torch[0].endswith(alone[first.keras]):
+            break
     return first.torch[0].removesuffix(alone[first.keras])
 
 
@@ -130,9 +149,11 @@ def unwrapped(state: State) -> dict[str, np.ndarray]:
 
 
 def layout_of(state: State) -> str:
-    """The layout that the keys speak; "official" where none is recognised."""
-    if any("/" in key for key in state):
-        return "keras"
+    """The layout that the keys speak; "official" where none is recognised.
+
+    Families may share how keys begin, where they share the name of the layout. Which of them a
+    state dict is of, `likely_variant` tells by all of its keys.
+    """
     for system in systems.SYSTEMS.values():
         for layout, names in system.names.items():
             if names.start and _some_start(state, names.start):
@@ -141,22 +162,60 @@ def layout_of(state: State) -> str:
         for layout, start in family.layouts.items():
             if start and _some_start(state, start):
                 return layout
-    return "official"
+    return "keras" if any("/" in key for key in state) else "official"
 
 
 def likely_variant(state: State) -> str | None:
-    """The variant whose keys and widths the state dict has, or nearly has; else None."""
+    """The variant whose keys and shapes the state dict has, or nearly has; else None."""
+    return _likely(state, VARIANTS)
+
+
+def look_alike(state: State) -> LookAlike | None:
+    """The network of others whose shapes a `trunk` has; None for what may be a family's."""
+    other = _other(state)
+    return None if other is None or other.config == VARIANTS[other.variant] else other
+
+
+def twin(state: State) -> LookAlike | None:
+    """The network of others that a `trunk` may be as well as a variant, by its keys' order."""
+    other, keys = _other(state), list(state)
+    if other is None or other.config != VARIANTS[other.variant]:
+        return None
+    first, second = (keys.index(key) if key in state else -1 for key in other.order)
+    return other if -1 < first < second else None
+
+
+def _other(state: State) -> LookAlike | None:
+    layout = layout_of(state)
+    others = {other.title: other for other in LOOK_ALIKES if layout in other.layouts}
+    name = _likely(state, {title: other.config for title, other in others.items()})
+    return None if name is None else others[name]
+
+
+def _likely(state: State, rows: Mapping[str, PVTConfig]) -> str | None:
+    """Of rows by names, the name of that which a state dict is most like; None: of none enough."""
     layout = layout_of(state)
     best, name = LIKENESS, None
-    for variant, config in VARIANTS.items():
+    for variant, config in rows.items():
         if layout not in (*families.named(config.family).layouts, "keras"):
             continue
         entries = classifier_map(config, layout)
         keys = {key for entry in entries for key in entry.torch}
         likeness = len(keys & state.keys()) / len(keys | state.keys())
-        if likeness > best and _widths(config, entries, state) == config.embed_dims:
+        if likeness > best and _has_shapes(config, entries, state):
             best, name = likeness, variant
     return name
+
+
+def _has_shapes(config: PVTConfig, entries: list[Entry], state: State) -> bool:
+    """Whether what shapes tell is as a row has it, but for what any model may have of its own."""
+    told = told_of_state(state, config)
+    same = all(
+        getattr(config, name) == value
+        for name, value in told.items()
+        if name not in ("depths", "image_size", "classes")
+    )
+    return same and _widths(config, entries, state) == config.embed_dims
 
 
 def config_of_state(state: State, config: PVTConfig) -> PVTConfig:
@@ -173,9 +232,11 @@ def told_of_state(state: State, config: PVTConfig) -> dict[str, Any]:
         state: of a classifier or a backbone.
         config: the row, for what the state dict lacks.
     """
-    family = families.named(config.family)
+    family, layout = families.named(config.family), layout_of(state)
+    if layout not in (*family.layouts, "keras"):  # of another family
+        return {}
     outline = dataclasses.replace(config, **family.outline)
-    entries = classifier_map(outline, layout_of(state))
+    entries = classifier_map(outline, layout)
     places = {path: entry for entry in entries for path in entry.keras}
 
     def get(path: str) -> np.ndarray | None:

@@ -41,23 +41,25 @@ def save_checkpoint(
     path: str | os.PathLike,
     classes: Sequence[str] | None = None,
 ) -> None:
-    """Write a state dict; the suffix says how: `.safetensors`, `.npz`, or `.pth`.
+    """Write a state dict; the suffix says how: `.safetensors`, `.npz`, `.pth`, or `.h5`.
 
-    The file appears whole or not at all. A `.safetensors` file also holds how the model was built,
-    as `to_torch` tells it, and the names of its classes; the others hold arrays alone.
+    The last is for the "kecam" layout alone, in the format of Keras 2. The file appears whole or
+    not at all. A `.safetensors` file also holds how the model was built, as `to_torch` tells it,
+    and the names of its classes; the others hold arrays alone.
 
     Args:
         state: arrays by name, as `to_torch` gives them.
         path: to write to; a file there is replaced.
         classes: names of what the model tells apart, in the order of its outputs.
     Raises:
-        ValueError: another suffix; bfloat16 in a `.npz`, which numpy cannot name; names of
-            classes that are no different words, or for what does not hold them.
+        ValueError: another suffix; bfloat16 in a `.npz`, which numpy cannot name, or in an `.h5`;
+            another layout in an `.h5`; names of classes that are no different words, or for what
+            does not hold them.
         ImportError: `.pth` without torch.
         OSError: a folder that cannot be written.
     """
     path = pathlib.Path(path)
-    if path.suffix not in _WRITERS:
+    if path.suffix not in _WRITERS or path.name.endswith(".weights.h5"):
         raise ValueError(
             f"{path}: the suffix must be one of {', '.join(_WRITERS)} to say how to write."
         )
@@ -111,4 +113,31 @@ def _write_pth(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
     torch.save({key: tensor(array) for key, array in state.items()}, path)
 
 
-_WRITERS = {".safetensors": _write_safetensors, ".npz": _write_npz, ".pth": _write_pth}
+def _write_h5(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
+    import h5py
+
+    layers: dict[str, list[str]] = {}
+    for key, array in state.items():
+        layer, _, number = key.partition("/")
+        if number != str(len(layers.setdefault(layer, []))):
+            raise ValueError(f"an .h5 file is of the kecam layout; {key!r} is no name there.")
+        if array.dtype.name == "bfloat16":
+            raise ValueError("an .h5 file cannot hold bfloat16; write another dtype.")
+        layers[layer].append(key)
+    with h5py.File(path, "w") as file:
+        # By which Keras 2 knows that kernels lie as it has them.
+        file.attrs["keras_version"], file.attrs["backend"] = "2.15.0", "tensorflow"
+        file.attrs["layer_names"] = np.array(list(layers), "S")
+        for layer, keys in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = np.array(keys, "S")
+            for key in keys:
+                group[key] = state[key]
+
+
+_WRITERS = {
+    ".safetensors": _write_safetensors,
+    ".npz": _write_npz,
+    ".pth": _write_pth,
+    ".h5": _write_h5,
+}

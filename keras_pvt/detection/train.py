@@ -97,6 +97,7 @@ class DetectionTrainer(Trainer):
             built,
             learning_rate(recipe, steps),
             decay_all=recipe.decay_all,
+            decay_norms=recipe.decay_norms,
             factors=factors or None,
         )
         whole = self.strategy.replicate(built)

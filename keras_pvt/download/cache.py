@@ -80,7 +80,8 @@ def fetch(variant: str, weights: str = "imagenet") -> pathlib.Path:
     if published is None or published.url is None:
         names = ", ".join(f"{v} ({w})" for (v, w), row in WEIGHTS.items() if row.url)
         raise ValueError(f"no weights file of {variant} ({weights}) is published; only {names}.")
-    entry = CachedFile(folder() / file_name(published.url), published.sha256, VARIANTS[variant])
+    path, any_head = folder() / file_name(published.url), published.classes is None
+    entry = CachedFile(path, published.sha256, VARIANTS[variant], any_head)
     problem = entry.problem()
     if problem is None:
         return entry.path
@@ -112,12 +113,16 @@ class CachedFile:
         path: of the file; the hash, the lock and the part lie beside it.
         sha256: published hash, or None.
         config: row of the variant table that the weights must fit.
+        any_head: whether the head may have any width, or be absent.
     """
 
-    def __init__(self, path: pathlib.Path, sha256: str | None, config: PVTConfig):
+    def __init__(
+        self, path: pathlib.Path, sha256: str | None, config: PVTConfig, any_head: bool = False
+    ):
         self.path = path
         self._sha256 = sha256
         self._config = config
+        self._any_head = any_head
 
     def problem(self) -> str | None:
         """Why the file cannot be used; None if it can."""
@@ -162,7 +167,8 @@ class CachedFile:
             put_in_place(part, self.path)
 
     def _verify(self, path: pathlib.Path) -> None:
-        verify(path, self._beside(RECORD_SUFFIX), self._sha256, self._config)
+        record = self._beside(RECORD_SUFFIX)
+        verify(path, record, self._sha256, self._config, self._any_head)
 
     def _beside(self, suffix: str) -> pathlib.Path:
         return self.path.with_name(self.path.name + suffix)

@@ -10,8 +10,9 @@ import re
 import numpy as np
 
 from keras_pvt import families
+from keras_pvt.conversion.maps.entries import classifier_map
 from keras_pvt.conversion.readers import read_checkpoint
-from keras_pvt.conversion.recognise import likely_variant
+from keras_pvt.conversion.recognise import likely_variant, look_alike
 from keras_pvt.utils.files import replacing
 from keras_pvt.variants import VARIANTS, PVTConfig
 
@@ -20,7 +21,13 @@ logger = logging.getLogger("keras_pvt")
 RECORD_SUFFIX = ".sha256"
 
 
-def verify(path: pathlib.Path, record: pathlib.Path, sha256: str | None, config: PVTConfig) -> None:
+def verify(
+    path: pathlib.Path,
+    record: pathlib.Path,
+    sha256: str | None,
+    config: PVTConfig,
+    any_head: bool = False,
+) -> None:
     """Check a file against the hash that is known, else by content, and record its hash.
 
     The whole file is hashed each time, 0.1 s for 100 MB, rather than trusting its size and date.
@@ -30,6 +37,7 @@ def verify(path: pathlib.Path, record: pathlib.Path, sha256: str | None, config:
         record: where the hash seen at first use is kept, in the format of `sha256sum`.
         sha256: the published hash, or None.
         config: row of the variant table that the content must fit.
+        any_head: whether the head may have any width, or be absent.
     Raises:
         OSError: the file cannot be read.
         ValueError: it is another file than published or first used, or no such weights.
@@ -41,7 +49,7 @@ def verify(path: pathlib.Path, record: pathlib.Path, sha256: str | None, config:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if known is None:
-        check_content(path, config)
+        check_content(path, config, any_head)
         # A read-only cache keeps no record; its file is checked by content at every use.
         with contextlib.suppress(OSError):
             _write(record, digest)
@@ -50,18 +58,28 @@ def verify(path: pathlib.Path, record: pathlib.Path, sha256: str | None, config:
         raise ValueError(f"its sha256 is {digest}, but {known} was {since}")
 
 
-def check_content(path: pathlib.Path, config: PVTConfig) -> None:
+def check_content(path: pathlib.Path, config: PVTConfig, any_head: bool = False) -> None:
     """Check that a file is an official checkpoint of `config`: keys, shapes, finite values.
 
+    Args:
+        path: the file.
+        config: row of the variant table.
+        any_head: whether the head may have any width, or be absent.
     Raises:
         ValueError: it is not.
     """
     state = read_checkpoint(path)
     shapes = {key: array.shape for key, array in state.items()}
     expected = _shapes(config)
+    heads = [entry for entry in classifier_map(config, "official") if "head/" in entry.keras[0]]
+    for key in {key for entry in heads for key in entry.torch} if any_head else ():
+        shapes.pop(key, None)
+        expected.pop(key, None)
     if shapes != expected:
         wrong = sorted({key for key, _ in shapes.items() ^ expected.items()})
-        guess = likely_variant(state)
+        guess, other = likely_variant(state), look_alike(state)
+        if other is not None:
+            raise ValueError(f"this is {other.title}")
         same = guess is not None and VARIANTS[guess] == config
         raise ValueError(
             f"{len(wrong)} tensors are missing, unexpected or of another shape, such as "

@@ -86,7 +86,7 @@ def load(
     else:
         found = recognised(read_checkpoint(source))
     if not found.known:
-        raise ExportError(f"{source}: no variant has these keys and widths.")
+        raise ExportError(f"{source}: {found.unknown}.")
     return _from_state(found, features, logits, size)
 
 

@@ -158,14 +158,14 @@ def dense(width: int, dtype, name: str, use_bias: bool = True) -> keras.layers.D
     )
 
 
-def patch_conv(width: int, side: int, dtype, name: str) -> keras.layers.Conv2D:
+def patch_conv(width: int, side: int, dtype, name: str, initializer=None) -> keras.layers.Conv2D:
     """Convolution whose stride is its kernel: one output cell per `side` x `side` cells."""
     return keras.layers.Conv2D(
         width,
         side,
         strides=side,
         data_format="channels_last",
-        kernel_initializer=FanInUniform(),
+        kernel_initializer=initializer or FanInUniform(),
         dtype=inner_policy(dtype, name),
         name=name,
     )
@@ -198,6 +198,11 @@ def floor_div(size, divisor: int):
     return None if size is None else size // divisor
 
 
+def ceil_div(size, divisor: int):
+    """`size / divisor`, rounded up; None stays None."""
+    return None if size is None else -(-size // divisor)
+
+
 def check_positive(owner: str, **numbers: int) -> None:
     """Raise a ValueError for each number that is not an integer of at least 1."""
     for name, number in numbers.items():
@@ -228,5 +233,5 @@ def check_map(owner: str, shape, side: int = 1) -> None:
         raise ValueError(
             f"{owner}: a map of {shape[1]}x{shape[2]} cells is smaller than the {side}x{side} "
             "cells that this layer reduces to one; give the model a larger image "
-            "(PVT-Tiny to Large need 32 pixels a side)."
+            "(PVT-Tiny to Large need 32 pixels a side, PVTv2 29)."
         )

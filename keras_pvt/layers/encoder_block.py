@@ -1,9 +1,13 @@
 """The encoder block of a stage."""
 
 from keras_pvt.layers import base
-from keras_pvt.layers.attention import SpatialReductionAttention
+from keras_pvt.layers.attention import (
+    LinearSpatialReductionAttention,
+    SpatialReductionAttention,
+)
 from keras_pvt.layers.drop_path import DropPath
-from keras_pvt.layers.feed_forward import FeedForward
+from keras_pvt.layers.feed_forward import ConvFeedForward, FeedForward
+from keras_pvt.layers.initial_values import FanOutNormal
 from keras_pvt.ops import call_layer, layer_norm
 
 
@@ -25,6 +29,10 @@ class EncoderBlock(base.Composite):
         first_only: compute the first token alone, so that the block returns `(B, 1, C)`. The
             last block before a classifier needs no more, and the numbers are the same.
         qkv_bias: whether queries, keys and values have a bias.
+        convolutional: the block is PVTv2's: its feed-forward is a `ConvFeedForward`, and
+            convolutions begin with normal values by their fan-out.
+        linear: attention is a `LinearSpatialReductionAttention`, whatever `sr_ratio` says, and a
+            ReLU comes before the convolution of the feed-forward.
     Call arguments:
         x: float map `(B, H, W, C)`; tokens `(B, N, C)` also, if `sr_ratio` is 1.
         training: drops only if True.
@@ -36,9 +44,10 @@ class EncoderBlock(base.Composite):
     Raises:
         ValueError: `dim` not divisible by `num_heads`; a number below 1; a rate outside
             0 <= rate < 1; other channels than `dim`; a map smaller than `sr_ratio`; tokens, or
-            `first_only`, where `sr_ratio` > 1.
+            `first_only`, where `sr_ratio` > 1, or where the block is PVTv2's; `linear` without
+            `convolutional`.
     Source:
-        whai362/PVT classification/pvt.py, `Block`.
+        whai362/PVT classification/pvt.py and pvt_v2.py, `Block`.
     """
 
     def __init__(
@@ -54,6 +63,8 @@ class EncoderBlock(base.Composite):
         reduction_epsilon: float = 1e-5,
         first_only: bool = False,
         qkv_bias: bool = True,
+        convolutional: bool = False,
+        linear: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -62,6 +73,11 @@ class EncoderBlock(base.Composite):
         if first_only and sr_ratio != 1:
             raise ValueError(
                 f"EncoderBlock: `first_only` is for tokens, `sr_ratio` 1; got {sr_ratio!r}."
+            )
+        if (linear and not convolutional) or (first_only and convolutional):
+            raise ValueError(
+                "EncoderBlock: `linear` goes with `convolutional`, and `first_only` does not; got "
+                f"linear={linear}, convolutional={convolutional}, first_only={first_only}."
             )
         self.dim = dim
         self.num_heads = num_heads
@@ -74,26 +90,34 @@ class EncoderBlock(base.Composite):
         self.reduction_epsilon = reduction_epsilon
         self.first_only = first_only
         self.qkv_bias = qkv_bias
+        self.convolutional = convolutional
+        self.linear = linear
         policy = self.dtype_policy
         self.norm1 = base.norm(epsilon, policy, name="norm1")
-        self.attention = SpatialReductionAttention(
-            dim,
-            num_heads,
-            sr_ratio,
-            drop_rate=drop_rate,
-            attention_drop_rate=attention_drop_rate,
-            epsilon=reduction_epsilon,
-            qkv_bias=qkv_bias,
-            dtype=base.inner_policy(policy, "attention"),
-            name="attention",
+        attention: dict = {
+            "drop_rate": drop_rate,
+            "attention_drop_rate": attention_drop_rate,
+            "epsilon": reduction_epsilon,
+            "qkv_bias": qkv_bias,
+            "conv_initializer": FanOutNormal() if convolutional else None,
+            "dtype": base.inner_policy(policy, "attention"),
+            "name": "attention",
+        }
+        self.attention = (
+            LinearSpatialReductionAttention(dim, num_heads, **attention)
+            if linear
+            else SpatialReductionAttention(dim, num_heads, sr_ratio, **attention)
         )
         self.norm2 = base.norm(epsilon, policy, name="norm2")
-        self.feed_forward = FeedForward(
-            dim,
-            dim * mlp_ratio,
-            drop_rate=drop_rate,
-            dtype=base.inner_policy(policy, "feed_forward"),
-            name="feed_forward",
+        feed_forward: dict = {
+            "drop_rate": drop_rate,
+            "dtype": base.inner_policy(policy, "feed_forward"),
+            "name": "feed_forward",
+        }
+        self.feed_forward = (
+            ConvFeedForward(dim, dim * mlp_ratio, relu=linear, **feed_forward)
+            if convolutional
+            else FeedForward(dim, dim * mlp_ratio, **feed_forward)
         )
         if drop_path_rate > 0:
             # Two layers, for two independent draws.
@@ -148,4 +172,6 @@ class EncoderBlock(base.Composite):
             "reduction_epsilon": self.reduction_epsilon,
             "first_only": self.first_only,
             "qkv_bias": self.qkv_bias,
+            "convolutional": self.convolutional,
+            "linear": self.linear,
         }

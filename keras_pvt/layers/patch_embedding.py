@@ -1,7 +1,11 @@
-"""Patch embedding."""
+"""Patch embeddings: of patches that meet, and of patches that overlap."""
+
+import keras
+from keras import ops
 
 from keras_pvt.layers import base
-from keras_pvt.ops import layer_norm, patch_conv
+from keras_pvt.layers.initial_values import FanOutNormal
+from keras_pvt.ops import call_layer, layer_norm, patch_conv
 
 
 @base.register
@@ -59,5 +63,84 @@ class PatchEmbedding(base.Composite):
             **super().get_config(),
             "dim": self.dim,
             "patch_size": self.patch_size,
+            "epsilon": self.epsilon,
+        }
+
+
+@base.register
+class OverlapPatchEmbedding(base.Composite):
+    """Projects overlapping square patches of a map to vectors, then normalises.
+
+    The map is padded with zeros by as much on each side, so that no row or column is lost.
+
+    Args:
+        dim: channels out.
+        patch_size: side of a patch in cells of the map that comes in; odd.
+        stride: cells from one patch to the next; below `patch_size`.
+        epsilon: added to the variance in the norm (1e-5 upstream).
+    Call arguments:
+        x: float map `(B, H, W, C)`.
+    Returns:
+        Map `(B, ceil(H / stride), ceil(W / stride), dim)`.
+    Raises:
+        ValueError: a number below 1; an even `patch_size`, or one not above `stride`; a map that
+            is not of rank 4.
+    Source:
+        PVTv2, arXiv 2106.13797, section 3.2; whai362/PVT classification/pvt_v2.py,
+        `OverlapPatchEmbed`. Differs: takes and returns channels-last maps.
+    """
+
+    def __init__(self, dim: int, patch_size: int, stride: int, epsilon: float = 1e-5, **kwargs):
+        super().__init__(**kwargs)
+        owner = "OverlapPatchEmbedding"
+        base.check_positive(owner, dim=dim, patch_size=patch_size, stride=stride)
+        if patch_size % 2 == 0 or patch_size <= stride:
+            raise ValueError(
+                f"{owner}: `patch_size` must be odd and above `stride`, so that patches overlap "
+                f"by as much on each side; got {patch_size} and {stride}."
+            )
+        self.dim = dim
+        self.patch_size = patch_size
+        self.stride = stride
+        self.epsilon = epsilon
+        self.proj = keras.layers.Conv2D(
+            dim,
+            patch_size,
+            strides=stride,
+            data_format="channels_last",
+            kernel_initializer=FanOutNormal(),
+            dtype=base.inner_policy(self.dtype_policy, "proj"),
+            name="proj",
+        )
+        self.norm = base.norm(epsilon, self.dtype_policy, name="norm")
+
+    def build(self, input_shape):
+        base.check_map(self.name, input_shape)
+        self.proj.build(input_shape)
+        self.norm.build(self.compute_output_shape(input_shape))
+        self.built = True
+
+    def call(self, x):
+        base.check_map(self.name, x.shape)
+        # Keras's "same" would pad less before than after, where torch pads alike.
+        edge = self.patch_size // 2
+        x = ops.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+        return layer_norm(self.norm, call_layer(self.proj, x))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return (
+            batch,
+            base.ceil_div(height, self.stride),
+            base.ceil_div(width, self.stride),
+            self.dim,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "patch_size": self.patch_size,
+            "stride": self.stride,
             "epsilon": self.epsilon,
         }

@@ -14,17 +14,19 @@ from keras_pvt.variants import PVTConfig, are_none
 
 @base.register
 class PVTBackbone(keras.Model):
-    """PVT as a backbone for dense prediction: maps of four strides.
+    """PVT or PVTv2 as a backbone for dense prediction: maps of four strides.
 
-    No class token and no norm after a stage, as in the official detection code. A plain
-    functional model: keras-cv and KerasHub read its attributes, so neither is needed.
+    As in the official detection code, PVT has no class token and no norm after a stage here, and
+    the maps of PVTv2 are those after the norm of each stage. A plain functional model: keras-cv
+    and KerasHub read its attributes, so neither is needed.
 
     Args:
         variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
         input_shape: (height, width, channels), channels last; None for a height or width that
             is known at run time only.
-        weights: None or "none" for random initial values; "imagenet" ("cifar10" for PVTNano); or
-            the path of a checkpoint. A classifier's class token and head are left out.
+        weights: None or "none" for random initial values; "imagenet" ("cifar10" for the small ones
+            for 32 pixels); or the path of a checkpoint. What is a classifier's alone, such as the
+            head, is left out.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
         drop_path_rate: probability of dropping a residual branch of the last block; it falls
@@ -36,8 +38,8 @@ class PVTBackbone(keras.Model):
     Call arguments:
         x: float images `(B, H, W, channels)`.
     Returns:
-        P5, `(B, H / 32, W / 32, 512)`; sides are floored at each stage. PVTNano has half the
-        strides, so P1 to P4 where the others have P2 to P5.
+        P5, `(B, H / 32, W / 32, 512)`; PVT rounds sides down at each stage, PVTv2 up. PVTNano and
+        PVTV2Nano have half the strides, so P1 to P4 where the others have P2 to P5.
     Attributes:
         config: the `PVTConfig`.
         pyramid_outputs: level to Keras tensor, {"P2": (B, H / 4, W / 4, 64), ...}; for
@@ -49,7 +51,8 @@ class PVTBackbone(keras.Model):
             not fit.
         OSError: weights that cannot be read or downloaded.
     Source:
-        PVT, arXiv 2102.12122; whai362/PVT detection/pvt.py.
+        PVT, arXiv 2102.12122; PVTv2, arXiv 2106.13797; whai362/PVT detection/pvt.py and
+        pvt_v2.py.
     """
 
     def __init__(

@@ -31,11 +31,12 @@ def classifier(
     name: str | None = None,
     dtype=None,
 ) -> keras.Model:
-    """Build a PVT classifier, or the model without its head, as a functional model.
+    """Build a PVT or PVTv2 classifier, or the model without its head, as a functional model.
 
     Args:
         variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
-        include_top: whether the model ends in the class token, its norm and the head.
+        include_top: whether the model ends in its features, PVT's class token or the mean over
+            PVTv2's stage 4, and the head.
         weights: None or "none" for random initial values; "imagenet" ("cifar10" for PVTNano); or
             the path of a checkpoint: .pth, .safetensors, .npz, .weights.h5 or .keras.
         input_tensor: Keras tensor to start from, instead of a new input.
@@ -44,7 +45,8 @@ def classifier(
             made for, (224, 224, 3) for the paper's, and without it (None, None, 3).
         pooling: without the top: None gives stage 4's map, as detectors use it, `(B, H / 32,
             W / 32, C)`; "avg" and "max" pool that map; "token" gives the normalised class
-            token. The last three give `(B, C)`.
+            token, which PVTv2 has not. The last three give `(B, C)`. What a head sees is "token"
+            of PVT and "avg" of PVTv2.
         classes: width of the head; by default that of the head in the file of `weights`, else the
             variant's, 1000 for the paper's. Of another than the file's, the head is new.
         classifier_activation: of the head; None gives logits.
@@ -65,7 +67,8 @@ def classifier(
             that do not fit.
         OSError: weights that cannot be read or downloaded.
     Source:
-        PVT, arXiv 2102.12122; whai362/PVT classification/pvt.py.
+        PVT, arXiv 2102.12122; PVTv2, arXiv 2106.13797; whai362/PVT classification/pvt.py and
+        pvt_v2.py.
     """
     config = resolve(variant)
     family = families.named(config.family)
@@ -76,7 +79,10 @@ def classifier(
             f"`pooling` {pooling!r} has no meaning with the top; pass include_top=False."
         )
     if pooling == "token" and family.token is None:
-        raise ValueError(f"`pooling` 'token' is not for {family.title}, which has no class token.")
+        raise ValueError(
+            f"`pooling` 'token' is not for {family.title}, which has no class token; 'avg' gives "
+            "what its head sees."
+        )
     weights = None if are_none(weights) else weights
     if classes is None and include_top and weights is not None:
         from keras_pvt.weights import classes_of
@@ -124,7 +130,8 @@ def classifier(
 def from_arrays(arrays, size=None, logits: bool = False) -> keras.Model:
     """An untrained classifier of the widths of a checkpoint, see `System.from_arrays`.
 
-    Without a head in the checkpoint, it ends in the class token, unless the file says otherwise.
+    Without a head in the checkpoint, it ends in what a head would see, unless the file says
+    otherwise.
 
     Args:
         arrays: of the checkpoint.
@@ -135,7 +142,8 @@ def from_arrays(arrays, size=None, logits: bool = False) -> keras.Model:
     config = arrays.config
     top = arrays.get("head/kernel") is not None
     sides = ((config.image_size,) * 2 if top else (None, None)) if size is None else size
-    options: dict[str, Any] = {"pooling": None if top else "token"}
+    without = "avg" if families.named(config.family).token is None else "token"
+    options: dict[str, Any] = {"pooling": None if top else without}
     options |= arrays.arguments(include_top=top, classes=config.classes)
     if logits:
         options["classifier_activation"] = None
@@ -222,6 +230,7 @@ def _named(function_name: str, variant: str, default_weights: str, title: str):
         )
 
     constructor.__name__ = constructor.__qualname__ = function_name
+    constructor.variant = variant  # type: ignore[attr-defined]
     # The arguments are those of `classifier`, but for the variant.
     sections = (classifier.__doc__ or "").partition("    Args:\n")[2]
     arguments = "        include_top" + sections.partition("        include_top")[2]
@@ -229,9 +238,24 @@ def _named(function_name: str, variant: str, default_weights: str, title: str):
     return constructor
 
 
-_NANO = "A small PVT for 32-pixel images, which is not in the paper: 1.8 million parameters."
-PVTNano = _named("PVTNano", "pvt_nano", "cifar10", _NANO)
+_OURS = "a small model of our own for 32-pixel images, which is in no paper:"
+PVTNano = _named("PVTNano", "pvt_nano", "cifar10", f"PVTNano, {_OURS} 1.8 million parameters.")
 PVTTiny = _named("PVTTiny", "pvt_tiny", "imagenet", "PVT-Tiny, 13.2 million parameters.")
 PVTSmall = _named("PVTSmall", "pvt_small", "imagenet", "PVT-Small, 24.5 million parameters.")
 PVTMedium = _named("PVTMedium", "pvt_medium", "imagenet", "PVT-Medium, 44.2 million parameters.")
 PVTLarge = _named("PVTLarge", "pvt_large", "imagenet", "PVT-Large, 61.4 million parameters.")
+PVTV2Nano = _named(
+    "PVTV2Nano", "pvt_v2_nano", "cifar10", f"PVTV2Nano, {_OURS} 2.1 million parameters."
+)
+PVTV2B0 = _named("PVTV2B0", "pvt_v2_b0", "imagenet", "PVTv2-B0, 3.7 million parameters.")
+PVTV2B1 = _named("PVTV2B1", "pvt_v2_b1", "imagenet", "PVTv2-B1, 14.0 million parameters.")
+PVTV2B2 = _named("PVTV2B2", "pvt_v2_b2", "imagenet", "PVTv2-B2, 25.4 million parameters.")
+PVTV2B2Linear = _named(
+    "PVTV2B2Linear",
+    "pvt_v2_b2_li",
+    "imagenet",
+    "PVTv2-B2-Li, with linear attention: 22.6 million parameters.",
+)
+PVTV2B3 = _named("PVTV2B3", "pvt_v2_b3", "imagenet", "PVTv2-B3, 45.2 million parameters.")
+PVTV2B4 = _named("PVTV2B4", "pvt_v2_b4", "imagenet", "PVTv2-B4, 62.6 million parameters.")
+PVTV2B5 = _named("PVTV2B5", "pvt_v2_b5", "imagenet", "PVTv2-B5, 82.0 million parameters.")

@@ -13,7 +13,9 @@ from keras_pvt.ops.backend import (
 from keras_pvt.ops.layers import (
     attention,
     call_layer,
+    conv_feed_forward,
     dense,
+    depthwise_conv,
     feed_forward,
     from_rows,
     gelu,
@@ -22,6 +24,7 @@ from keras_pvt.ops.layers import (
     softmax,
     to_rows,
 )
+from keras_pvt.ops.pooling import pool
 from keras_pvt.ops.resizing import linear_weights, resize, resize_grid
 from keras_pvt.ops.tensors import argmax, class_crossentropy, fixed_point, onnx_roi_align, take_rows
 
@@ -34,7 +37,9 @@ __all__ = [
     "attention",
     "call_layer",
     "class_crossentropy",
+    "conv_feed_forward",
     "dense",
+    "depthwise_conv",
     "device",
     "feed_forward",
     "fixed_point",
@@ -46,6 +51,7 @@ __all__ = [
     "on_host",
     "onnx_roi_align",
     "patch_conv",
+    "pool",
     "replica_share",
     "resize",
     "resize_grid",

@@ -68,6 +68,34 @@ def feed_forward(fc1, fc2, x, drop=None):
     return from_rows(y if drop is None else drop(y, training=True), x)
 
 
+def conv_feed_forward(fc1, conv, fc2, x, relu=False, drop=None):
+    """`fc2(gelu(conv(fc1(x))))`, for built layers as `dense` and `depthwise_conv` take them.
+
+    Args:
+        fc1: the Dense layer that widens.
+        conv: the depthwise convolution between.
+        fc2: the Dense layer that narrows.
+        x: float map `(B, H, W, C)`.
+        relu: whether a ReLU comes before the convolution.
+        drop: layer that drops features before and after `fc2`, or None.
+    """
+    faster = BACKEND == "torch" or (BACKEND == "jax" and engine.on_cpu())
+    if faster and drop is None and all(engine.is_bare(layer, x) for layer in (fc1, conv, fc2)):
+        return engine.conv_feed_forward(fc1, conv, fc2, x, relu)
+    y = from_rows(dense(fc1, to_rows(x)), x)
+    y = gelu(depthwise_conv(conv, ops.relu(y) if relu else y))
+    y = dense(fc2, to_rows(y if drop is None else drop(y, training=True)))
+    y = from_rows(y, x)
+    return y if drop is None else drop(y, training=True)
+
+
+def depthwise_conv(layer, x):
+    """`layer(x)`, for a built DepthwiseConv2D layer of stride 1, padded by "same"."""
+    if BACKEND == "jax" and engine.is_bare(layer, x) and engine.on_cpu():
+        return engine.depthwise_conv(layer, x)
+    return engine.depthwise_conv(layer, x) if _is_bare(layer, x) else call_layer(layer, x)
+
+
 def _is_bare(layer, x) -> bool:
     return BACKEND == "torch" and engine.is_bare(layer, x)
 

@@ -58,6 +58,23 @@ def patch_conv(layer, x):
     return F.linear(x, kernel.T, _value(layer.bias, x))
 
 
+def depthwise_conv(layer, x):
+    """A bare DepthwiseConv2D layer of stride 1.
+
+    On a view of the map: torch's convolution of a copy in its own layout takes 6 to 15 times as
+    long, and so does that copy's gradient.
+    """
+    kernel = _value(layer.kernel, x).permute(2, 3, 0, 1)
+    y = F.conv2d(
+        x.permute(0, 3, 1, 2),
+        kernel,
+        _value(layer.bias, x),
+        padding=kernel.shape[-1] // 2,
+        groups=kernel.shape[0],
+    )
+    return y.permute(0, 2, 3, 1)
+
+
 def feed_forward(fc1, fc2, x):
     """Two bare Dense layers with an exact GELU between."""
     # A plain tensor, not one of those that trace a graph, whose sizes may be symbols.
@@ -72,6 +89,37 @@ def feed_forward(fc1, fc2, x):
         hidden = torch.ops.aten.gelu_(torch.addmm(biases[0], part, kernels[0]))
         torch.addmm(biases[1], hidden, kernels[1], out=out)
     return y.reshape(*x.shape[:-1], -1)
+
+
+def conv_feed_forward(fc1, conv, fc2, x, relu):
+    """`fc2(gelu(conv(fc1(x))))` of bare layers, some rows of an image at a time where that pays."""
+    # A plain tensor, see `feed_forward`.
+    if type(x) is not torch.Tensor or x.device.type != "cpu" or torch.is_grad_enabled():
+        y = dense(fc1, x)
+        return dense(fc2, F.gelu(depthwise_conv(conv, F.relu(y) if relu else y)))
+    kernels = _value(fc1.kernel, x), _value(fc2.kernel, x)
+    biases = _value(fc1.bias, x), _value(fc2.bias, x)
+    batch, height, width, channels = x.shape
+    hidden, dim = kernels[1].shape
+    rows = max(1, min(height, _HIDDEN // (width * hidden)))
+    images = max(1, _HIDDEN // (height * width * hidden))
+    y = x.new_empty(batch, height, width, dim)
+    for first in range(0, batch, images):
+        for row in range(0, height, rows):
+            # The convolution sees a row more above and below; of those it gives nothing is kept.
+            above, end = min(row, 1), min(height, row + rows)
+            part = x[first : first + images, row - above : min(height, end + 1)]
+            part_sizes = part.shape
+            part = torch.addmm(biases[0], part.reshape(-1, channels), kernels[0])
+            part = part.relu_() if relu else part
+            part = depthwise_conv(conv, part.view(*part_sizes[:3], hidden))
+            part = torch.ops.aten.gelu_(part[:, above : above + end - row])
+            out = y[first : first + images, row:end]
+            if out.is_contiguous():
+                torch.addmm(biases[1], part.reshape(-1, hidden), kernels[1], out=out.view(-1, dim))
+            else:
+                out.copy_(F.linear(part, kernels[1].T, biases[1]))
+    return y
 
 
 def attention(query, key_value, num_heads, batch, scale, visible=None):

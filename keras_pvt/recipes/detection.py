@@ -67,6 +67,7 @@ class DetectionRecipe(BaseRecipe):
     warm_up: float = option(0.0682, "epochs of rising rate, or a part of one")
     backbone_rate: float = option(1.0, "factor of the backbone's rate, with adamw")
     decay_all: bool = option(True, "decay vectors too")
+    decay_norms: bool = option(True, "decay norms too, where vectors decay")
 
     size: str = option("800x1333", "pixels of the images that the model sees, see resize")
     resize: str = option(

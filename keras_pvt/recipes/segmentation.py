@@ -50,6 +50,7 @@ class SegmentationRecipe(BaseRecipe):
     schedule: str = option("poly", "poly (power 0.9) or cosine")
     warm_up: float = option(0.0, "epochs (evaluate-every steps each) of rising rate, with cosine")
     decay_all: bool = option(True, "decay vectors too")
+    decay_norms: bool = option(True, "decay norms too, where vectors decay")
     loss_mean: str = option("all", "average over all pixels, or over the valid ones")
 
     size: str = option("512x512", "of the crops that the model sees in training, in pixels")

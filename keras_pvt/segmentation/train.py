@@ -95,6 +95,7 @@ class SegmentationTrainer(Trainer):
             learning_rate(recipe),
             not_muon=["^logits/"],
             decay_all=recipe.decay_all,
+            decay_norms=recipe.decay_norms,
             factors=factors if recipe.head_rate != 1 else None,
         )
         whole = self.strategy.replicate(model)

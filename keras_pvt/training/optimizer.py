@@ -8,6 +8,9 @@ import keras
 from keras_pvt.training.layerwise import LayerwiseAdamW, layer_factors
 from keras_pvt.training.weight_decay import AdamW, Muon
 
+# How the paths of the weights of norms end.
+NORM = ("/gamma", "/beta")
+
 
 def not_decayed(model: keras.Model) -> list[keras.Variable]:
     """Trainable weights that the official code does not decay: vectors and the class token.
@@ -35,6 +38,7 @@ def make_optimizer(
     ema: float = 0.0,
     accumulate: int = 1,
     decay_all: bool = False,
+    decay_norms: bool = True,
     factors: Mapping[str, float] | None = None,
     layer_decay: float = 1.0,
     frozen_steps: int = 0,
@@ -52,6 +56,7 @@ def make_optimizer(
         ema: momentum of a moving average of the weights, such as 0.9999; 0 keeps none.
         accumulate: steps whose gradients are averaged before the weights move.
         decay_all: whether every weight decays, vectors and the class token too.
+        decay_norms: whether norms do, where all decay.
         factors: for "adamw": factor of the learning rate by path of the weight; 1 where a path is
             missing.
         layer_decay: for "adamw" without `factors`: factor of the learning rate from one block to
@@ -62,9 +67,12 @@ def make_optimizer(
     Raises:
         ValueError: an unknown name, or "muon" with an option of "adamw".
     """
+    kept = not_decayed(model)
+    if decay_all:
+        kept = [] if decay_norms else [one for one in kept if one.path.endswith(NORM)]
     settings: dict[str, Any] = {
         "weight_decay": weight_decay,
-        "no_decay": [] if decay_all else [variable.path for variable in not_decayed(model)],
+        "no_decay": [variable.path for variable in kept],
         "global_clipnorm": clip_norm,
         "use_ema": ema > 0,
         "ema_momentum": ema or 0.99,

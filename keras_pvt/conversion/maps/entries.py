@@ -49,23 +49,29 @@ def classifier_map(config: PVTConfig, layout: str) -> list[Entry]:
         config: row of the variant table.
         layout: of names, one of the family's `layouts`, or "keras" (`.weights.h5` and `.keras`,
             as `readers.keras_files` names what is in them).
+    Raises:
+        ValueError: a layout that the family does not have.
     """
-    family_map = families.named(config.family).load("key_map")
+    family = families.named(config.family)
+    family_map = family.load("key_map")
     if layout == "keras":
         return as_stored(family_map(config, "official"))
+    if layout not in family.layouts:
+        raise ValueError(f"{family.title} is in no {layout} layout.")
     return family_map(config, layout)
 
 
-def pyramid_map(prefix: str, config: PVTConfig) -> list[Entry]:
-    """The official weights of a backbone, without what is a classifier's.
+def pyramid_map(prefix: str, config: PVTConfig, layout: str = "official") -> list[Entry]:
+    """The weights of a backbone, without what is a classifier's.
 
     Args:
         prefix: before the backbone's keys, such as "backbone.".
         config: row of the variant table.
+        layout: of the backbone's names, see `classifier_map`.
     """
     return [
         Entry(tuple(f"{prefix}{key}" for key in entry.torch), entry.keras, entry.layout)
-        for entry in classifier_map(config, "official")
+        for entry in classifier_map(config, layout)
         if entry.keras[-1].startswith("stage")
     ]
 
@@ -84,17 +90,17 @@ def norm(torch: str, keras: str) -> list[Entry]:
     ]
 
 
-def conv(torch: str, keras: str) -> list[Entry]:
+def conv(torch: str, keras: str, layout: Layout = CONV) -> list[Entry]:
     """Kernel and bias of a convolution."""
     return [
-        Entry((f"{torch}.weight",), (f"{keras}/kernel",), CONV),
+        Entry((f"{torch}.weight",), (f"{keras}/kernel",), layout),
         Entry((f"{torch}.bias",), (f"{keras}/bias",), SAME),
     ]
 
 
-def dense(torch: tuple[str, ...], keras: str) -> list[Entry]:
+def dense(torch: tuple[str, ...], keras: str, layout: Layout = DENSE) -> list[Entry]:
     """Kernel and bias of a dense layer; two of the checkpoint may be one in Keras."""
-    kernel, bias = (DENSE, SAME) if len(torch) == 1 else (joined(DENSE), joined(SAME))
+    kernel, bias = (layout, SAME) if len(torch) == 1 else (joined(layout), joined(SAME))
     return [
         Entry(tuple(f"{name}.weight" for name in torch), (f"{keras}/kernel",), kernel),
         Entry(tuple(f"{name}.bias" for name in torch), (f"{keras}/bias",), bias),

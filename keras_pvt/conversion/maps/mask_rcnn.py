@@ -8,10 +8,16 @@ from keras_pvt.variants import PVTConfig
 BOX_PARTS = 7
 
 
-def key_map(config: PVTConfig, model) -> list[Entry]:
-    """Every weight of a `MaskRCNN` on PVT, in the order of mmdetection 2.13's state dict."""
+def key_map(config: PVTConfig, model, backbone: str = "official") -> list[Entry]:
+    """Every weight of a `MaskRCNN` on PVT, in the order of mmdetection 2.13's state dict.
+
+    Args:
+        config: of the backbone.
+        model: whose `masks` and `mask_depth` are asked.
+        backbone: layout of the backbone's names.
+    """
     levels = len(config.levels)
-    entries = pyramid_map("backbone.", config) + neck(levels, levels)
+    entries = pyramid_map("backbone.", config, backbone) + neck(levels, levels)
     for theirs, ours in (("conv", "conv"), ("cls", "logits"), ("reg", "deltas")):
         entries += conv(f"rpn_head.rpn_{theirs}", f"proposal_{ours}")
     theirs, ours = "roi_head.bbox_head", "box_head"
@@ -33,3 +39,8 @@ def key_map(config: PVTConfig, model) -> list[Entry]:
         entries += conv(f"{theirs}.upsample", f"{ours}/upsample")
         entries += conv(f"{theirs}.conv_logits", f"{ours}/logits")
     return entries
+
+
+def mmdetection_map(config: PVTConfig, model) -> list[Entry]:
+    """`key_map` with mmdetection's own backbone, which it has since 2.17."""
+    return key_map(config, model, "mmdetection")

@@ -1,7 +1,5 @@
 """Which checkpoint key of PVT belongs to which Keras variable, and its shape."""
 
-import itertools
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,27 +7,31 @@ import numpy as np
 
 from keras_pvt.conversion.layouts import POSITION, POSITION_WITH_CLASS, SAME
 from keras_pvt.conversion.maps.entries import Entry, conv, dense, norm
+from keras_pvt.conversion.maps.stages import (
+    MMDETECTION,
+    OFFICIAL,
+    BlockNames,
+    block,
+    shapes,
+    told_by_stages,
+)
 from keras_pvt.variants import PVTConfig
 
 
 class Names(NamedTuple):
     """The words of one kind of checkpoint. `{n}` is a stage from 1, `{i}` the same from 0,
-    `{block}` a block from 0; from `norm1` to `fc2` they follow the block's name."""
+    `{block}` a block from 0, `{number}` the same from 1.
+
+    Args:
+        class_token: as `norm` and `head`, empty where the library has only backbones.
+    """
 
     position: str
     class_token: str
     patch: str
     patch_norm: str
     block: str
-    norm1: str
-    query: str
-    key_value: tuple[str, ...]
-    proj: str
-    sr: str
-    sr_norm: str
-    norm2: str
-    fc1: str
-    fc2: str
+    inside: BlockNames
     norm: str
     head: str
 
@@ -41,15 +43,7 @@ NAMES = {
         patch="patch_embed{n}.proj",
         patch_norm="patch_embed{n}.norm",
         block="block{n}.{block}",
-        norm1="norm1",
-        query="attn.q",
-        key_value=("attn.kv",),
-        proj="attn.proj",
-        sr="attn.sr",
-        sr_norm="attn.norm",
-        norm2="norm2",
-        fc1="mlp.fc1",
-        fc2="mlp.fc2",
+        inside=OFFICIAL,
         norm="norm",
         head="head",
     ),
@@ -59,17 +53,30 @@ NAMES = {
         patch="pvt.encoder.patch_embeddings.{i}.projection",
         patch_norm="pvt.encoder.patch_embeddings.{i}.layer_norm",
         block="pvt.encoder.block.{i}.{block}",
-        norm1="layer_norm_1",
-        query="attention.self.query",
-        key_value=("attention.self.key", "attention.self.value"),
-        proj="attention.output.dense",
-        sr="attention.self.sequence_reduction",
-        sr_norm="attention.self.layer_norm",
-        norm2="layer_norm_2",
-        fc1="mlp.dense1",
-        fc2="mlp.dense2",
+        inside=BlockNames(
+            norm1="layer_norm_1",
+            query="attention.self.query",
+            key_value=("attention.self.key", "attention.self.value"),
+            proj="attention.output.dense",
+            sr="attention.self.sequence_reduction",
+            sr_norm="attention.self.layer_norm",
+            norm2="layer_norm_2",
+            fc1="mlp.dense1",
+            fc2="mlp.dense2",
+        ),
         norm="pvt.encoder.layer_norm",
         head="classifier",
+    ),
+    # A stage's table is the first of its blocks there.
+    "mmdetection": Names(
+        position="layers.{i}.1.0.pos_embed",
+        class_token="",
+        patch="layers.{i}.0.projection",
+        patch_norm="layers.{i}.0.norm",
+        block="layers.{i}.1.{number}",
+        inside=MMDETECTION._replace(fc2="ffn.layers.3", depthwise=""),
+        norm="",
+        head="",
     ),
 }
 
@@ -79,47 +86,31 @@ def key_map(config: PVTConfig, layout: str) -> list[Entry]:
 
     Args:
         config: row of the variant table.
-        layout: "official" (whai362/PVT) or "huggingface" (transformers).
+        layout: "official" (whai362/PVT), "huggingface" (transformers) or "mmdetection", which has
+            no class token, and neither norm nor head after it.
     """
     names = NAMES[layout]
-    entries = [
-        Entry((names.position.format(n=n, i=n - 1),), (f"stage{n}_position/table",), POSITION)
-        for n in (1, 2, 3)
+    tables = [
+        ((names.position.format(n=n, i=n - 1),), f"stage{n}_position/table") for n in (1, 2, 3, 4)
     ]
-    entries += [
-        Entry(
-            (names.position.format(n=4, i=3),),
-            ("class_token/position", "stage4_position/table"),
-            POSITION_WITH_CLASS,
-        ),
-        Entry((names.class_token,), ("class_token/token",), SAME),
-    ]
+    entries = [Entry(torch, (keras,), POSITION) for torch, keras in tables]
+    if names.class_token:
+        torch, table = tables[3]
+        entries[3] = Entry(torch, ("class_token/position", table), POSITION_WITH_CLASS)
+        entries.append(Entry((names.class_token,), ("class_token/token",), SAME))
     for n in (1, 2, 3, 4):
         patch = f"stage{n}_patch_embedding"
         entries += conv(names.patch.format(n=n, i=n - 1), f"{patch}/proj")
         entries += norm(names.patch_norm.format(n=n, i=n - 1), f"{patch}/norm")
-        for block in range(config.depths[n - 1]):
-            entries += _block(
-                names,
-                names.block.format(n=n, i=n - 1, block=block),
-                f"stage{n}_block{block}",
+        for number in range(config.depths[n - 1]):
+            entries += block(
+                names.inside,
+                names.block.format(n=n, i=n - 1, block=number, number=number + 1),
+                f"stage{n}_block{number}",
                 reduces=config.sr_ratios[n - 1] > 1,
             )
-    return entries + norm(names.norm, "norm") + dense((names.head,), "head")
-
-
-def _block(names: Names, torch: str, keras: str, reduces: bool) -> list[Entry]:
-    attention = f"{keras}/attention"
-    entries = norm(f"{torch}.{names.norm1}", f"{keras}/norm1")
-    entries += dense((f"{torch}.{names.query}",), f"{attention}/query")
-    entries += dense(tuple(f"{torch}.{name}" for name in names.key_value), f"{attention}/key_value")
-    entries += dense((f"{torch}.{names.proj}",), f"{attention}/proj")
-    if reduces:
-        entries += conv(f"{torch}.{names.sr}", f"{attention}/sr")
-        entries += norm(f"{torch}.{names.sr_norm}", f"{attention}/norm")
-    entries += norm(f"{torch}.{names.norm2}", f"{keras}/norm2")
-    for name in ("fc1", "fc2"):
-        entries += dense((f"{torch}.{getattr(names, name)}",), f"{keras}/feed_forward/{name}")
+    if names.head:
+        entries += norm(names.norm, "norm") + dense((names.head,), "head")
     return entries
 
 
@@ -132,28 +123,11 @@ def told(config: PVTConfig, get: Callable[[str], np.ndarray | None]) -> dict[str
     Returns:
         Fields of the row; none where a weight that tells them is missing.
     """
-    fields = ("depths", "embed_dims", "mlp_ratios", "sr_ratios", "patch_sizes")
-    stages, table = [_told_stage(n, get) for n in range(1, 5)], get("stage1_position/table")
-    if table is None or None in stages:
+    found, table = told_by_stages(get), get("stage1_position/table")
+    if table is None or not found:
         return {}
-    found: dict[str, Any] = dict(zip(fields, zip(*stages, strict=True), strict=True))  # type: ignore[arg-type]
-    return found | {"image_size": table.shape[1] * found["patch_sizes"][0]}
-
-
-def _told_stage(n: int, get: Callable[[str], np.ndarray | None]) -> tuple[int, ...] | None:
-    """Depth, width, and ratios of a stage."""
-    width, hidden = (
-        get(f"stage{n}_block0/{name}") for name in ("norm1/gamma", "feed_forward/fc1/bias")
-    )
-    patch = get(f"stage{n}_patch_embedding/proj/kernel")
-    if width is None or hidden is None or patch is None or not width.size:
-        return None
-    depth = next(
-        block for block in itertools.count(1) if get(f"stage{n}_block{block}/norm1/gamma") is None
-    )
-    reduction = get(f"stage{n}_block0/attention/sr/kernel")
-    ratio = 1 if reduction is None else reduction.shape[0]
-    return depth, width.size, hidden.size // width.size, ratio, patch.shape[0]
+    side = table.shape[1] * found["patch_sizes"][0]
+    return found | {"image_size": side, "patch_strides": None, "linear": False}
 
 
 def official_shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:
@@ -162,39 +136,4 @@ def official_shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:
     Args:
         config: row of the variant table.
     """
-    return {
-        entry.torch[0]: _shape(entry.keras[-1], config) for entry in key_map(config, "official")
-    }
-
-
-def _shape(path: str, config: PVTConfig) -> tuple[int, ...]:
-    """Official shape of the tensor that holds one Keras variable."""
-    layer, variable = path.rsplit("/", 1)
-    match = re.fullmatch(r"stage(\d)_([a-z_]+)\d*(?:/(.+))?", layer)
-    stage = int(match[1]) - 1 if match else 3
-    dim = config.embed_dims[stage]
-    if variable == "table":
-        return 1, config.grids[stage] ** 2 + (stage == 3), dim  # the last has the class token's
-    if variable == "token":
-        return 1, 1, dim
-    if variable in ("gamma", "beta"):
-        return (dim,)
-    kernel = _kernels(config, stage)[f"{match[2]}/{match[3]}"] if match else (config.classes, dim)
-    return kernel if variable == "kernel" else kernel[:1]
-
-
-def _kernels(config: PVTConfig, stage: int) -> dict[str, tuple[int, ...]]:
-    """By layer, (outputs, inputs) or (outputs, inputs, height, width)."""
-    dim = config.embed_dims[stage]
-    inputs = config.embed_dims[stage - 1] if stage else 3
-    hidden = dim * config.mlp_ratios[stage]
-    patch, ratio = config.patch_sizes[stage], config.sr_ratios[stage]
-    return {
-        "patch_embedding/proj": (dim, inputs, patch, patch),
-        "block/attention/query": (dim, dim),
-        "block/attention/key_value": (2 * dim, dim),
-        "block/attention/proj": (dim, dim),
-        "block/attention/sr": (dim, dim, ratio, ratio),
-        "block/feed_forward/fc1": (hidden, dim),
-        "block/feed_forward/fc2": (dim, hidden),
-    }
+    return shapes(key_map(config, "official"), config)

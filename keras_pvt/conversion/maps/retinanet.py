@@ -7,11 +7,22 @@ from keras_pvt.variants import PVTConfig
 LATERALS, LEVELS = 3, 5
 
 
-def key_map(config: PVTConfig, model) -> list[Entry]:
-    """Every weight of a `RetinaNet` on PVT, in the order of mmdetection 2.13's state dict."""
-    entries = pyramid_map("backbone.", config) + neck(LATERALS, LEVELS)
+def key_map(config: PVTConfig, model, backbone: str = "official") -> list[Entry]:
+    """Every weight of a `RetinaNet` on PVT, in the order of mmdetection 2.13's state dict.
+
+    Args:
+        config: of the backbone.
+        model: whose `head_depth` is asked.
+        backbone: layout of the backbone's names.
+    """
+    entries = pyramid_map("backbone.", config, backbone) + neck(LATERALS, LEVELS)
     for theirs, ours in (("cls_convs", "class_conv"), ("reg_convs", "box_conv")):
         for n in range(model.head_depth):
             entries += conv(f"bbox_head.{theirs}.{n}.conv", f"{ours}{n}")
     entries += conv("bbox_head.retina_cls", "class_logits")
     return entries + conv("bbox_head.retina_reg", "box_deltas")
+
+
+def mmdetection_map(config: PVTConfig, model) -> list[Entry]:
+    """`key_map` with mmdetection's own backbone, which it has since 2.17."""
+    return key_map(config, model, "mmdetection")

@@ -23,7 +23,7 @@ def read_checkpoint(path: str | os.PathLike, part: str | None = None) -> Checkpo
 
     The content tells the kind, not the suffix: torch's `.pth` (zip, or before torch 1.6),
     `.safetensors`, `.npz`, and Keras's `.weights.h5`, `.weights.json` with its shards beside it,
-    and `.keras`. No pickle is run and torch is not needed.
+    `.keras`, and `.h5` of Keras 2. No pickle is run and torch is not needed.
 
     Args:
         path: of a local file.

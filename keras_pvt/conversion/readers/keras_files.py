@@ -1,8 +1,9 @@
-"""Reads Keras weight files, `.weights.h5`, in one piece or in shards, and the one in `.keras`,
-without building a model."""
+"""Reads Keras weight files, `.weights.h5`, in one piece or in shards, the one in `.keras`, and the
+older `.h5`, without building a model."""
 
 import contextlib
 import io
+import itertools
 import json
 import mmap
 import pathlib
@@ -29,10 +30,14 @@ MAX_LIST = 16 * 1024**2
 MAX_SHARDS = 1000
 # Groups of a model that hold no weights of layers.
 NO_LAYERS = ("vars", "optimizer")
+# The weights in a whole model of the older format.
+OLD_WEIGHTS = "model_weights"
+# Of a layer there: its variables in order. A list that is too long has its parts numbered.
+OLD_NAMES = "weight_names"
 
 
 def read_h5(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Variables of a `.weights.h5` file, see `_read`."""
+    """Variables of a `.weights.h5` or `.h5` file, see `_read`."""
     return _read([(str(path), memoryview(mapped))])
 
 
@@ -86,7 +91,9 @@ def _read(files: list[tuple]) -> dict[str, np.ndarray]:
 
     Keras files a layer under its class and a counter, and notes its name beside it; names
     do not depend on which other layers the model has. Of shards each has some of the groups, and
-    of a layer's variables. Quantized kernels are as `plain_layers` makes them.
+    of a layer's variables. Quantized kernels are as `plain_layers` makes them. In the format before
+    Keras 3 each layer is a group of its name, with a list of its variables' names, and they are
+    numbered by that list.
 
     Raises:
         CheckpointError: a damaged file; links to elsewhere; compressed variables.
@@ -99,6 +106,9 @@ def _read(files: list[tuple]) -> dict[str, np.ndarray]:
                 _Group(stack.enter_context(h5py.File(file, "r")), data) for file, data in files
             ]
             reader = _Reader()
+            if (old := _old_layers(roots[0])) is not None:
+                reader.take_old(old)
+                roots = []
             # Layers of the graph, and those that a model has beside them, as attributes.
             for key in _keys(roots):
                 if key not in NO_LAYERS:
@@ -116,6 +126,8 @@ def _read(files: list[tuple]) -> dict[str, np.ndarray]:
 def _child(group, name: str):
     import h5py
 
+    if not isinstance(group, h5py.Group):
+        raise CheckpointError(f"the HDF5 file has a dataset where {name[:80]!r} is looked for")
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise CheckpointError(f"the HDF5 file has a link to elsewhere: {name[:80]!r}")
     return group[name]
@@ -147,6 +159,19 @@ class _Reader:
             elif key != "seed_generator":  # the state of a random generator, no weight
                 self.walk(children, (*names, *_layer_names(children, key)), depth + 1)
 
+    def take_old(self, layers: _Group) -> None:
+        """Take the variables of the format before Keras 3."""
+        for layer in layers.group:
+            group, data = _children([layers], layer)[0]
+            for number, name in enumerate(_old_names(group)):
+                self.objects += 1
+                if self.objects > MAX_OBJECTS or name.count("/") > MAX_DEPTH:
+                    raise CheckpointError("the HDF5 file has too many groups")
+                dataset = group
+                for part in name.split("/"):
+                    dataset = _child(dataset, part)
+                self.add(f"{layer}/{number}", dataset, data)
+
     def add(self, name: str, dataset, data: memoryview) -> None:
         import h5py
 
@@ -162,6 +187,25 @@ class _Reader:
         if dtype != "bfloat16" and (dataset.dtype.kind not in "fiub" or not dataset.dtype.isnative):
             raise CheckpointError(f"{name[:80]!r} has the dtype {dataset.dtype}, not plain numbers")
         self.arrays[name] = view(data, dtype, tuple(map(int, dataset.shape)), offset)
+
+
+def _old_layers(root: _Group) -> _Group | None:
+    """The group of layers in a file of the format before Keras 3; None in another."""
+    import h5py
+
+    group = root.group
+    if _has(group, OLD_WEIGHTS):
+        group = _child(group, OLD_WEIGHTS)
+    named = isinstance(group, h5py.Group) and {"layer_names", "layer_names0"} & {*group.attrs}
+    return _Group(group, root.data) if named else None
+
+
+def _old_names(layer) -> list[str]:
+    """The names of a layer's variables."""
+    numbered = (f"{OLD_NAMES}{number}" for number in itertools.count())
+    parts = itertools.chain([OLD_NAMES], itertools.takewhile(layer.attrs.__contains__, numbered))
+    names = [name for part in parts if part in layer.attrs for name in layer.attrs[part]]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
 def _keys(groups: list[_Group]) -> Iterable[str]:

@@ -4,11 +4,13 @@ import keras
 
 
 def pvt_layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.LayoutMap:
-    """Which axis of which weight of a PVT is divided over the devices.
+    """Which axis of which weight of a PVT or PVTv2 is divided over the devices.
 
-    Kernels and position tables, 99 % of the weights, by their channels out; the head, whose
-    channels out are the classes, by its channels in. Norms, biases and the class token stay
-    whole. The widths of the paper's variants divide by 8, and so do those of PVTNano.
+    Kernels and position tables, 99 % of the weights, by their channels out; depthwise kernels by
+    the only channels that they have; the head, whose channels out are the classes, by its channels
+    in. Norms, biases and the class token stay
+    whole. The widths of the paper's variants divide by 8, and so do those
+    of the small ones for 32 pixels.
 
     Args:
         mesh: of one axis, the one that batches are divided over.
@@ -22,6 +24,7 @@ def pvt_layout_map(mesh: keras.distribution.DeviceMesh) -> keras.distribution.La
     layouts[r".*attention/(query|key_value|proj)/kernel"] = (None, axis)
     layouts[r".*feed_forward/(fc1|fc2)/kernel"] = (None, axis)
     layouts[r".*(patch_embedding/proj|attention/sr)/kernel"] = (None, None, None, axis)
+    layouts[r".*feed_forward/depthwise/kernel"] = (None, None, axis, None)
     layouts[r".*stage\d_position/table"] = (None, None, None, axis)
     layouts[r"(.*/)?head/kernel"] = (axis, None)
     # What each layer gives stays divided by samples. Left to choose, XLA would in places divide
