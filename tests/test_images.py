@@ -210,7 +210,7 @@ def test_file_picture_and_array_give_the_same(tmp_path, pixels):
 
 def test_defaults_are_those_of_the_published_weights():
     published = [facts for (_, name), facts in WEIGHTS.items() if name == "imagenet"]
-    assert len(published) == 4
+    assert len(published) == 4 + 7
     crop = eval_transform(np.zeros((300, 400, 3), "uint8"))
     for facts in published:
         assert crop.shape[0] == facts.image_size

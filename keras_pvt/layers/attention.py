@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 from keras_pvt.layers import base
-from keras_pvt.layers.initial_values import FanInUniform
 from keras_pvt.ops import attention, dense, from_rows, gelu, layer_norm, patch_conv, pool, to_rows
 from keras_pvt.variants import POOL_SIZE
 
@@ -40,7 +39,7 @@ class ReducedAttention(base.Composite):
         self.attention_drop_rate = attention_drop_rate
         self.epsilon = epsilon
         self.qkv_bias = qkv_bias
-        self.conv_initializer = keras.initializers.get(conv_initializer) or FanInUniform()
+        self.conv_initializer = keras.initializers.get(conv_initializer)
         policy = self.dtype_policy
         self.query = base.dense(dim, policy, name="query", use_bias=qkv_bias)
         self.key_value = base.dense(2 * dim, policy, name="key_value", use_bias=qkv_bias)
