@@ -146,7 +146,11 @@ def test_any_size(config):
         np.testing.assert_allclose(features, expected[-1].mean((1, 2)), atol=2e-5)
 
 
-@pytest.mark.parametrize("config", [V2, LINEAR], ids=["reduced", "pooled"])
+@pytest.mark.parametrize(
+    "config",
+    [V2, pytest.param(LINEAR, marks=pytest.mark.full("as with reductions"))],
+    ids=["reduced", "pooled"],
+)
 def test_a_size_that_is_known_changes_nothing(config):
     model, _, state = from_torch(config, (33, 63))
     images = recipe.images(33, 63)
@@ -215,7 +219,11 @@ def test_a_feed_forward_in_parts_is_the_whole(part, relu, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("config", [V2, LINEAR], ids=["reduced", "pooled"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(V2, marks=pytest.mark.full("as with pooling")), LINEAR],
+    ids=["reduced", "pooled"],
+)
 def test_half_precision(config, policy):
     images = recipe.images(65, 72)
     models = [

@@ -35,7 +35,7 @@ def answer(model, images):
     [
         (keras_pvt.classifier, "int8", SHALLOW),
         (keras_pvt.PVTBackbone, "int4", SHALLOW),
-        (keras_pvt.classifier, "int8", LINEAR),
+        pytest.param(keras_pvt.classifier, "int8", LINEAR, marks=pytest.mark.full("once more")),
         pytest.param(
             keras_pvt.PVTBackbone, "int4", V2, marks=pytest.mark.full("as the classifier")
         ),
@@ -80,7 +80,13 @@ SYSTEMS = {
 
 
 @pytest.mark.one_backend("warnings of Keras's, whatever computes", always=True)
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(
+    "system",
+    [
+        pytest.param(name, marks=() if name == "backbone" else pytest.mark.full("as the backbone"))
+        for name in SYSTEMS
+    ],
+)
 def test_no_layer_is_warned_of(system):
     """Neither of those that hold quantized ones, nor of norms and convolutions."""
     model = SYSTEMS[system]()
@@ -90,6 +96,7 @@ def test_no_layer_is_warned_of(system):
     assert all(part.quantization_mode == "int8" for part in dense_layers(model))
 
 
+@pytest.mark.full("as the backbone, after a file")
 @pytest.mark.one_backend("warnings of Keras's, whatever computes", always=True)
 def test_no_layer_of_a_loaded_classifier_is_warned_of(tmp_path):
     model = keras_pvt.classifier(SHALLOW, input_shape=(64, 96, 3), include_preprocessing=True)

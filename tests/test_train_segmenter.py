@@ -177,6 +177,7 @@ def test_classes_without_a_pixel_are_named(tmp_path, capsys):
     assert "write 1 in its place" in shown
 
 
+@pytest.mark.full("as of a classifier")
 @pytest.mark.one_backend("as of a classifier", always=True)
 def test_a_run_is_extended_by_steps(data, tmp_path, capsys, monkeypatch):
     """And what could not be measured is measured before."""
