@@ -96,7 +96,7 @@ def test_onnxruntime_quantizes_every_large_weight(tmp_path, rng):
     ("opset", "version"),
     [
         # torch writes it by way of another opset.
-        pytest.param(17, 8, marks=() if BACKEND == "torch" else pytest.mark.full("as by torch")),
+        pytest.param(17, 8, marks=pytest.mark.full("one more model")),
         pytest.param(None, None, marks=pytest.mark.full("one more model")),
         pytest.param(15, 8, marks=pytest.mark.full("TensorFlow writes it, also for torch")),
     ],

@@ -226,6 +226,7 @@ def test_an_extended_run_is_the_longer_one(data, tmp_path, capsys):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.full("trains for four epochs")
 @pytest.mark.one_backend("a function of the step", always=True)
 def test_the_rate_of_an_extended_run(data, tmp_path):
     """What lies behind had the rate of the short run; then, it is that of the long one."""

@@ -184,6 +184,7 @@ def test_the_file_has_what_detecting_needs(run, data):
         assert (one.boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
 
 
+@pytest.mark.full("trains by two libraries")
 @pytest.mark.one_backend("test_ecosystem.py trains them on each", always=True)
 @pytest.mark.parametrize("library", ["keras_cv", "keras_hub"])
 def test_training_with_other_libraries(trainer, data, tmp_path, library):
