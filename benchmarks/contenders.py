@@ -171,9 +171,9 @@ def _official_module(checkout: pathlib.Path, name: str) -> types.ModuleType:
         "timm.models.registry": {"register_model": lambda function: function},
         "timm.models.vision_transformer": {"_cfg": dict},
     }
-    modules = {name: types.ModuleType(name) for name in ("timm", "timm.models", *stand_ins)}
-    for name, members in stand_ins.items():
-        vars(modules[name]).update(members)
+    modules = {one: types.ModuleType(one) for one in ("timm", "timm.models", *stand_ins)}
+    for module, members in stand_ins.items():
+        vars(modules[module]).update(members)
     folder = str(checkout / "classification")
     before = dict(sys.modules)
     sys.modules.update(modules)
