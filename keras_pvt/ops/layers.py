@@ -79,8 +79,7 @@ def conv_feed_forward(fc1, conv, fc2, x, relu=False, drop=None):
         relu: whether a ReLU comes before the convolution.
         drop: layer that drops features before and after `fc2`, or None.
     """
-    faster = BACKEND == "torch" or (BACKEND == "jax" and engine.on_cpu())
-    if faster and drop is None and all(engine.is_bare(layer, x) for layer in (fc1, conv, fc2)):
+    if drop is None and _has_own_way(x, fc1, conv, fc2):
         return engine.conv_feed_forward(fc1, conv, fc2, x, relu)
     y = from_rows(dense(fc1, to_rows(x)), x)
     y = gelu(depthwise_conv(conv, ops.relu(y) if relu else y))
@@ -91,9 +90,13 @@ def conv_feed_forward(fc1, conv, fc2, x, relu=False, drop=None):
 
 def depthwise_conv(layer, x):
     """`layer(x)`, for a built DepthwiseConv2D layer of stride 1, padded by "same"."""
-    if BACKEND == "jax" and engine.is_bare(layer, x) and engine.on_cpu():
-        return engine.depthwise_conv(layer, x)
-    return engine.depthwise_conv(layer, x) if _is_bare(layer, x) else call_layer(layer, x)
+    return engine.depthwise_conv(layer, x) if _has_own_way(x, layer) else call_layer(layer, x)
+
+
+def _has_own_way(x, *layers) -> bool:
+    """Whether the backend has a faster depthwise convolution for bare layers, where it runs."""
+    faster = BACKEND == "torch" or (BACKEND == "jax" and engine.on_cpu())
+    return faster and all(engine.is_bare(layer, x) for layer in layers)
 
 
 def _is_bare(layer, x) -> bool:
@@ -124,12 +127,7 @@ def gelu(x):
         # TensorFlow's own exact GELU lowers to Erfc, which ONNX has no operator for, and
         # only this form of it is fused into the matrix product before.
         return 0.5 * x * (1.0 + ops.erf(x * _SQRT_HALF))
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    if BACKEND == "jax" and dtype != "float64":
-        # XLA's erfc takes three times as long as all else in GELU, and its erf cannot be
-        # exported to a SavedModel.
-        return ops.cast(engine.gelu(ops.cast(x, "float32")), dtype)
-    return ops.gelu(x, approximate=False)
+    return engine.gelu(x) if BACKEND == "jax" else ops.gelu(x, approximate=False)
 
 
 def attention(query, key_value, num_heads, batch, drop=None, need_scores=False, visible=None):

@@ -40,7 +40,16 @@ class Names(NamedTuple):
     keras: bool = False
 
 
-_TIMM = OFFICIAL._replace(depthwise="mlp.dwconv")
+_TIMM = Names(
+    first="patch_embed",
+    patch="stages.{i}.downsample",
+    proj="proj",
+    patch_norm="norm",
+    block="stages.{i}.blocks.{block}",
+    inside=OFFICIAL._replace(depthwise="mlp.dwconv"),
+    norm="stages.{i}.norm",
+    head="head",
+)
 NAMES = {
     "official": Names(
         first="patch_embed{n}",
@@ -52,24 +61,11 @@ NAMES = {
         norm="norm{n}",
         head="head",
     ),
-    "timm": Names(
-        first="patch_embed",
-        patch="stages.{i}.downsample",
-        proj="proj",
-        patch_norm="norm",
-        block="stages.{i}.blocks.{block}",
-        inside=_TIMM,
-        norm="stages.{i}.norm",
-        head="head",
-    ),
+    "timm": _TIMM,
     # Of its models with features_only=True.
-    "timm_features": Names(
-        first="patch_embed",
+    "timm_features": _TIMM._replace(
         patch="stages_{i}.downsample",
-        proj="proj",
-        patch_norm="norm",
         block="stages_{i}.blocks.{block}",
-        inside=_TIMM,
         norm="stages_{i}.norm",
         head="",
     ),
