@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from conftest import TINY, V2
 
+import keras_pvt
 from keras_pvt.training.distillation import with_teacher
 
 pytestmark = pytest.mark.one_backend("losses of Keras")
@@ -40,9 +42,20 @@ def test_loss(kind, rng):
     np.testing.assert_allclose(float(loss), 0.7 * own + 0.3 * theirs, rtol=1e-5)
 
 
+def dense():
+    return small(7), small(7)
+
+
+def pvt_v2():
+    """PVTv2 that learns from PVT."""
+    shape, logits = (32, 40, 3), {"classifier_activation": None}
+    return tuple(keras_pvt.classifier(config, input_shape=shape, **logits) for config in (V2, TINY))
+
+
+@pytest.mark.parametrize("models", [dense, pvt_v2])
 @pytest.mark.parametrize("kind", ["hard", "soft"])
-def test_only_the_student_learns(kind, rng):
-    student, teacher = (small(7) for _ in range(2))
+def test_only_the_student_learns(kind, models, rng):
+    student, teacher = models()
     distiller = with_teacher(student, teacher, kind)
     distiller.compile(
         keras.optimizers.AdamW(0.01),
@@ -50,7 +63,7 @@ def test_only_the_student_learns(kind, rng):
         metrics=["accuracy"],
     )
     before = [[np.array(v) for v in model.weights] for model in (student, teacher)]
-    images = rng.normal(size=(8, 6)).astype("float32")
+    images = rng.normal(size=(8, *student.input_shape[1:])).astype("float32")
     labels = np.eye(7, dtype="float32")[rng.integers(0, 7, 8)]
     logs = distiller.fit(images, labels, batch_size=4, epochs=2, verbose=0).history
     assert {"loss", "accuracy"} <= logs.keys()

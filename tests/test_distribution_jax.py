@@ -20,7 +20,10 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jax")
     one = [folder, "data-parallel", "fsdp"]
     with distribution_worker.running(one, XLA_FLAGS=XLA_FLAGS.format(8), JAX_PLATFORMS="cpu"):
-        expected = distribution_worker.train(distribution.choose("none"))[1]
+        none = distribution.choose("none")
+        expected = distribution_worker.train(none)[1]
+        v2 = distribution_worker.train(none, distribution_worker.V2_CONFIG)[1]
+        expected |= {f"v2/{name}": value for name, value in v2.items()}
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]

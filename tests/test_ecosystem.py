@@ -21,12 +21,15 @@ LIBRARIES = ("keras_cv", "keras_hub")
 DETECTORS = {"keras_cv": "RetinaNet", "keras_hub": "RetinaNetObjectDetector"}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+@pytest.fixture(
+    scope="module",
+    params=["pvt", pytest.param("pvt_v2", marks=pytest.mark.one_backend("as PVT", always=True))],
+)
+def folder(request, tmp_path_factory):
     """What `tools/ecosystem.py` leaves, of both libraries, side by side."""
     out = tmp_path_factory.mktemp("ecosystem")
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for options in ([], ["--reload"]):
+    for options in (["--family", request.param], ["--reload"]):
         runs = [
             subprocess.Popen(
                 [sys.executable, TOOLS / "ecosystem.py", name, "--out", out / name, *options],

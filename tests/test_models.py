@@ -42,7 +42,7 @@ def images(rng):
     return rng.standard_normal((2, 72, 104, 3)).astype("float32")
 
 
-@pytest.mark.one_backend("reads a table")
+@pytest.mark.one_backend("reads a table", always=True)
 def test_table_is_the_paper_s():
     for name, depths in {
         "pvt_tiny": (2, 2, 2, 2),
@@ -209,7 +209,7 @@ print(keras.backend.backend(), "agrees")
 """
 
 
-@pytest.mark.one_backend("starts processes of two backends")
+@pytest.mark.one_backend("starts processes of two backends", always=True)
 @pytest.mark.full(
     "starts processes of two backends; test_files_of_0_1.py reads a file of each system"
 )

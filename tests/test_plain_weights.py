@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import SHALLOW, assert_same, perturb
+from conftest import LINEAR, SHALLOW, V2, assert_same, perturb
 
 import keras_pvt
 from keras_pvt.cli import main
@@ -36,8 +36,8 @@ MODES = {
 }
 
 
-def small(**options):
-    model = keras_pvt.classifier(SHALLOW, input_shape=(64, 64, 3), **options)
+def small(config=SHALLOW, **options):
+    model = keras_pvt.classifier(config, input_shape=(64, 64, 3), **options)
     perturb(model)
     return model
 
@@ -63,11 +63,12 @@ def by_keras(layer) -> np.ndarray:
     return keras.ops.convert_to_numpy(kernel)
 
 
-def test_lora_is_in_the_kernels(tmp_path):
-    model = small()
+@pytest.mark.parametrize(("config", "reductions"), [(SHALLOW, 3), (V2, 3), (LINEAR, 4)])
+def test_lora_is_in_the_kernels(tmp_path, config, reductions):
+    model = small(config)
     before = to_torch(model)
     layers = give_lora(model, np.random.default_rng(1))
-    assert len(layers) == 5 * 4 + 1 + 4 + 3  # dense ones, patches, spatial reductions
+    assert len(layers) == 5 * 4 + 1 + 4 + reductions  # dense ones, patches; depthwise has none
     head = model.get_layer("head")
     added = np.float64(head.lora_kernel_a) @ np.float64(head.lora_kernel_b)
     state = to_torch(model)
@@ -75,9 +76,9 @@ def test_lora_is_in_the_kernels(tmp_path):
         state["head.weight"], before["head.weight"] + 1.5 * added.T, atol=1e-6
     )
     save_checkpoint(state, tmp_path / "x.safetensors")
-    plain = keras_pvt.classifier(SHALLOW, weights=tmp_path / "x.safetensors")
+    plain = keras_pvt.classifier(config, weights=tmp_path / "x.safetensors")
     found, wanted = (predictions(m, np.random.default_rng(2)) for m in (plain, model))
-    assert np.abs(wanted - predictions(small(), np.random.default_rng(2))).max() > 0.01
+    assert np.abs(wanted - predictions(small(config), np.random.default_rng(2))).max() > 0.01
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     assert not differences(model, state)
 

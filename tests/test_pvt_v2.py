@@ -30,7 +30,7 @@ TABLE = {
 }
 
 
-@pytest.mark.one_backend("reads a table")
+@pytest.mark.one_backend("reads a table", always=True)
 def test_table_is_the_paper_s():
     assert {*keras_pvt.list_variants("pvt_v2")} - {"pvt_v2_nano"} == {*TABLE}
     for name, (depths, widths, ratios, _) in TABLE.items():
@@ -310,7 +310,7 @@ def test_what_cannot_be_is_refused():
             make()
 
 
-@pytest.mark.one_backend("counts from configurations")
+@pytest.mark.one_backend("counts from configurations", always=True)
 @pytest.mark.parametrize(
     ("name", "plain", "with_norms"),
     [
@@ -330,7 +330,7 @@ def test_cost_is_what_the_official_counter_says(name, plain, with_norms):
     assert cost.gflops_with_norms == pytest.approx(with_norms, abs=1.1e-4)
 
 
-@pytest.mark.one_backend("counts from configurations")
+@pytest.mark.one_backend("counts from configurations", always=True)
 @pytest.mark.parametrize("config", [V2, LINEAR], ids=["reduced", "pooled"])
 def test_cost_is_that_of_the_built_layers(config):
     backbone = keras_pvt.PVTBackbone(config, (72, 101, 3))
@@ -343,7 +343,7 @@ def test_cost_is_that_of_the_built_layers(config):
     assert flops.total(parts).parameters == model.count_params()
 
 
-@pytest.mark.one_backend("counts from configurations")
+@pytest.mark.one_backend("counts from configurations", always=True)
 def test_figures_of_the_systems_are_those_of_the_papers():
     """RetinaNet and Mask R-CNN at 800x1280, Semantic FPN at 512x512, with layer norms."""
     for name, cost, parameters, expected in (

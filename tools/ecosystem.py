@@ -12,7 +12,7 @@ import pathlib
 
 import keras
 import numpy as np
-from tasks import BACKENDS, BOXES, IMAGES, LABELS, OTHERS, TASKS, Task, small_backbone
+from tasks import BACKENDS, BOXES, IMAGES, LABELS, OTHERS, TASKS, Task, common, small_backbone
 
 from keras_pvt.detection.libraries import LABEL_KEYS, retinanet
 
@@ -142,8 +142,10 @@ def main() -> None:
     parser.add_argument(
         "--reload", action="store_true", help="ask the detectors that a run has left again"
     )
+    parser.add_argument("--family", choices=common.SMALL, default=common.family)
     parser.add_argument("--slow", action="store_true", help="also what takes long to compile")
     options = parser.parse_args()
+    common.family = options.family
     if options.reload:
         (options.out / "reload.json").write_text(json.dumps(reload(options.out)))
         return

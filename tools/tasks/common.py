@@ -15,7 +15,7 @@ from keras_pvt.variants import VARIANTS, PVTConfig
 
 ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
-SMALL = PVTConfig(
+PVT = PVTConfig(
     depths=(1, 1, 1, 1),
     embed_dims=(8, 12, 20, 28),
     num_heads=(1, 2, 5, 4),
@@ -23,6 +23,12 @@ SMALL = PVTConfig(
     sr_ratios=(4, 2, 2, 1),
     image_size=64,
 )
+SMALL = {
+    "pvt": PVT,
+    "pvt_v2": dataclasses.replace(
+        PVT, family="pvt_v2", patch_sizes=(7, 3, 3, 3), patch_strides=(4, 2, 2, 2)
+    ),
+}
 SIZE = (64, 96, 3)
 CLASSES = 20  # as in the documents' code
 _rng = np.random.default_rng(8)
@@ -30,6 +36,8 @@ IMAGES = _rng.uniform(0, 255, (2, *SIZE)).astype("float32")
 BOXES = np.array([[[4, 4, 40, 50], [30, 10, 90, 60]], [[8, 2, 60, 40], [0, 0, 0, 0]]], "float32")
 LABELS = np.array([[0, 2], [1, -1]], "float32")
 MASKS = _rng.integers(0, 3, (2, *SIZE[:2], 1))
+# What `small_backbone` and the documents' code make; `tools/ecosystem.py --family` chooses.
+family = "pvt"
 FROM_LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -69,7 +77,7 @@ def everywhere(step: str, error: str, reason: str) -> dict[str, tuple[str, str, 
 
 
 def small_backbone(cls: Callable[..., keras.Model] = keras_pvt.PVTBackbone, input_shape=SIZE):
-    return cls(SMALL, input_shape=input_shape, include_preprocessing=True)
+    return cls(SMALL[family], input_shape=input_shape, include_preprocessing=True)
 
 
 def from_document(document: str, constructor: str) -> Built:
@@ -81,7 +89,7 @@ def from_document(document: str, constructor: str) -> Built:
     code = next(block.split("```")[0] for block in blocks if constructor in block)
     *build, fit = ast.parse(code).body
     scope: dict[str, Any] = {"images": IMAGES, "boxes": BOXES, "classes": LABELS}
-    VARIANTS["pvt_tiny"] = SMALL
+    VARIANTS["pvt_tiny"] = SMALL[family]
     keras_pvt.weights.load = lambda *_: None  # type: ignore[assignment, return-value]
     exec(compile(ast.Module(build, []), document, "exec"), scope)
     # Its weight decay would move weights that no gradient reaches.
