@@ -69,7 +69,7 @@ def pytest_addoption(parser):
         choices=TIERS,
         default="default",
         help="default: without tests marked `full`, and those marked `one_backend` on PyTorch "
-        "only; full: every test, but those of `one_backend(..., always=True)`, on every backend. "
+        "only; full: every test, and those of `one_backend(..., full=True)` on every backend. "
         "A test named by `::` runs in either.",
     )
 
@@ -94,12 +94,12 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _is_left_out(item, full: bool) -> bool:
-    elsewhere = list(item.iter_markers("one_backend"))
+    once = list(item.iter_markers("one_backend"))
     if keras.backend.backend() == "torch":
-        elsewhere = []
+        once = []
     if full:
-        return any(mark.kwargs.get("always") for mark in elsewhere)
-    return bool(elsewhere or item.get_closest_marker("full"))
+        return not all(mark.kwargs.get("full") for mark in once)
+    return bool(once or item.get_closest_marker("full"))
 
 
 @pytest.fixture

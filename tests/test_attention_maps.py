@@ -10,7 +10,7 @@ from conftest import LINEAR, TINY, V2, perturb
 import keras_pvt
 from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
 
-pytestmark = pytest.mark.one_backend("looks into layers that test_layers.py has on each")
+pytestmark = pytest.mark.one_backend("looks into layers that test_layers.py has on each", full=True)
 
 SHAPES = {
     "stage1_block0": (2, 1, 18 * 26, 4 * 6),

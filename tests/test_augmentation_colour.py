@@ -10,7 +10,7 @@ from keras_pvt.training.augmentation import ColorJitter, RandAugment
 from keras_pvt.training.augmentation import transforms as color_jitter
 from keras_pvt.training.augmentation.operations import OPERATIONS
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 IMAGE = np.random.default_rng(5).integers(60, 200, (7, 9, 3), dtype="uint8")
 

@@ -7,7 +7,7 @@ from PIL import Image
 from keras_pvt.training import augmentation
 from keras_pvt.training.augmentation import random_flip, random_resized_crop, random_shift
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 SHAPE = (72, 104)
 

@@ -6,7 +6,7 @@ from masks import box_of
 
 from keras_pvt.training.augmentation import RandomErasing
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 HEIGHT, WIDTH = 72, 104
 

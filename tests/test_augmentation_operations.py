@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_pvt.training.augmentation.operations import OPERATIONS
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 HEIGHT, WIDTH = 72, 104
 FILL = (124, 116, 104)

@@ -18,7 +18,7 @@ from keras_pvt.training.augmentation import (
     random_shift,
 )
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 OFFICIAL = "rand-m9-mstd0.5-inc1"
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

@@ -6,7 +6,7 @@ import pytest
 from keras_pvt.detection.captions import MOST_HIDDEN, places
 from keras_pvt.detection.drawing import draw_boxes
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 FILLS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], "uint8")
 

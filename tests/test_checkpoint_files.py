@@ -17,7 +17,7 @@ import torch
 import keras_pvt
 from keras_pvt.conversion import CheckpointError, cast, read_checkpoint, save_checkpoint
 
-pytestmark = pytest.mark.one_backend("reads and writes arrays", always=True)
+pytestmark = pytest.mark.one_backend("reads and writes arrays")
 
 ARRAYS = {
     "a.weight": np.arange(30, dtype="float32").reshape(5, 3, 2) - 7.5,

@@ -17,7 +17,7 @@ import keras_pvt
 from keras_pvt.conversion import CheckpointError, load_checkpoint, save_checkpoint, to_torch
 from keras_pvt.variants import PVTConfig
 
-pytestmark = pytest.mark.one_backend("reads arrays", always=True)
+pytestmark = pytest.mark.one_backend("reads arrays")
 
 SMALL = PVTConfig(
     depths=(1, 1, 1, 1),

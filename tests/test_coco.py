@@ -14,7 +14,7 @@ from PIL import Image
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.data.tfds import as_coco
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from detection_data import CLASSES, HEIGHT, WIDTH, change, load, write_set
 from PIL import Image
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from keras_pvt.detection.coco_results import CocoResults
 from keras_pvt.detection.results import Detections
 
-pytestmark = pytest.mark.one_backend("compares paths", always=True)
+pytestmark = pytest.mark.one_backend("compares paths")
 
 CATEGORIES = [{"id": 3, "name": "rose"}, {"id": 7, "name": "tulip"}]
 

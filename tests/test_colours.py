@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from keras_pvt.utils.colours import colours, ink, is_background
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 # Degrees on the circle of hues.
 HUES = {"red": 0, "orange": 39, "yellow": 60, "green": 120, "cyan": 180, "blue": 240, "purple": 300}

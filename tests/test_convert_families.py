@@ -28,7 +28,7 @@ from keras_pvt.conversion.recognise import likely_variant, look_alike, twin
 from keras_pvt.families import named
 from keras_pvt.variants import LOOK_ALIKES, VARIANTS
 
-pytestmark = pytest.mark.one_backend("reads names and shapes", always=True)
+pytestmark = pytest.mark.one_backend("reads names and shapes")
 
 ROWS = {
     "tiny": TINY,

@@ -13,7 +13,7 @@ from PIL import Image
 from keras_pvt import flops
 from keras_pvt.variants import VARIANTS
 
-pytestmark = pytest.mark.one_backend("counts from configurations", always=True)
+pytestmark = pytest.mark.one_backend("counts from configurations")
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs" / "cost.md").read_text()

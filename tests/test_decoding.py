@@ -6,7 +6,7 @@ from keras_pvt.classification import decoding
 from keras_pvt.classification.decoding import decode_predictions, read_classes
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 
 def test_best_classes_first_with_id_name_and_value():

@@ -17,7 +17,7 @@ BUNDLED = pathlib.Path(keras_pvt.__file__).parent / "data" / "pvt_nano_cifar10.s
 ALL = ["tensorflow", "jax", "torch"]
 
 
-@pytest.mark.one_backend("starts processes that import no backend", always=True)
+@pytest.mark.one_backend("starts processes that import no backend")
 @pytest.mark.parametrize(
     ("environment", "configured", "missing", "backend", "choice"),
     [
@@ -65,7 +65,7 @@ def test_the_first_line_names_backend_and_device(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == f"backend: {BACKEND}{place}\n"
 
 
-@pytest.mark.one_backend("a line of text", always=True)
+@pytest.mark.one_backend("a line of text")
 def test_devices_that_a_run_leaves_idle_are_counted(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(default_backend, "OPEN", [])
@@ -75,7 +75,7 @@ def test_devices_that_a_run_leaves_idle_are_counted(capsys, monkeypatch):
         assert capsys.readouterr().err == f"backend: {BACKEND}; device: {text}\n"
 
 
-@pytest.mark.one_backend("a line of text", always=True)
+@pytest.mark.one_backend("a line of text")
 def test_nothing_is_said_to_a_pipe_or_where_nothing_computes(tmp_path, capsys, monkeypatch):
     assert main(["convert", str(BUNDLED), str(tmp_path / "nano.npz")]) == 0
     assert "backend:" not in capsys.readouterr().err

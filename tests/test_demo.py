@@ -14,7 +14,7 @@ from keras_pvt.conversion import save_checkpoint, to_torch
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.evaluation import average_precision
 
-pytestmark = pytest.mark.one_backend("a script around models that other tests compare")
+pytestmark = pytest.mark.one_backend("a script around models that other tests compare", full=True)
 
 EXAMPLES = ROOT / "examples"
 IMAGES = sorted((EXAMPLES / "images").glob("*.jpg"))

@@ -11,7 +11,7 @@ from keras_pvt.detection.data.batches import DetectionBatches, grouped
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.data.letterbox import PADDING, Letterbox
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 CANVAS = (64, 96)
 SOURCE = (90, 130)

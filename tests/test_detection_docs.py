@@ -9,7 +9,7 @@ import keras_pvt
 from keras_pvt import conversion
 from keras_pvt.detection import RetinaNet
 
-pytestmark = pytest.mark.one_backend("runs the examples of pages")
+pytestmark = pytest.mark.one_backend("runs the examples of pages", full=True)
 
 # Small, and as good as Mask R-CNN for what is shown.
 SMALL = "RetinaNet(backbone, 80, 16, 1)"

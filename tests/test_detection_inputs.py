@@ -11,7 +11,9 @@ from keras import ops
 import keras_pvt
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 
-pytestmark = pytest.mark.one_backend("the same arithmetic; compiling each loss takes long")
+pytestmark = pytest.mark.one_backend(
+    "the same arithmetic; compiling each loss takes long", full=True
+)
 
 HEIGHT, WIDTH = 72, 104
 CONFIG = dataclasses.replace(TINY, depths=(1, 1, 1, 1))

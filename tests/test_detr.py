@@ -56,7 +56,7 @@ def found(model, inputs):
     return model.predict_on_batch(inputs)
 
 
-@pytest.mark.one_backend("the same graph without one input")
+@pytest.mark.one_backend("the same graph without one input", full=True)
 def test_images_without_padding_need_no_sizes(model, inputs, found):
     plain = DETR(one_layer_backbone(), **OPTIONS, padded=False, auxiliary=False)
     plain.set_weights(model.get_weights())

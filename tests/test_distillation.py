@@ -8,7 +8,7 @@ from conftest import TINY, V2
 import keras_pvt
 from keras_pvt.training.distillation import with_teacher
 
-pytestmark = pytest.mark.one_backend("losses of Keras")
+pytestmark = pytest.mark.one_backend("losses of Keras", full=True)
 
 
 def small(classes):
@@ -48,7 +48,7 @@ def dense():
 
 def pvt_v2():
     """PVTv2 that learns from PVT."""
-    shape, logits = (32, 40, 3), {"classifier_activation": None}
+    shape, logits = (96, 104, 3), {"classifier_activation": None}
     return tuple(keras_pvt.classifier(config, input_shape=shape, **logits) for config in (V2, TINY))
 
 

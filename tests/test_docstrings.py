@@ -79,7 +79,7 @@ def public_objects() -> dict[str, object]:
 
 
 OBJECTS = public_objects()
-pytestmark = pytest.mark.one_backend("reads docstrings", always=True)
+pytestmark = pytest.mark.one_backend("reads docstrings")
 
 
 def function_of(value):

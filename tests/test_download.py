@@ -26,7 +26,7 @@ from keras_pvt.download.secrets import redacted, redacted_text
 from keras_pvt.download.transfer import ByteProgress
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
-pytestmark = pytest.mark.one_backend("downloads files", always=True)
+pytestmark = pytest.mark.one_backend("downloads files")
 
 # ---- what goes well
 

@@ -20,7 +20,7 @@ from weights_server import Fault
 
 from keras_pvt.download import fetch
 
-pytestmark = pytest.mark.one_backend("downloads files", always=True)
+pytestmark = pytest.mark.one_backend("downloads files")
 
 WORKER = pathlib.Path(__file__).with_name("fetch_worker.py")
 NOBODY = 65534

@@ -11,7 +11,7 @@ from keras_pvt.detection.evaluation import average_precision, metric_names
 from keras_pvt.detection.results import Detections
 from keras_pvt.utils.data_report import DataReport
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 PATH = pathlib.Path("image.png")
 

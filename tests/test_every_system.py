@@ -74,7 +74,9 @@ SYSTEMS = {
     ),
     "trans2seg": (trans2seg, pixels, PixelCrossentropy()),
 }
-HEADS = pytest.mark.one_backend("the heads are those on PVT, and test_pvt_v2.py has the backbone")
+HEADS = pytest.mark.one_backend(
+    "the heads are those on PVT, and test_pvt_v2.py has the backbone", full=True
+)
 FAMILIES = [
     SHALLOW,
     pytest.param(V2, marks=HEADS),

@@ -24,7 +24,7 @@ SIZE = (64, 96)
 FORMAT = "onnx" if BACKEND == "torch" else "tflite"
 
 
-@pytest.mark.one_backend("a file and a graph that other tests run on each")
+@pytest.mark.one_backend("a file and a graph that other tests run on each", full=True)
 @pytest.mark.parametrize(
     ("system", "options"),
     [
@@ -92,7 +92,7 @@ def check(found, expected):
 
 
 # KerasHub's detector compiles itself, and Keras cannot do it again.
-@pytest.mark.one_backend("libraries have tests of backends themselves")
+@pytest.mark.one_backend("libraries have tests of backends themselves", full=True)
 @pytest.mark.filterwarnings("ignore:`compile\\(\\)` was not called:UserWarning")
 @pytest.mark.parametrize("library", LABEL_KEYS)
 def test_boxes_are_those_of_the_library(library, tmp_path, images):

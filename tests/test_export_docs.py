@@ -59,7 +59,7 @@ def test_document(title, folder, expected, capsys):
 
 
 @pytest.mark.full("installs packages of node")
-@pytest.mark.one_backend("runs one file under node", always=True)
+@pytest.mark.one_backend("runs one file under node")
 def test_javascript(folder):
     if not shutil.which("npm"):
         pytest.skip("there is no node")

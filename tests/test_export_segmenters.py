@@ -138,7 +138,7 @@ def test_half_precision_gives_the_same_classes(rng):
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.one_backend("of NumPy alone", always=True)
+@pytest.mark.one_backend("of NumPy alone")
 @pytest.mark.parametrize(("wrong", "passed"), [(1, True), (20, False)])
 def test_numbers_of_classes_are_compared_by_share(wrong, passed):
     expected = np.arange(10_000, dtype="int32").reshape(1, 100, 100) % 7

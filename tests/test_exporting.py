@@ -184,7 +184,7 @@ def test_an_artifact_that_differs_is_refused(classifier, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.one_backend("of NumPy alone", always=True)
+@pytest.mark.one_backend("of NumPy alone")
 @pytest.mark.parametrize("quantize", [None, *verification.COSINES])
 def test_comparison_has_its_limits(quantize):
     expected = np.array([[3.0, -4.0]])

@@ -8,7 +8,7 @@ import keras_pvt
 from keras_pvt import flops
 from keras_pvt.variants import VARIANTS
 
-pytestmark = pytest.mark.one_backend("counts from configurations", always=True)
+pytestmark = pytest.mark.one_backend("counts from configurations")
 
 PARAMETERS = {
     "pvt_tiny": 13_229_288,

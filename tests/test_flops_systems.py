@@ -14,7 +14,7 @@ from keras_pvt import flops
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.variants import VARIANTS
 
-pytestmark = pytest.mark.one_backend("counts from configurations", always=True)
+pytestmark = pytest.mark.one_backend("counts from configurations")
 
 PAPER = ("pvt_tiny", "pvt_small", "pvt_medium", "pvt_large")
 SMALL = VARIANTS["pvt_small"]

@@ -116,7 +116,7 @@ def again(model):
     return type(model).from_config(config)
 
 
-@pytest.mark.one_backend("flags of Keras, of which no backend knows")
+@pytest.mark.one_backend("flags of Keras, of which no backend knows", full=True)
 @pytest.mark.parametrize(("kind", "how"), CASES)
 def test_what_is_frozen_stays_frozen(kind, how, tmp_path):
     model = BUILD[kind]()
@@ -131,7 +131,7 @@ def test_what_is_frozen_stays_frozen(kind, how, tmp_path):
         assert flags(copy) == flags(model), way
 
 
-@pytest.mark.one_backend("flags of Keras, of which no backend knows")
+@pytest.mark.one_backend("flags of Keras, of which no backend knows", full=True)
 def test_a_partly_frozen_model_is_saved_with_its_classes(tmp_path):
     model = RetinaNet(backbone(), CLASSES, 12, 1)
     freeze_stages(model)
@@ -139,7 +139,7 @@ def test_a_partly_frozen_model_is_saved_with_its_classes(tmp_path):
     assert trainable(keras_pvt.load_model(tmp_path / "model.keras").model) == trainable(model)
 
 
-@pytest.mark.one_backend("flags of Keras, of which no backend knows")
+@pytest.mark.one_backend("flags of Keras, of which no backend knows", full=True)
 def test_a_frozen_layer_is_frozen_inside():
     """From its first line, which is how Keras makes it from a configuration."""
     block = layers.EncoderBlock(8, 2, sr_ratio=2, trainable=False)

@@ -8,7 +8,7 @@ from contracts import run
 
 import keras_pvt
 
-pytestmark = pytest.mark.one_backend("KerasHub has tests of backends itself")
+pytestmark = pytest.mark.one_backend("KerasHub has tests of backends itself", full=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

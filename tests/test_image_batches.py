@@ -12,7 +12,7 @@ from image_folders import Grays, corner, grays, write_classes
 from keras_pvt.training.data import FolderImages, ImageBatches
 from keras_pvt.training.data.batch_sampler import BatchSampler
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 
 @pytest.mark.parametrize("last_batch", ["drop", "pad"])

@@ -23,7 +23,7 @@ from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import ImageError, load_image
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 COUNTS = {"wolf": 2, "ant": 3, "Bee": 4}
 

@@ -10,7 +10,7 @@ from keras_pvt.utils import images
 from keras_pvt.utils.images import ImageError, eval_transform, load_image
 from keras_pvt.variants import WEIGHTS
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ CASES = [
     for name, config in VARIANTS.items()
     for layout in (*FAMILIES[config.family].layouts, "keras")
 ]
-pytestmark = pytest.mark.one_backend("maps names", always=True)
+pytestmark = pytest.mark.one_backend("maps names")
 
 PAPER = [name for name in VARIANTS if (recipe.GOLDEN / "state_dicts" / f"{name}.json").exists()]
 

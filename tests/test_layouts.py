@@ -5,7 +5,7 @@ import pytest
 
 from keras_pvt.conversion import layouts
 
-pytestmark = pytest.mark.one_backend("arrays of NumPy", always=True)
+pytestmark = pytest.mark.one_backend("arrays of NumPy")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.libraries import LABEL_KEYS, best_possible_recall, retinanet
 from keras_pvt.utils.data_report import DataReport
 
-pytestmark = pytest.mark.one_backend("libraries have tests of backends themselves")
+pytestmark = pytest.mark.one_backend("libraries have tests of backends themselves", full=True)
 
 SIZE = (64, 96)
 

@@ -7,7 +7,7 @@ import pytest
 
 from keras_pvt.detection.ops.masks import paste_masks
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 HEIGHT, WIDTH = 23, 31
 BOXES = {

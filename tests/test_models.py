@@ -42,7 +42,7 @@ def images(rng):
     return rng.standard_normal((2, 72, 104, 3)).astype("float32")
 
 
-@pytest.mark.one_backend("reads a table", always=True)
+@pytest.mark.one_backend("reads a table")
 def test_table_is_the_paper_s():
     for name, depths in {
         "pvt_tiny": (2, 2, 2, 2),
@@ -136,7 +136,7 @@ def test_input_tensor_and_preprocessing_inside(rng):
     )
 
 
-@pytest.mark.one_backend("another width of the same kernel")
+@pytest.mark.one_backend("another width of the same kernel", full=True)
 @pytest.mark.parametrize("channels", [1, 4])
 def test_other_channels(channels, rng):
     model = tiny(input_shape=(72, 104, channels), include_preprocessing=True)
@@ -177,7 +177,7 @@ def test_names_of_weights_do_not_depend_on_history():
     assert "stage3_block1/attention/sr/kernel" in paths
 
 
-@pytest.mark.one_backend("what Keras copies")
+@pytest.mark.one_backend("what Keras copies", full=True)
 def test_clone_has_the_same_outputs(images):
     for model in (tiny(input_shape=(None, None, 3)), tiny_backbone()):
         clone = keras.models.clone_model(model)
@@ -209,7 +209,7 @@ print(keras.backend.backend(), "agrees")
 """
 
 
-@pytest.mark.one_backend("starts processes of two backends", always=True)
+@pytest.mark.one_backend("starts processes of two backends")
 @pytest.mark.full(
     "starts processes of two backends; test_files_of_0_1.py reads a file of each system"
 )
@@ -253,7 +253,7 @@ def test_backbone_config_is_json_and_keeps_everything():
     assert twin.get_layer("stage2_block1").drop_path_rate == pytest.approx(0.3 * 2 / 5)
 
 
-@pytest.mark.one_backend("test_layers.py has each layer in half precision")
+@pytest.mark.one_backend("test_layers.py has each layer in half precision", full=True)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_of_a_real_variant(policy, rng):
     """Outputs stay close to float32, and one step of training reaches every weight."""

@@ -5,7 +5,7 @@ import re
 import pytest
 from scripts import ROOT
 
-pytestmark = pytest.mark.one_backend("runs the examples of pages")
+pytestmark = pytest.mark.one_backend("runs the examples of pages", full=True)
 
 
 def test_the_page_runs():

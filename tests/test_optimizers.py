@@ -132,7 +132,7 @@ def test_frozen_start(model, rng, accumulate):
     assert updates[2] == {variable.path for variable in model.trainable_variables}
 
 
-@pytest.mark.one_backend("test_frozen_start has each")
+@pytest.mark.one_backend("test_frozen_start has each", full=True)
 def test_a_batch_of_the_frozen_time_moves_no_frozen_weight(model):
     optimizer = training.make_optimizer("adamw", model, 0.01, 0.1, frozen_steps=3, accumulate=2)
     ones = [keras.ops.ones(v.shape) for v in model.trainable_variables]
@@ -255,7 +255,7 @@ def test_optimizers_in_files_of_0_1(model):
     }  # fmt: skip
 
 
-@pytest.mark.one_backend("what Keras does")
+@pytest.mark.one_backend("what Keras does", full=True)
 def test_accumulated_steps_are_one_step_of_their_mean(tiny_config, rng):
     results = []
     gradient = None

@@ -17,9 +17,7 @@ from keras_pvt.detection import DETRPostprocessor
 from keras_pvt.detection.ops.pyramid_decoder import PyramidDecoder
 from keras_pvt.variants import VARIANTS
 
-pytestmark = pytest.mark.one_backend(
-    "reads the source, and starts processes of every backend", always=True
-)
+pytestmark = pytest.mark.one_backend("reads the source, and starts processes of every backend")
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_pvt"

@@ -16,7 +16,7 @@ import keras_pvt
 from keras_pvt.formats import EXTRAS, FORMATS
 from keras_pvt.utils import extras
 
-pytestmark = pytest.mark.one_backend("what pip installs", always=True)
+pytestmark = pytest.mark.one_backend("what pip installs")
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -6,7 +6,7 @@ import pytest
 
 from keras_pvt.training import precision
 
-pytestmark = pytest.mark.one_backend("asks each backend's devices", always=True)
+pytestmark = pytest.mark.one_backend("asks each backend's devices")
 
 # What JAX says of NVIDIA's Volta and Turing, of later ones, and of AMD's.
 CAPABILITIES = {

@@ -8,7 +8,7 @@ from keras_pvt.classification.predictor import FileClassifier
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import eval_transform
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 
 class MeanColour:

@@ -8,7 +8,7 @@ from keras_pvt.models import preprocessing
 from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.variants import WEIGHTS
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64", "float16"])

@@ -7,7 +7,7 @@ from cifar10_photographs import photographs
 
 import keras_pvt
 
-pytestmark = pytest.mark.one_backend("the numbers of a file")
+pytestmark = pytest.mark.one_backend("the numbers of a file", full=True)
 
 WEIGHTS = pathlib.Path(keras_pvt.__file__).parent / "data" / "pvt_nano_cifar10.safetensors"
 CORRECT = 342  # of 400; docs/pvt_nano.md has the whole validation set

@@ -1,6 +1,7 @@
 """PVTv2: each part, and whole models at odd sizes, against torch's own operations."""
 
 import dataclasses
+import functools
 import importlib
 
 import contracts
@@ -30,7 +31,7 @@ TABLE = {
 }
 
 
-@pytest.mark.one_backend("reads a table", always=True)
+@pytest.mark.one_backend("reads a table")
 def test_table_is_the_paper_s():
     assert {*keras_pvt.list_variants("pvt_v2")} - {"pvt_v2_nano"} == {*TABLE}
     for name, (depths, widths, ratios, _) in TABLE.items():
@@ -218,6 +219,57 @@ def test_a_feed_forward_in_parts_is_the_whole(part, relu, rng, monkeypatch):
     np.testing.assert_allclose(in_parts, whole[0], atol=1e-6)
 
 
+@pytest.mark.parametrize("part", [None, 30, 300])
+def test_gradients_by_the_weights_of_a_feed_forward(part, rng, monkeypatch):
+    """Against torch's in float64; JAX has rules of its own for them, whole and in parts."""
+    if part is not None:
+        if ops.BACKEND != "jax":
+            pytest.skip("with gradients it computes whole maps")
+        monkeypatch.setattr("keras_pvt.ops.on_jax._PART", part)
+    layer = layers.ConvFeedForward(4, 6, relu=True)
+    x = rng.standard_normal((3, 9, 5, 4)).astype("float32")
+    layer.build(x.shape)
+    perturb(keras.Sequential([keras.Input(x.shape[1:]), layer]))
+    variables = [v for part in (layer.fc1, layer.depthwise, layer.fc2) for v in part.variables]
+    w1, b1, kernel, bias, w2, b2 = weights = [
+        torch.tensor(keras.ops.convert_to_numpy(v)).double().requires_grad_() for v in variables
+    ]
+    y = F.relu(torch.tensor(x).double() @ w1 + b1).permute(0, 3, 1, 2)
+    y = F.conv2d(y, kernel.permute(2, 3, 0, 1), bias, padding=1, groups=6).permute(0, 2, 3, 1)
+    ((F.gelu(y) @ w2 + b2) ** 2).sum().backward()
+
+    def squared(variable, value):
+        with keras.StatelessScope([(variable, value)]):
+            return layer(keras.ops.convert_to_tensor(x)) ** 2
+
+    for variable, expected in zip(variables, weights, strict=True):
+        slope = contracts.gradient(
+            functools.partial(squared, variable), keras.ops.convert_to_numpy(variable)
+        )
+        np.testing.assert_allclose(
+            slope,
+            expected.grad,
+            atol=1e-5 * float(expected.grad.abs().max()),
+            err_msg=variable.path,
+        )
+
+
+@pytest.mark.one_backend("builds models")
+@pytest.mark.parametrize(("config", "side"), [(V2, 29), (LINEAR, 1)], ids=["reduced", "pooled"])
+def test_a_fixed_size_may_be_as_small_as_an_open_one(config, side):
+    """The last maps are smaller than the patches, which then are of zeros but for a cell."""
+    anywhere, there = (keras_pvt.PVTBackbone(config, (n, n, 3)) for n in (None, side))
+    perturb(anywhere)
+    there.set_weights(anywhere.get_weights())
+    images = recipe.images(side, side)
+    found, expected = (
+        keras.Model(model.input, model.pyramid_outputs).predict(images, verbose=0)
+        for model in (there, anywhere)
+    )
+    for level, map_ in expected.items():
+        np.testing.assert_allclose(found[level], map_, atol=1e-6)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize(
     "config",
@@ -310,7 +362,7 @@ def test_what_cannot_be_is_refused():
             make()
 
 
-@pytest.mark.one_backend("counts from configurations", always=True)
+@pytest.mark.one_backend("counts from configurations")
 @pytest.mark.parametrize(
     ("name", "plain", "with_norms"),
     [
@@ -330,7 +382,7 @@ def test_cost_is_what_the_official_counter_says(name, plain, with_norms):
     assert cost.gflops_with_norms == pytest.approx(with_norms, abs=1.1e-4)
 
 
-@pytest.mark.one_backend("counts from configurations", always=True)
+@pytest.mark.one_backend("counts from configurations")
 @pytest.mark.parametrize("config", [V2, LINEAR], ids=["reduced", "pooled"])
 def test_cost_is_that_of_the_built_layers(config):
     backbone = keras_pvt.PVTBackbone(config, (72, 101, 3))
@@ -343,7 +395,7 @@ def test_cost_is_that_of_the_built_layers(config):
     assert flops.total(parts).parameters == model.count_params()
 
 
-@pytest.mark.one_backend("counts from configurations", always=True)
+@pytest.mark.one_backend("counts from configurations")
 def test_figures_of_the_systems_are_those_of_the_papers():
     """RetinaNet and Mask R-CNN at 800x1280, Semantic FPN at 512x512, with layer norms."""
     for name, cost, parameters, expected in (

@@ -14,11 +14,16 @@ from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 from keras_pvt.segmentation import SemanticFPN, Trans2Seg
 
-pytestmark = pytest.mark.one_backend("Keras's own, of layers that other tests have on each")
+pytestmark = pytest.mark.one_backend(
+    "Keras's own, of layers that other tests have on each", full=True
+)
 # Of a model that is not from a constructor here, Keras says which layers stay as they are.
 KERAS_WARNS = pytest.mark.filterwarnings(
     r"ignore:(Layer .* does not have a `quantize` method|`model.quantize\(\)`. .* were skipped)"
 )
+
+
+AS_INT8 = pytest.mark.one_backend("the same layers as of the first")
 
 
 def dense_layers(model):
@@ -34,10 +39,15 @@ def answer(model, images):
     ("build", "mode", "config"),
     [
         (keras_pvt.classifier, "int8", SHALLOW),
-        (keras_pvt.PVTBackbone, "int4", SHALLOW),
-        pytest.param(keras_pvt.classifier, "int8", LINEAR, marks=pytest.mark.full("once more")),
+        pytest.param(keras_pvt.PVTBackbone, "int4", SHALLOW, marks=AS_INT8),
         pytest.param(
-            keras_pvt.PVTBackbone, "int4", V2, marks=pytest.mark.full("as the classifier")
+            keras_pvt.classifier, "int8", LINEAR, marks=[pytest.mark.full("once more"), AS_INT8]
+        ),
+        pytest.param(
+            keras_pvt.PVTBackbone,
+            "int4",
+            V2,
+            marks=[pytest.mark.full("as the classifier"), AS_INT8],
         ),
     ],
 )
@@ -79,7 +89,7 @@ SYSTEMS = {
 }
 
 
-@pytest.mark.one_backend("warnings of Keras's, whatever computes", always=True)
+@pytest.mark.one_backend("warnings of Keras's, whatever computes")
 @pytest.mark.parametrize(
     "system",
     [
@@ -97,7 +107,7 @@ def test_no_layer_is_warned_of(system):
 
 
 @pytest.mark.full("as the backbone, after a file")
-@pytest.mark.one_backend("warnings of Keras's, whatever computes", always=True)
+@pytest.mark.one_backend("warnings of Keras's, whatever computes")
 def test_no_layer_of_a_loaded_classifier_is_warned_of(tmp_path):
     model = keras_pvt.classifier(SHALLOW, input_shape=(64, 96, 3), include_preprocessing=True)
     keras_pvt.save_model(model, tmp_path / "model.keras", [f"class {n}" for n in range(7)])
@@ -165,7 +175,13 @@ def test_a_quantized_model_is_exported(kind, tmp_path, rng):
 
 @KERAS_WARNS
 @pytest.mark.skipif(BACKEND not in REFUSED, reason="does not write")
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("classifier", marks=[WHOLE, pytest.mark.one_backend("as of a block")]),
+        "block",
+    ],
+)
 def test_what_cannot_be_exported_is_said(kind, tmp_path):
     mode, format = REFUSED[BACKEND]
     path = tmp_path / f"model{FORMATS[format].suffix}"

@@ -21,7 +21,7 @@ os.write(2, b"later\\n")
 """
 
 
-@pytest.mark.one_backend("of no backend", always=True)
+@pytest.mark.one_backend("of no backend")
 def test_what_python_writes_is_shown(tmp_path):
     """In a process of its own, whose stderr is no stand-in of pytest."""
     program = tmp_path / "keras-pvt"  # by whose name the package imports no backend
@@ -30,7 +30,7 @@ def test_what_python_writes_is_shown(tmp_path):
     assert done.stderr.splitlines() == ["a warning", "after", "later"]
 
 
-@pytest.mark.one_backend("of no backend", always=True)
+@pytest.mark.one_backend("of no backend")
 def test_all_is_shown_of_what_fails(capfd):
     def fail(by):
         with quiet_libraries():

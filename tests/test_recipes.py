@@ -14,7 +14,7 @@ from keras_pvt.recipes.files import load
 from keras_pvt.recipes.flags import add_flags, overridden
 from keras_pvt.recipes.segmentation import SegmentationRecipe
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 KINDS = {
     "classifiers": ClassificationRecipe,

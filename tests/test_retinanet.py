@@ -214,7 +214,7 @@ def test_it_learns(small):
     assert (losses[:, -1] < 0.9 * losses[:, 0]).all()
 
 
-@pytest.mark.one_backend("what is said, and what Keras casts")
+@pytest.mark.one_backend("what is said, and what Keras casts", full=True)
 def test_half_precision_and_bad_arguments(small):
     half = RetinaNet(keras_pvt.PVTBackbone("pvt_nano", dtype="mixed_float16"), 3, 12)
     assert {x.dtype for x in keras.tree.flatten(half.output)} == {"float32"}

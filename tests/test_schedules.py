@@ -7,7 +7,7 @@ import pytest
 from keras_pvt import training
 from keras_pvt.training.schedule import OfficialCosine
 
-pytestmark = pytest.mark.one_backend("a function of one number", always=True)
+pytestmark = pytest.mark.one_backend("a function of one number")
 
 # Epoch to rate, of timm 0.3.2's CosineLRScheduler as whai362/PVT steps it: 300 epochs, batch 1024.
 OFFICIAL = {0: 1e-6, 1: 1e-6, 2: 2.008e-4, 5: 8.002e-4, 6: 9.993e-4, 100: 7.570e-4, 150: 5.102e-4,

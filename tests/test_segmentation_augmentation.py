@@ -14,7 +14,7 @@ from keras_pvt.segmentation.data.photometric import PhotometricDistortion, chang
 from keras_pvt.segmentation.data.samples import IGNORED
 from keras_pvt.utils.resizing import fit_scale, resized_labels_part, resized_part, scaled
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 sides = st.integers(1, 24)
 

@@ -8,7 +8,7 @@ import pytest
 
 from keras_pvt.segmentation import PixelCrossentropy, Predictor, SemanticFPN, TrainedSegmenter
 
-pytestmark = pytest.mark.one_backend("KerasHub has tests of backends itself")
+pytestmark = pytest.mark.one_backend("KerasHub has tests of backends itself", full=True)
 
 CLASSES = ("sky", "tree", "road")
 

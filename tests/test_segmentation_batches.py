@@ -11,7 +11,7 @@ from keras_pvt.segmentation.data.augmentation import TrainTransform
 from keras_pvt.segmentation.data.batches import SegmentationBatches
 from keras_pvt.segmentation.data.samples import IGNORED
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 
 def corner(image, labels, rng):

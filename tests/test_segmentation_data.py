@@ -17,7 +17,7 @@ from keras_pvt.segmentation.data.opening import open_split, open_train_and_val
 from keras_pvt.segmentation.data.samples import IGNORED, LabelRule
 from keras_pvt.utils.images import ImageError, load_image
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 IDS = np.arange(6 * 8).reshape(6, 8) % 5
 

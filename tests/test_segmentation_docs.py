@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scripts import ROOT
 
-pytestmark = pytest.mark.one_backend("runs the examples of pages")
+pytestmark = pytest.mark.one_backend("runs the examples of pages", full=True)
 
 
 @pytest.mark.parametrize("page", ["docs/segmentation.md", "README.md"])

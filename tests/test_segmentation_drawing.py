@@ -8,7 +8,7 @@ from keras_pvt.segmentation import drawing
 from keras_pvt.utils.colours import colours
 from keras_pvt.utils.drawing import GAP, WIDTH
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 CLASSES = ["sky", "road", "car"]
 

@@ -122,7 +122,7 @@ def test_saving_keeps_the_model(models, found, name, tmp_path):
         np.testing.assert_allclose(results[layer], found[name][layer], rtol=0, atol=1e-5)
 
 
-@pytest.mark.one_backend("the golden has chunks on each")
+@pytest.mark.one_backend("the golden has chunks on each", full=True)
 def test_trans2seg_in_chunks_is_trans2seg():
     """Also a rectangle, another level, and batch 2."""
     backbone = keras_pvt.PVTBackbone(SMALL, input_shape=(64, 96, 3))

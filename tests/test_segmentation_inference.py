@@ -12,7 +12,7 @@ from keras_pvt.models.inputs import preprocess
 from keras_pvt.segmentation import Predictor
 from keras_pvt.variants import IMAGENET_MEAN
 
-pytestmark = pytest.mark.one_backend("of NumPy, around a model")
+pytestmark = pytest.mark.one_backend("of NumPy, around a model", full=True)
 
 CLASSES = 5
 MEAN = 255 * np.array(IMAGENET_MEAN, "float32")

@@ -10,7 +10,7 @@ from segmentation_data import saved
 from keras_pvt.segmentation.data.opening import open_split, open_train_and_val
 from keras_pvt.segmentation.data.samples import LabelRule
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 
 @pytest.fixture(scope="module")

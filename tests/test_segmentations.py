@@ -9,7 +9,7 @@ from detection_data import write_set
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.data.segmentations import OutlineError, area_of, checked, mask, run_lengths
 
-pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone", always=True)
+pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 
 SIZE = (6, 8)  # height, width
 SQUARE = [2, 1, 5, 1, 5, 4, 2, 4]  # columns 2 to 4, rows 1 to 3

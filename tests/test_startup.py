@@ -9,7 +9,7 @@ import pytest
 
 from keras_pvt.cli import COMMANDS, main
 
-pytestmark = pytest.mark.one_backend("starts processes that import no backend", always=True)
+pytestmark = pytest.mark.one_backend("starts processes that import no backend")
 
 COMMAND = shutil.which("keras-pvt", path=pathlib.Path(sys.executable).parent)
 # Each costs a tenth of a second or more; Keras and a backend cost seconds.

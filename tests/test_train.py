@@ -18,7 +18,9 @@ from safetensors.numpy import load_file
 from keras_pvt import training
 from keras_pvt.cli import main
 
-pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
+pytestmark = pytest.mark.one_backend(
+    "a run around a step that test_every_system.py takes", full=True
+)
 
 SMALL = ["--size=16", "--batch-size=8", "--drop-path=0.2", "--shift=1", "--warm-up=0.5"]
 RUN = ["--backend-strategy=none", *SMALL]
@@ -68,7 +70,7 @@ def test_it_learns(data, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "precision",
-    [pytest.param("none", marks=pytest.mark.one_backend("as in float16", always=True)), "float16"],
+    [pytest.param("none", marks=pytest.mark.one_backend("as in float16")), "float16"],
 )
 def test_averaged_weights_are_the_result(data, tmp_path, capsys, precision):
     """Validation in the last epoch, by averaged weights, is that of the model that is kept."""
@@ -133,18 +135,9 @@ def same_run(out, other, epochs):
         assert rows[0] == rows[1]
 
 
+@pytest.mark.one_backend("test_kill_9_changes_no_bit goes on with a run on each")
 @pytest.mark.parametrize(
-    "ema",
-    [
-        pytest.param(
-            "0",
-            marks=[
-                pytest.mark.full("as with an average"),
-                pytest.mark.one_backend("as with an average", always=True),
-            ],
-        ),
-        "0.9",
-    ],
+    "ema", [pytest.param("0", marks=pytest.mark.full("as with an average")), "0.9"]
 )
 def test_what_cannot_be_measured_is_not_lost(data, tmp_path, capsys, monkeypatch, ema):
     """The epoch was trained and kept: it is measured when the run goes on, and not trained anew."""
@@ -180,14 +173,14 @@ def patched_fit(data, out, more, monkeypatch):
     assert len(training.read_history(out / "history.csv")) == 1
 
 
-@pytest.mark.one_backend("what the run writes", always=True)
+@pytest.mark.one_backend("what the run writes")
 def test_the_model_is_written_before_pictures(data, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_pvt.training.run.draw_curves", no_space)
     assert main(words(data, tmp_path / "out", "--epochs=1", "--limit-steps=1")) == 1
     assert {"model.keras", "best.keras"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_a_library_that_is_missing_is_told_at_the_begin(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
@@ -204,6 +197,7 @@ CONSTANT = ["--learning-rate=1e-3", "--end-rate=1e-3"]  # once it has risen
 
 
 @pytest.mark.full("three runs; test_the_rate_of_an_extended_run extends one, too")
+@pytest.mark.one_backend("test_kill_9_changes_no_bit goes on with a run on each")
 def test_an_extended_run_is_the_longer_one(data, tmp_path, capsys):
     """Of a rate that the length does not change, to the bit; with the weights' average too."""
     more = [*CONSTANT, "--ema=0.9"]
@@ -227,7 +221,7 @@ def test_an_extended_run_is_the_longer_one(data, tmp_path, capsys):
 
 
 @pytest.mark.full("trains for four epochs")
-@pytest.mark.one_backend("a function of the step", always=True)
+@pytest.mark.one_backend("a function of the step")
 def test_the_rate_of_an_extended_run(data, tmp_path):
     """What lies behind had the rate of the short run; then, it is that of the long one."""
     out = tmp_path / "out"
@@ -244,7 +238,7 @@ def test_the_rate_of_an_extended_run(data, tmp_path):
     assert settings["extended"] == [{"after_epoch": 2, "epochs": 2}]
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
     """Both ways that the error names are ways."""
     out, other = tmp_path / "out", tmp_path / "other"
@@ -269,7 +263,7 @@ def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_the_limit_of_steps_is_a_setting(data, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(words(data, out, "--epochs=1", "--limit-steps=1")) == 0
@@ -298,7 +292,7 @@ def fails(capsys, arguments, message):
         pytest.param(
             ["--learning-rate=1e30", "--epochs=2"],
             "the loss is nan",
-            marks=pytest.mark.one_backend("what the run says", always=True),
+            marks=pytest.mark.one_backend("what the run says"),
         ),
     ],
 )
@@ -319,7 +313,7 @@ def test_bad_folders(data, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_another_run_in_the_same_folder(data, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(words(data, out, "--epochs=1")) == 0
@@ -345,7 +339,7 @@ def test_two_runs_at_once(data, tmp_path, capsys):
         fails(capsys, words(data, out, "--epochs=1"), "another process trains in")
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_files_that_are_passed_over_are_named(data, tmp_path, capsys):
     (data / "train" / "dark" / "00.png").rename(data / "train" / "dark" / "00.jfif")
     (data / "val" / "light" / "notes.txt").write_text("no image")
@@ -356,7 +350,7 @@ def test_files_that_are_passed_over_are_named(data, tmp_path, capsys):
     assert "48 images of 2 classes, 14 to validate on" in shown
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_an_image_that_cannot_be_read(data, tmp_path, capsys, caplog):
     for name in ("train/dark/05.png", "val/light/03.png"):
         (data / name).write_bytes(b"no image")
@@ -368,7 +362,7 @@ def test_an_image_that_cannot_be_read(data, tmp_path, capsys, caplog):
     assert [f"light{os.sep}03.png" in line for line in logged].count(True) == 1  # of two epochs
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_class_folders_are_all_that_it_takes(data, tmp_path, capsys, monkeypatch):
     """The last line says where the result is and how to use it, and that works."""
     monkeypatch.chdir(tmp_path)
@@ -386,6 +380,7 @@ def test_class_folders_are_all_that_it_takes(data, tmp_path, capsys, monkeypatch
     assert {line.split("\t")[1] for line in lines} == {"dark", "light"}
 
 
+@pytest.mark.one_backend("what the run says")
 def test_other_images_are_another_run(data, tmp_path, capsys):
     """A split would be drawn anew: what was trained on would be validated on."""
     command = ["train", "finetune", f"--data={data / 'train'}", f"--out={tmp_path / 'out'}", *RUN]

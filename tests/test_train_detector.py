@@ -19,7 +19,9 @@ from keras_pvt.detection.detector import Detector
 from keras_pvt.training.callbacks import Progress
 from keras_pvt.variants import VARIANTS
 
-pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
+pytestmark = pytest.mark.one_backend(
+    "a run around a step that test_every_system.py takes", full=True
+)
 
 COUNTS = {"train": 8, "val": 4}  # four batches: an order of their own would show
 
@@ -115,7 +117,17 @@ STOPS = {
 }
 
 
-@pytest.mark.parametrize("stopped", STOPS)
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        "all",
+        *(
+            pytest.param(name, marks=pytest.mark.one_backend("as where it is over"))
+            for name in STOPS
+            if name != "all"
+        ),
+    ],
+)
 def test_a_stopped_run_ends_like_one_that_was_not(
     trainer, data, run, tmp_path, monkeypatch, stopped
 ):
@@ -185,7 +197,7 @@ def test_the_file_has_what_detecting_needs(run, data):
 
 
 @pytest.mark.full("trains by two libraries")
-@pytest.mark.one_backend("test_ecosystem.py trains them on each", always=True)
+@pytest.mark.one_backend("test_ecosystem.py trains them on each")
 @pytest.mark.parametrize("library", ["keras_cv", "keras_hub"])
 def test_training_with_other_libraries(trainer, data, tmp_path, library):
     pytest.importorskip(library)
@@ -199,7 +211,7 @@ def test_training_with_other_libraries(trainer, data, tmp_path, library):
     assert next(detector.detect(files, 2)).error is None
 
 
-@pytest.mark.one_backend("test_detr.py trains it on each", always=True)
+@pytest.mark.one_backend("test_detr.py trains it on each")
 def test_training_detr(trainer, data, tmp_path, capsys):
     options = words(data, tmp_path / "run", epochs=4, **own("detr", **{"learning-rate": 1e-3}))
     assert trainer([*options, "--evaluate-every", "4", "--backbone-rate", "0.1"]) == 0
@@ -222,7 +234,7 @@ def test_training_detr(trainer, data, tmp_path, capsys):
     assert len(found.boxes) == OWN["detr"]["num-queries"]
 
 
-@pytest.mark.one_backend("test_mask_rcnn_losses.py has what it learns by on each", always=True)
+@pytest.mark.one_backend("test_mask_rcnn_losses.py has what it learns by on each")
 @pytest.mark.full("learns for three epochs; test_every_system.py has a step of it")
 def test_training_mask_rcnn(trainer, masked, tmp_path):
     own_options = own("mask_rcnn", **{"learning-rate": 1e-3, "evaluate-every": 3})
@@ -237,6 +249,7 @@ def test_training_mask_rcnn(trainer, masked, tmp_path):
     assert found.mask(0).shape == (HEIGHT, WIDTH)
 
 
+@pytest.mark.one_backend("test_detection_inputs.py has such batches")
 def test_images_of_unequal_sizes_are_found_as_each_alone(run, tmp_path, rng):
     """Together in a batch, though their canvases differ."""
     for number, size in enumerate(((96, 64), (64, 96), (200, 50), (96, 70))):
@@ -256,6 +269,7 @@ def test_images_of_unequal_sizes_are_found_as_each_alone(run, tmp_path, rng):
         np.testing.assert_allclose(found.scores, alone.scores, atol=1e-5)
 
 
+@pytest.mark.one_backend("what the run says")
 def test_bad_data_is_listed_and_the_batch_fits(trainer, data, tmp_path, capsys):
     content = json.loads(data["train"].read_text())
     content["images"][0]["file_name"] = "absent.png"
@@ -280,6 +294,7 @@ def test_bad_data_is_listed_and_the_batch_fits(trainer, data, tmp_path, capsys):
     assert "batch 6 instead of 16, to leave fewer images out" in out
 
 
+@pytest.mark.one_backend("what the run says")
 def test_crowds_alone_are_no_data(trainer, data, tmp_path, capsys):
     content = json.loads(data["train"].read_text())
     for entry in content["annotations"]:
@@ -294,6 +309,7 @@ def test_crowds_alone_are_no_data(trainer, data, tmp_path, capsys):
     )
 
 
+@pytest.mark.one_backend("what the run says")
 def test_poor_anchors_of_a_library_are_told(trainer, data, tmp_path, capsys, monkeypatch):
     pytest.importorskip("keras_cv")
 

@@ -23,7 +23,9 @@ from keras_pvt.segmentation import Predictor, TrainedSegmenter
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.variants import VARIANTS
 
-pytestmark = pytest.mark.one_backend("a run around a step that test_every_system.py takes")
+pytestmark = pytest.mark.one_backend(
+    "a run around a step that test_every_system.py takes", full=True
+)
 
 CLASSES = ("left", "right")
 # Of the recipe for CamVid what a CPU need not wait for.
@@ -65,7 +67,7 @@ def words(data, out, *more):
             "trans2seg",
             marks=[
                 pytest.mark.full("trained as the other, for longer"),
-                pytest.mark.one_backend("as the other", always=True),
+                pytest.mark.one_backend("as the other"),
             ],
         ),
     ],
@@ -107,7 +109,7 @@ def start(arguments):
 
 
 @pytest.mark.full("test_train.py kills the same trainer")
-@pytest.mark.one_backend("test_train.py kills the trainer on each", always=True)
+@pytest.mark.one_backend("test_train.py kills the trainer on each")
 def test_kill_9_changes_no_bit(data, tmp_path, capsys):
     more = ["--steps=12", "--evaluate-every=4"]
     assert main(words(data, tmp_path / "whole", *more)) == 0
@@ -142,7 +144,7 @@ def test_kill_9_changes_no_bit(data, tmp_path, capsys):
         pytest.param(
             ["--optimizer=adamw", "--learning-rate=1e30"],
             "the loss is nan",
-            marks=pytest.mark.one_backend("what the run says", always=True),
+            marks=pytest.mark.one_backend("what the run says"),
         ),
     ],
 )
@@ -154,7 +156,7 @@ def test_bad_options(data, tmp_path, capsys, more, message):
     assert not (tmp_path / "out" / "model.keras").exists()
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_what_is_wrong_with_the_data_is_said_first(data, tmp_path, capsys):
     assert main(words(data, tmp_path, "--classes=1", "--limit-steps=1")) == 0
     lines = capsys.readouterr().out.split("\n")
@@ -162,7 +164,7 @@ def test_what_is_wrong_with_the_data_is_said_first(data, tmp_path, capsys):
     assert re.match("val: 3 x .*0.png", lines[1])
 
 
-@pytest.mark.one_backend("what the run says", always=True)
+@pytest.mark.one_backend("what the run says")
 def test_classes_without_a_pixel_are_named(tmp_path, capsys):
     """Masks as most tools write them: 0 and 255, which is the number that is ignored."""
     data = tmp_path / "data"
@@ -178,7 +180,7 @@ def test_classes_without_a_pixel_are_named(tmp_path, capsys):
 
 
 @pytest.mark.full("as of a classifier")
-@pytest.mark.one_backend("as of a classifier", always=True)
+@pytest.mark.one_backend("as of a classifier")
 def test_a_run_is_extended_by_steps(data, tmp_path, capsys, monkeypatch):
     """And what could not be measured is measured before."""
     assert main(words(data, tmp_path, "--steps=6")) == 0
@@ -202,7 +204,7 @@ def _fails(*_):
     raise OSError("no space")
 
 
-@pytest.mark.one_backend("the choice of rates", always=True)
+@pytest.mark.one_backend("the choice of rates")
 def test_the_head_has_a_rate_of_its_own(data, tmp_path):
     """In the first step of AdamW, each weight moves by its rate."""
     more = ["--optimizer=adamw", "--head-rate=10", "--steps=1", "--evaluate-every=1",

@@ -284,7 +284,7 @@ def rewritten(path, change, others=()):
     return path
 
 
-@pytest.mark.one_backend("what the commands do")
+@pytest.mark.one_backend("what the commands do", full=True)
 def test_a_built_sequential_is_a_classifier(tmp_path):
     model = keras.Sequential([own_classifier("softmax")])
     model.build((None, 32, 32, 3))

@@ -12,7 +12,7 @@ from keras_pvt.recipes.files import load
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.trainer import fit_batch, opened
 
-pytestmark = pytest.mark.one_backend("counts images", always=True)
+pytestmark = pytest.mark.one_backend("counts images")
 
 
 @pytest.mark.parametrize(

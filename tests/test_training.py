@@ -11,7 +11,7 @@ from keras_pvt.training.callbacks import Progress
 from keras_pvt.training.log import cut_log
 from keras_pvt.training.run import measuring
 
-pytestmark = pytest.mark.one_backend("writes a log", always=True)
+pytestmark = pytest.mark.one_backend("writes a log")
 
 
 @pytest.fixture

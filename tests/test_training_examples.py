@@ -42,7 +42,7 @@ def run(*command, **environment):
     return done.stdout
 
 
-@pytest.mark.one_backend("a script around `fit`", always=True)
+@pytest.mark.one_backend("a script around `fit`")
 @pytest.mark.full("trains by a script")
 def test_finetune_folder(data, tmp_path):
     out = tmp_path / "tuned.keras"
@@ -54,7 +54,7 @@ def test_finetune_folder(data, tmp_path):
     assert keras.saving.load_model(out).output_shape == (None, 3)
 
 
-@pytest.mark.one_backend("a script around `fit`", always=True)
+@pytest.mark.one_backend("a script around `fit`")
 def test_the_page_about_training(data, tmp_path):
     """Its example of a plain `fit`, on small images."""
     page = (EXAMPLES.parent / "docs" / "training.md").read_text()
@@ -73,7 +73,7 @@ def test_torch_gpus(data, tmp_path):
         "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone",
         EXAMPLES / "train_torch_gpus.py", "--data", data, "--out", tmp_path / "out", *TRIAL,
     )  # fmt: skip
-    assert "ddp on 2 device(s) by torch" in shown
+    assert "ddp on 2 devices by torch" in shown
     assert shown.count("results in") == 1
     assert (tmp_path / "out" / "model.keras").exists()
 

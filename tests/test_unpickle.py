@@ -16,7 +16,7 @@ from keras_pvt.conversion import CheckpointError, read_checkpoint
 from keras_pvt.conversion.readers import mapped, torch_files
 from keras_pvt.conversion.readers.unpickle import ALLOWED, MAX_INSTRUCTIONS, read_pickle
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 
 class Runs:

@@ -12,7 +12,7 @@ from keras_pvt.segmentation.data.opening import open_train_and_val as open_masks
 from keras_pvt.training.data import FolderImages, open_train_and_val
 from keras_pvt.training.data.split import drawn, stratified
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 COUNTS = {"ant": 20, "bee": 7, "cat": 2, "dog": 1}
 

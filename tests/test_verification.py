@@ -5,7 +5,7 @@ import pytest
 
 from keras_pvt.exporting import ExportError, runtimes, verification
 
-pytestmark = pytest.mark.one_backend("reads files", always=True)
+pytestmark = pytest.mark.one_backend("reads files")
 
 
 def test_representative_images_are_compared_one_by_one(monkeypatch):

@@ -12,7 +12,7 @@ from keras_pvt.recipes.files import as_toml
 from keras_pvt.training import load_recipe, with_teacher
 from keras_pvt.training.callbacks import Diverged, StopWhenDiverged, label_loss
 
-pytestmark = pytest.mark.one_backend("a function of a log", always=True)
+pytestmark = pytest.mark.one_backend("a function of a log")
 
 GUESSING = math.log(1000)
 
@@ -135,7 +135,7 @@ def test_a_fit_that_dies_ends_and_another_does_not():
     assert (len(epochs), reason) == (9, "")
 
 
-@pytest.mark.one_backend("what a run is told", always=True)
+@pytest.mark.one_backend("what a run is told")
 def test_the_flag(tmp_path, rng, monkeypatch):
     """It decides nothing of the result, so that a run which ended may go on without the check."""
     write_images(tmp_path / "data", {"a": 8, "b": 8}, lambda *_: rng.integers(0, 256, (16, 16, 3)))

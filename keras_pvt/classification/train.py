@@ -126,10 +126,13 @@ class ClassificationTrainer(Trainer):
     def measure(self, whole, batch_size):
         # Averaged weights are validated.
         averaged = [AveragedWeights()] if self.recipe.ema else []
-        measured = whole.evaluate(
-            self._val_batches, callbacks=averaged, verbose=0, return_dict=True
-        )
+        batches = self._val_batches
+        measured = whole.evaluate(batches, callbacks=averaged, verbose=0, return_dict=True)
         own = len(range(self.strategy.process, len(self.val_images), self.strategy.processes))
+        if batches.positions.last_batch == "pad":
+            # Keras divides a loss by all images of a batch, those that weigh nothing too.
+            all_images = len(batches) * batches.positions.batch_size
+            measured["loss"] *= all_images / max(1, own - len(batches.skipped))
         return {f"val_{name}": value for name, value in self.strategy.share(measured, own).items()}
 
     def panels(self, rows):

@@ -103,6 +103,7 @@ class OverlapPatchEmbedding(base.Composite):
         self.patch_size = patch_size
         self.stride = stride
         self.epsilon = epsilon
+        self._edge = patch_size // 2
         self.proj = keras.layers.Conv2D(
             dim,
             patch_size,
@@ -116,14 +117,16 @@ class OverlapPatchEmbedding(base.Composite):
 
     def build(self, input_shape):
         base.check_map(self.name, input_shape)
-        self.proj.build(input_shape)
+        batch, *sides, channels = input_shape
+        around = [side if side is None else side + 2 * self._edge for side in sides]
+        self.proj.build((batch, *around, channels))
         self.norm.build(self.compute_output_shape(input_shape))
         self.built = True
 
     def call(self, x):
         base.check_map(self.name, x.shape)
         # Keras's "same" would pad less before than after, where torch pads alike.
-        edge = self.patch_size // 2
+        edge = self._edge
         x = ops.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
         return layer_norm(self.norm, call_layer(self.proj, x))
 

@@ -79,14 +79,13 @@ def _depthwise(layer, x):
 @jax.custom_vjp
 def _shifted_products(x, kernel, bias):
     """Depthwise convolution of `(B, H, W, C)` by `(h, w, C)`, without padding."""
-    height, width = (
-        1 + size - side for size, side in zip(x.shape[1:3], kernel.shape, strict=False)
-    )
-    for row in range(kernel.shape[0]):
-        for column in range(kernel.shape[1]):
-            part = x[:, row : row + height, column : column + width]
-            bias = bias + part * kernel[row, column]
-    return bias
+    rows, columns = kernel.shape[:2]
+    height, width = x.shape[1] - rows + 1, x.shape[2] - columns + 1
+    y = bias
+    for row in range(rows):
+        for column in range(columns):
+            y = y + x[:, row : row + height, column : column + width] * kernel[row, column]
+    return y
 
 
 def _differentiate(kept, slope):
@@ -163,7 +162,7 @@ def conv_feed_forward(fc1, conv, fc2, x, relu):
     if batch * height * row <= _PART or jax.device_count() > 1:
         return whole(x)
     if height * row <= _PART:
-        return _in_parts(whole, (x,), 0, _PART // (height * row))
+        return _in_parts(whole, x, 0, _PART // (height * row))
 
     # A part has a row more above and below, as the convolution sees those. Rows around the map are
     # to be 0 after `fc1`, so it takes its bias from one more channel, which is 0 there.
@@ -179,28 +178,23 @@ def conv_feed_forward(fc1, conv, fc2, x, relu):
         y = _product(x, kernel, jnp.zeros_like(bias))
         return _dense(fc2, gelu(_depthwise(conv, jnp.maximum(y, 0) if relu else y)))
 
-    y = _in_parts(part, (x.reshape(-1, *x.shape[2:]),), 0, 1)
+    y = _in_parts(part, x.reshape(-1, *x.shape[2:]), 0, 1)
     return y.reshape(batch, parts * rows, width, -1)[:, :height]
 
 
-def _in_parts(function, arrays, axis, step):
-    """`function(*arrays)`, at most `step` rows of an axis at a time, each row for itself.
+def _in_parts(function, x, axis, step):
+    """`function(x)`, at most `step` rows of an axis at a time, each row for itself.
 
     Gradients compute a part anew instead of keeping it.
     """
-    count = arrays[0].shape[axis]
+    count = x.shape[axis]
     parts = -(-count // step)
     step = -(-count // parts)
-
-    def split(x):
-        edges = [(0, 0)] * x.ndim
-        edges[axis] = (0, parts * step - count)
-        x = jnp.pad(x, edges)
-        x = x.reshape(*x.shape[:axis], parts, step, *x.shape[axis + 1 :])
-        return jnp.moveaxis(x, axis, 0)
-
-    part = jax.checkpoint(function)
-    y = jax.lax.map(lambda arrays: part(*arrays), tuple(split(x) for x in arrays))
+    edges = [(0, 0)] * x.ndim
+    edges[axis] = (0, parts * step - count)
+    x = jnp.pad(x, edges)
+    x = x.reshape(*x.shape[:axis], parts, step, *x.shape[axis + 1 :])
+    y = jax.lax.map(jax.checkpoint(function), jnp.moveaxis(x, axis, 0))
     y = jnp.moveaxis(y, 0, axis)
     y = y.reshape(*y.shape[:axis], parts * step, *y.shape[axis + 2 :])
     return jax.lax.slice_in_dim(y, 0, count, axis=axis)
@@ -229,7 +223,7 @@ def rows_in_parts(function, x, width):
         return function(x)
     if jax.default_backend() != "cpu" or jax.device_count() > 1:
         return function(x)
-    return _in_parts(function, (x,), x.ndim - 2, max(1, _PART // width))
+    return _in_parts(function, x, x.ndim - 2, max(1, _PART // width))
 
 
 def gelu(x):

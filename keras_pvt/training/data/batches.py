@@ -37,7 +37,8 @@ class ImageBatches(ThreadedBatches):
         workers: threads that decode and augment; by default one for each processor.
         last_batch: "drop" leaves out images that make no whole batch, "keep" makes a smaller
             batch of them (one process only), "pad" fills it up. "pad" is for validation, with
-            the metrics as `weighted_metrics`.
+            the metrics as `weighted_metrics`; the loss that Keras shows is then too low, as it
+            is divided by what fills up too.
     Returns:
         For an index images `(B, ...)` and labels `(B, classes)`, float32. With "pad" also weights
         `(B,)`: 0 for what fills up the last batch or stands in for another image, otherwise 1.
