@@ -63,6 +63,7 @@ def test_losses_are_numbers_whatever_the_boxes(model, kind):
     assert np.isfinite(losses(model, *LABELS[kind])).all()
 
 
+@pytest.mark.one_backend("more of the same, and on JAX a minute to compile")
 def test_many_objects(model, rng):
     """A thousand; of more than it has queries, DETR is asked for those that it is next to."""
     corners = np.sort(rng.uniform(0, HEIGHT, (2, 1000, 2, 2)), axis=2).reshape(2, 1000, 4)

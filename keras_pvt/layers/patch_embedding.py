@@ -1,11 +1,10 @@
 """Patch embeddings: of patches that meet, and of patches that overlap."""
 
 import keras
-from keras import ops
 
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import FanOutNormal
-from keras_pvt.ops import call_layer, layer_norm, patch_conv
+from keras_pvt.ops import layer_norm, overlap_conv, patch_conv
 
 
 @base.register
@@ -103,7 +102,6 @@ class OverlapPatchEmbedding(base.Composite):
         self.patch_size = patch_size
         self.stride = stride
         self.epsilon = epsilon
-        self._edge = patch_size // 2
         self.proj = keras.layers.Conv2D(
             dim,
             patch_size,
@@ -118,17 +116,15 @@ class OverlapPatchEmbedding(base.Composite):
     def build(self, input_shape):
         base.check_map(self.name, input_shape)
         batch, *sides, channels = input_shape
-        around = [side if side is None else side + 2 * self._edge for side in sides]
+        edge = self.patch_size // 2
+        around = [side if side is None else side + 2 * edge for side in sides]
         self.proj.build((batch, *around, channels))
         self.norm.build(self.compute_output_shape(input_shape))
         self.built = True
 
     def call(self, x):
         base.check_map(self.name, x.shape)
-        # Keras's "same" would pad less before than after, where torch pads alike.
-        edge = self._edge
-        x = ops.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
-        return layer_norm(self.norm, call_layer(self.proj, x))
+        return layer_norm(self.norm, overlap_conv(self.proj, x))
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape

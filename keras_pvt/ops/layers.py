@@ -30,6 +30,17 @@ def patch_conv(layer, x):
     return layer(x)
 
 
+def overlap_conv(layer, x):
+    """`layer(x)`, for a built Conv2D layer of an odd kernel, on a map with zeros around it.
+
+    As many on each side, where Keras's "same" pads less before than after.
+    """
+    edge = layer.kernel_size[0] // 2
+    if _is_bare(layer, x):
+        return engine.overlap_conv(layer, x, edge)
+    return call_layer(layer, ops.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0))))
+
+
 def layer_norm(layer, x, otherwise=None):
     """`layer(x)`, for a built LayerNormalization over the last axis.
 

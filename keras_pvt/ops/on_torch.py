@@ -58,20 +58,25 @@ def patch_conv(layer, x):
     return F.linear(x, kernel.T, _value(layer.bias, x))
 
 
-def depthwise_conv(layer, x):
-    """A bare DepthwiseConv2D layer of stride 1.
+def overlap_conv(layer, x, edge):
+    """A bare Conv2D layer on a map with `edge` cells of 0 around it."""
+    kernel = _value(layer.kernel, x).permute(3, 2, 0, 1)
+    return _conv(layer, x, kernel, stride=layer.strides, padding=edge)
 
-    On a view of the map: torch's convolution of a copy in its own layout takes 6 to 15 times as
-    long, and so does that copy's gradient.
-    """
+
+def depthwise_conv(layer, x):
+    """A bare DepthwiseConv2D layer of stride 1."""
     kernel = _value(layer.kernel, x).permute(2, 3, 0, 1)
-    y = F.conv2d(
-        x.permute(0, 3, 1, 2),
-        kernel,
-        _value(layer.bias, x),
-        padding=kernel.shape[-1] // 2,
-        groups=kernel.shape[0],
-    )
+    return _conv(layer, x, kernel, padding=kernel.shape[-1] // 2, groups=kernel.shape[0])
+
+
+def _conv(layer, x, kernel, **options):
+    """A convolution of a view of the map, of which Keras makes two copies, or three with padding.
+
+    A depthwise one of a copy in torch's own layout takes 6 to 15 times as long, and so does its
+    gradient.
+    """
+    y = F.conv2d(x.permute(0, 3, 1, 2), kernel, _value(layer.bias, x), **options)
     return y.permute(0, 2, 3, 1)
 
 
