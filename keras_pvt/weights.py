@@ -6,15 +6,20 @@ import pathlib
 
 import keras
 
-from keras_pvt.conversion import Report, load_checkpoint, read_checkpoint
+from keras_pvt.conversion import Checkpoint, Report, load_checkpoint, read_checkpoint
 from keras_pvt.conversion.fit import said_of_twin
 from keras_pvt.conversion.recognise import told_of_state, trunk, twin
-from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, PVTConfig, default_name
+from keras_pvt.variants import PRETRAINED, WEIGHTS, PVTConfig, default_name
 
 BUNDLED = pathlib.Path(__file__).parent / "data"
 
 
-def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLike) -> Report:
+def load(
+    model: keras.Model,
+    variant: str | PVTConfig,
+    weights: str | os.PathLike,
+    state: Checkpoint | None = None,
+) -> Report:
     """Load weights by name or from a file, and make them fit where that is sensible.
 
     Position tables are resized, the first convolution adapted to the input's channels, and a
@@ -26,15 +31,18 @@ def load(model: keras.Model, variant: str | PVTConfig, weights: str | os.PathLik
         variant: name of a row of the variant table; a row of your own has no named weights.
         weights: a name for this variant in the table of weights, such as "imagenet", or the
             path of a file that `keras_pvt.conversion` reads.
+        state: of that file, where `read` has read it.
     Returns:
         What was changed and skipped.
     Raises:
         ValueError: neither a name for this variant nor a file; weights that do not fit.
         OSError: a file that cannot be had.
     """
-    path = find(variant, weights)
-    notices = [] if _is_name(variant, weights) else _doubts(path)
-    report = load_checkpoint(model, path, resize_positions=True, new_head=True, adapt_channels=True)
+    state = read_checkpoint(find(variant, weights)) if state is None else state
+    notices = [] if _is_name(variant, weights) else _doubts(state)
+    report = load_checkpoint(
+        model, state, resize_positions=True, new_head=True, adapt_channels=True
+    )
     for notice in notices + report.notices:
         logging.getLogger("keras_pvt").warning("%s: %s", model.name, notice)
     return report
@@ -45,14 +53,14 @@ def _is_name(variant: str | PVTConfig, weights: str | os.PathLike) -> bool:
     return isinstance(variant, str) and (weights == PRETRAINED or (variant, weights) in WEIGHTS)
 
 
-def _doubts(path: pathlib.Path) -> list[str]:
+def _doubts(state: Checkpoint) -> list[str]:
     """What else a file may be."""
-    other = twin(trunk(read_checkpoint(path))[0])
-    return [] if other is None else [f"{path}: {said_of_twin(other)}"]
+    other = twin(trunk(state)[0])
+    return [] if other is None else [f"{state.source}: {said_of_twin(other)}"]
 
 
-def classes_of(variant: str | PVTConfig, weights: str | os.PathLike) -> int | None:
-    """How many classes the head in a file tells apart; None for a name, or a file without one.
+def read(variant: str | PVTConfig, weights: str | os.PathLike) -> Checkpoint | None:
+    """What is in a file of `weights`, for `classes_of` and `load`; None for a name.
 
     Args:
         variant: name of a row of the variant table, or a row of your own.
@@ -61,11 +69,12 @@ def classes_of(variant: str | PVTConfig, weights: str | os.PathLike) -> int | No
         ValueError: neither a name for this variant nor a file; a file that cannot be read.
         OSError: a file that cannot be opened.
     """
-    if _is_name(variant, weights):
-        return None
-    state, _ = trunk(read_checkpoint(find(variant, weights)))
-    config = VARIANTS[variant] if isinstance(variant, str) else variant
-    return told_of_state(state, config).get("classes")
+    return None if _is_name(variant, weights) else read_checkpoint(find(variant, weights))
+
+
+def classes_of(config: PVTConfig, state: Checkpoint | None) -> int | None:
+    """How many classes the head in a file tells apart; None for a name, or a file without one."""
+    return None if state is None else told_of_state(trunk(state)[0], config).get("classes")
 
 
 def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:

@@ -199,6 +199,27 @@ def test_images_that_cannot_be_trained_on_are_counted(file):
     assert [sample.path.name for sample in more] == ["0.png", "1.png", "2.png", "small.png"]
 
 
+@pytest.mark.parametrize("shares", [False, True])
+def test_boxes_below_a_pixel_are_counted(file, shares):
+    """No pixel shows them; where all are, they are shares of the image, as others write them."""
+
+    def spoil(content):
+        entries = content["annotations"] if shares else content["annotations"][:1]
+        for entry in entries:
+            entry["bbox"] = [0.25, 0.25, 0.5, 0.5]
+
+    change(file, spoil)
+    if shares:
+        with pytest.raises(ValueError, match=r"no box.*6 x box less than a pixel.*in pixels"):
+            load(file).for_training(background=False, smallest_side=32)
+        return
+    data = load(file)
+    kept = data.for_training(background=False, smallest_side=32)
+    assert [len(sample.boxes) for sample in data.samples] == [2, 2, 2]  # all count in measuring
+    assert [len(sample.boxes) for sample in kept.samples] == [1, 2, 2]
+    assert kept.report.counts == {"box less than a pixel wide or high: not trained on": 1}
+
+
 @pytest.mark.parametrize("background", [False, True])
 def test_nothing_but_crowds_is_one_error(file, background):
     change(file, lambda content: [one.update(iscrowd=1) for one in content["annotations"]])

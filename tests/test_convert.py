@@ -253,7 +253,7 @@ def test_new_head_is_asked_for(other, state):
         load_checkpoint(other, checkpoint)
     report = load_checkpoint(other, checkpoint, new_head=True)
     assert report.notices == [
-        "the checkpoint's head has 10 classes, the model 7: the new head is untrained; classes=10 "
+        "the head of 7 classes is new and untrained; the checkpoint's has 10, and classes=10 "
         "takes the checkpoint's"
     ]
     assert set(report.skipped) == {"head.weight", "head.bias"}

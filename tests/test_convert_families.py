@@ -433,7 +433,9 @@ def test_22k_into_a_classifier_is_a_new_head_with_a_word(published, caplog):
         model = keras_pvt.classifier("pvt_test", weights="imagenet22k")
     assert model.output_shape == (None, 7)
     (record,) = caplog.records
-    assert "the checkpoint's head has 50 classes, the model 7" in record.getMessage()
+    assert (
+        "the head of 7 classes is new and untrained; the checkpoint's has 50" in record.getMessage()
+    )
     np.testing.assert_array_equal(to_torch(model)["norm4.bias"], state["norm4.bias"])
     whole = keras_pvt.classifier("pvt_test", weights="imagenet22k", classes=50)
     np.testing.assert_array_equal(to_torch(whole)["head.bias"], state["head.bias"])

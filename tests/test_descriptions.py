@@ -213,6 +213,22 @@ def test_loading_compares_what_answers_depend_on(retinanet, tmp_path):
     keras_pvt.PVTBackbone(ROW, (None, None, 3), weights=str(tmp_path / "a.safetensors"))
 
 
+def test_a_keras_file_says_how_it_was_built_too(tmp_path):
+    """Whether it is read by a path or by a constructor."""
+    for name, others in (("num_heads", (2, 3, 4, 7)), ("epsilon", 1e-3)):
+        whole = keras_pvt.classifier(dataclasses.replace(TINY, **{name: others}))
+        whole.save(tmp_path / "x.keras")
+        with pytest.raises(CheckpointError, match=rf"1 configured otherwise: {name} "):
+            load_checkpoint(keras_pvt.classifier(TINY), tmp_path / "x.keras")
+        with pytest.raises(CheckpointError, match=rf"x\.keras does not fit .*\n.*{name}"):
+            keras_pvt.classifier(TINY, weights=tmp_path / "x.keras")
+    retinanet = RetinaNet(keras_pvt.PVTBackbone(TINY), 2, 8, 1, anchor_side=2.5)
+    retinanet.save(tmp_path / "y.keras")
+    other = RetinaNet(keras_pvt.PVTBackbone(TINY), 2, 8, 1)
+    with pytest.raises(CheckpointError, match=r"anchor_side 2\.5 in the check.*4\.0 in the"):
+        load_checkpoint(other, tmp_path / "y.keras")
+
+
 # ---- a description is as little to be trusted as the rest of a file
 
 

@@ -88,7 +88,7 @@ def test_a_trained_model_is_exported_at_its_size_or_at_any(tmp_path, capsys):
     assert "size 40x56, as it was trained: --size takes another" in out
     assert main([*words, "--size", "any"]) == 0
     out = capsys.readouterr().out
-    assert "images 1xanyxanyx3" in out
+    assert "images 1 x any x any x 3" in out
     assert "as it was trained" not in out
 
 

@@ -241,7 +241,7 @@ def test_what_is_wrong_is_named_and_left_out(tmp_path):
         "1 x label without class ids: left out": "colours.png has pixels of kind RGB",
         "1 x label of another size than its image: left out": "size.png, 8 x 6, its label 6 x 8",
         "2 x label whose every pixel is ignored: left out": "far.png",
-        "3 x label with ids that are none of the 5 classes: those pixels are ignored": (
+        "3 x label with ids that none of the 5 classes has: ignored, as by --ignore": (
             "deep.png, with 256"
         ),
     }
@@ -346,5 +346,5 @@ def test_val_has_the_classes_of_train(tmp_path):
     assert train.classes == val.classes == tuple("012")
     np.testing.assert_array_equal(val.labels(0), np.where(np.isin(IDS, (0, 2)), IDS, IGNORED))
     assert list(val.report.counts) == [
-        "label with ids that are none of the 3 classes: those pixels are ignored"
+        "label with ids that none of the 3 classes has: ignored, as by --ignore"
     ]

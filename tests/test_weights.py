@@ -61,13 +61,25 @@ def test_none_is_none_everywhere(none, monkeypatch, tmp_path):
         assert model.count_params() >= backbone.count_params() > 0
 
 
+def test_a_file_of_several_parts_is_told_once(tmp_path, caplog):
+    torch = pytest.importorskip("torch")
+    state = {
+        key: torch.from_numpy(array) for key, array in to_torch(keras_pvt.classifier(TINY)).items()
+    }
+    torch.save({"model": state, "model_ema": state}, tmp_path / "x.pth")
+    with caplog.at_level(logging.WARNING, "keras_pvt"):
+        keras_pvt.classifier(TINY, weights=tmp_path / "x.pth")
+    assert len(caplog.records) == 1
+    assert "model_ema is read, and not model" in caplog.records[0].getMessage()
+
+
 def test_each_rule_is_one_line(checkpoint, caplog):
     with caplog.at_level(logging.WARNING, "keras_pvt"):
         keras_pvt.classifier(
             TINY, weights=checkpoint, classes=3, input_shape=(64, 64, 1), name="mine"
         )
     assert [record.getMessage() for record in caplog.records] == [
-        "mine: the checkpoint's head has 7 classes, the model 3: the new head is untrained; "
+        "mine: the head of 3 classes is new and untrained; the checkpoint's has 7, and "
         "classes=7 takes the checkpoint's",
         "mine: the first convolution was adapted from RGB to 1 input channels",
     ]
@@ -101,7 +113,7 @@ def test_another_number_of_classes_is_said(five, caplog):
     with caplog.at_level(logging.WARNING, "keras_pvt"):
         assert keras_pvt.PVTNano(weights=path, classes=7).output_shape == (None, 7)
     (record,) = caplog.records
-    assert "has 5 classes, the model 7" in record.getMessage()
+    assert "head of 7 classes is new and untrained; the checkpoint's has 5" in record.getMessage()
     assert "classes=5 takes the checkpoint's" in record.getMessage()
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(keras_pvt.PVTNano(weights=None), path)

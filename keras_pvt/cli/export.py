@@ -174,12 +174,12 @@ def _report(exported) -> int:
     if exported.comparisons:
         table = Table("output", "images", "largest difference", "cosine", "")
         for row in exported.comparisons:
-            shape = "x".join(map(str, row.input_shape))
+            shape = " x ".join(map(str, row.input_shape))
             cosine = "" if row.classes else f"{row.cosine:.6f}"
             verdict = "ok" if row.passed else "differs"
             table.add_row(row.output, shape, row.difference, cosine, verdict)
         console.print(table)
-    shape = "x".join("any" if size is None else str(size) for size in exported.input_shape)
+    shape = " x ".join("any" if size is None else str(size) for size in exported.input_shape)
     megabytes = f"{exported.size / 1e6:.1f} MB"
     print(f"{exported.path}: {exported.format}, {megabytes}, images {shape}, by {exported.writer}")
     if exported.passed:

@@ -1,17 +1,23 @@
 """Weights into a model, and out of one."""
 
+import json
 import os
+import zipfile
 from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
 
 from keras_pvt import families, ops, systems
-from keras_pvt.conversion.description import Checkpoint, describe
+from keras_pvt.conversion.description import Checkpoint, Description, describe
 from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map
 from keras_pvt.conversion.maps.entries import Entry
 from keras_pvt.conversion.plain import PlainWeights, begin_lora_anew
 from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
+
+# In a `.keras` file, and the most bytes of it that are looked at.
+CONFIG = "config.json"
+LARGEST_CONFIG = 1 << 26
 
 
 def load_checkpoint(
@@ -30,8 +36,8 @@ def load_checkpoint(
     Args:
         model: built by keras_pvt; any dtype. LoRA of it begins anew, and adds nothing at first.
         source: path of a file that `read_checkpoint` reads, or a state dict of any layout. What
-            comes with a description must be of a model with as many heads and the like; of
-            `dict(state)` the arrays alone are looked at.
+            comes with a description, as a `.keras` file does, must be of a model with as many
+            heads and the like; of `dict(state)` the arrays alone are looked at.
         resize_positions: resize position tables of another resolution.
         new_head: keep the model's own head where the checkpoint has none, or one of another
             number of classes.
@@ -45,9 +51,12 @@ def load_checkpoint(
         OSError: a file that cannot be opened.
     """
     state = source if isinstance(source, Mapping) else read_checkpoint(source)
+    file = getattr(state, "source", None)
+    if isinstance(state, Checkpoint) and state.description is None and file is not None:
+        state.description = _described_by_keras(file)
     fit = Fit(model, state, resize_positions, new_head, adapt_channels)
     if fit.problems:
-        name = "the state dict" if isinstance(source, Mapping) else os.fspath(source)
+        name = "the state dict" if file is None else file
         raise CheckpointError(f"{name} does not fit model {model.name!r}:\n{fit.problems}")
     for path, value in fit.values.items():
         variable = fit.variables[path]
@@ -55,6 +64,20 @@ def load_checkpoint(
     if count := begin_lora_anew(model):
         fit.report.notices.append(f"the LoRA of {count} layers begins anew")
     return fit.report
+
+
+def _described_by_keras(path: str) -> Description | None:
+    """What the configuration in a `.keras` file says; None in any other, or of no model of ours."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        if CONFIG not in archive.namelist() or archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
+            return None
+        config = json.loads(archive.read(CONFIG))
+    try:
+        return describe(keras.saving.deserialize_keras_object(config, safe_mode=True))
+    except Exception:  # of whatever is in it, as of classes that are not imported
+        return None
 
 
 def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:

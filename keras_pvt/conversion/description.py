@@ -90,11 +90,14 @@ class Checkpoint(dict[str, np.ndarray]):
     Args:
         arrays: by their keys.
         description: of the model; None where nothing is known.
+    Attributes:
+        source: the file that it was read from; None of any other.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], description: Description | None = None):
         super().__init__(arrays)
         self.description = description
+        self.source: str | None = None
 
 
 def described(state: Mapping[str, np.ndarray]) -> Description | None:

@@ -222,8 +222,8 @@ class Fit:
         if bias in self.state and self.state[bias].shape != (classes,):
             own = self.state[bias].size
             self.report.notices.append(
-                f"the checkpoint's head has {own} classes, the model {classes}: the new head is "
-                f"untrained; classes={own} takes the checkpoint's"
+                f"the head of {classes} classes is new and untrained; the checkpoint's has {own}, "
+                f"and classes={own} takes the checkpoint's"
             )
             return True
         return False

@@ -84,10 +84,12 @@ def classifier(
             "what its head sees."
         )
     weights = None if are_none(weights) else weights
+    state = None
     if classes is None and include_top and weights is not None:
-        from keras_pvt.weights import classes_of
+        from keras_pvt.weights import classes_of, read
 
-        classes = classes_of(variant, weights)
+        state = read(variant, weights)
+        classes = classes_of(config, state)
     classes = config.classes if classes is None else classes
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
         raise ValueError(f"`classes` must be an integer >= 1; got {classes!r}.")
@@ -123,7 +125,7 @@ def classifier(
     if weights is not None:
         from keras_pvt.weights import load
 
-        load(model, variant, weights)
+        load(model, variant, weights, state)
     return model
 
 

@@ -64,15 +64,17 @@ def depthwise_conv(layer, x):
 
     On a CPU XLA's grouped convolution takes 15 to 30 times as long, and its gradient up to 34.
     """
-    edge = layer.kernel_size[0] // 2
-    return _depthwise(layer, jnp.pad(x, ((0, 0), (edge, edge), (0, 0), (0, 0))))
+    return _depthwise(layer, _surrounded(x, layer.kernel_size[0] // 2))
+
+
+def _surrounded(x, edge, below=0):
+    """A map with `edge` cells of 0 around it, and more rows of them below."""
+    return jnp.pad(x, ((0, 0), (edge, edge + below), (edge, edge), (0, 0)))
 
 
 def _depthwise(layer, x):
-    """`depthwise_conv` of a map that has the rows above and below already."""
+    """`depthwise_conv` of a map that has its surroundings already."""
     kernel, bias = (jnp.asarray(v.value, x.dtype) for v in (layer.kernel, layer.bias))
-    edge = layer.kernel_size[1] // 2
-    x = jnp.pad(x, ((0, 0), (0, 0), (edge, edge), (0, 0)))
     return _shifted_products(x, kernel[..., 0], bias)
 
 
@@ -119,30 +121,24 @@ def _differentiate(kept, slope):
 _shifted_products.defvjp(lambda *args: (_shifted_products(*args), args[:2]), _differentiate)
 
 
-def _dense(layer, x):
-    """A bare Dense layer."""
-    return _product(x, *(jnp.asarray(v.value, x.dtype) for v in (layer.kernel, layer.bias)))
-
-
 @jax.custom_vjp
-def _product(x, kernel, bias):
-    return x @ kernel + bias
+def _product(x, kernel):
+    """`x @ kernel`, with gradients for which XLA makes no transposed copy of the slope.
+
+    As JAX itself asks for them, a slope that a convolution gives is computed once for each use,
+    and once the other way around.
+    """
+    return x @ kernel
 
 
 def _differentiate_product(kept, slope):
-    """Gradients of `_product`, all by products, for which `slope` is computed once.
-
-    In the order in which XLA makes no transposed copy of it: as JAX itself asks for them, a slope
-    that a convolution gives is computed once for each use, and once the other way around.
-    """
     x, kernel = kept
     rows, slopes = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
     by_kernel = jax.lax.dot_general(slopes, rows, (((0,), (0,)), ((), ()))).T
-    by_bias = jnp.ones((1, slopes.shape[0]), slopes.dtype) @ slopes
-    return (slopes @ kernel.T).reshape(x.shape), by_kernel, by_bias[0]
+    return (slopes @ kernel.T).reshape(x.shape), by_kernel
 
 
-_product.defvjp(lambda *args: (_product(*args), args[:2]), _differentiate_product)
+_product.defvjp(lambda *args: (_product(*args), args), _differentiate_product)
 
 
 def conv_feed_forward(fc1, conv, fc2, x, relu):
@@ -150,34 +146,35 @@ def conv_feed_forward(fc1, conv, fc2, x, relu):
 
     See `rows_in_parts`.
     """
-
-    def whole(x):
-        y = _dense(fc1, x)
-        return _dense(fc2, gelu(depthwise_conv(conv, jnp.maximum(y, 0) if relu else y)))
-
-    if not all(isinstance(size, int) for size in x.shape):
-        return whole(x)
-    batch, height, width = x.shape[:3]
-    row = width * fc1.units
-    if batch * height * row <= _PART or jax.device_count() > 1:
-        return whole(x)
-    if height * row <= _PART:
-        return _in_parts(whole, x, 0, _PART // (height * row))
-
-    # A part has a row more above and below, as the convolution sees those. Rows around the map are
-    # to be 0 after `fc1`, so it takes its bias from one more channel, which is 0 there.
-    parts = -(-height // max(1, _PART // row))
-    rows = -(-height // parts)
-    x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
-    x = jnp.pad(x, ((0, 0), (1, parts * rows - height + 1), (0, 0), (0, 0)))
-    x = jnp.stack([x[:, n * rows : (n + 1) * rows + 2] for n in range(parts)], axis=1)
-    kernel, bias = (jnp.asarray(v.value, x.dtype) for v in (fc1.kernel, fc1.bias))
-    kernel = jnp.concatenate([kernel, bias[None]])
+    edge = conv.kernel_size[0] // 2
+    (kernel1, bias1), (kernel2, bias2) = (
+        (jnp.asarray(layer.kernel.value, x.dtype), jnp.asarray(layer.bias.value, x.dtype))
+        for layer in (fc1, fc2)
+    )
+    # The convolution's zeros are laid around what is narrow yet. So that they are 0 after `fc1`
+    # too, its bias comes of one more channel, which is 0 there.
+    kernel1 = jnp.concatenate([kernel1, bias1[None]])
 
     def part(x):
-        y = _product(x, kernel, jnp.zeros_like(bias))
-        return _dense(fc2, gelu(_depthwise(conv, jnp.maximum(y, 0) if relu else y)))
+        y = _product(x, kernel1)
+        y = gelu(_depthwise(conv, jnp.maximum(y, 0) if relu else y))
+        return _product(y, kernel2) + bias2
 
+    batch, height, width = x.shape[:3]
+    x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
+    if not all(isinstance(size, int) for size in x.shape) or jax.device_count() > 1:
+        return part(_surrounded(x, edge))
+    row = width * fc1.units
+    if batch * height * row <= _PART:
+        return part(_surrounded(x, edge))
+    if height * row <= _PART:
+        return _in_parts(part, _surrounded(x, edge), 0, _PART // (height * row))
+
+    # A part of an image has rows of its neighbours above and below, as the convolution sees them.
+    parts = -(-height // max(1, _PART // row))
+    rows = -(-height // parts)
+    x = _surrounded(x, edge, below=parts * rows - height)
+    x = jnp.stack([x[:, n * rows : (n + 1) * rows + 2 * edge] for n in range(parts)], axis=1)
     y = _in_parts(part, x.reshape(-1, *x.shape[2:]), 0, 1)
     return y.reshape(batch, parts * rows, width, -1)[:, :height]
 

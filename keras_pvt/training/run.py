@@ -68,7 +68,7 @@ class Run:
         self.checkpoints = Checkpoints(out / "checkpoints", model, keep, monitor, strategy.chief)
         settings = recipe.decisive() | {
             "classes": list(classes),
-            "images": list(images),
+            "image_counts": list(images),
             "limit_steps": limit_steps,
             "backend": BACKEND,
         }

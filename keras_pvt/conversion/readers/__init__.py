@@ -47,6 +47,7 @@ def read_checkpoint(path: str | os.PathLike, part: str | None = None) -> Checkpo
             raise CheckpointError("the file holds no arrays")
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}.") from error
+    arrays.source = os.fspath(path)
     return arrays
 
 

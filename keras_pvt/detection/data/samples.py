@@ -1,6 +1,7 @@
 """Images with boxes, whatever file they were described in."""
 
 import dataclasses
+import itertools
 import pathlib
 
 import numpy as np
@@ -32,6 +33,30 @@ class Sample:
     areas: np.ndarray
     crowd: np.ndarray
     segmentations: tuple[Segmentation, ...] = ()
+
+    @property
+    def below_a_pixel(self) -> np.ndarray:
+        """Which objects are less than a pixel wide or high, `(N,)` bool; no crowd is."""
+        return (self.boxes[:, 2:] - self.boxes[:, :2] < 1).any(axis=1) & ~self.crowd
+
+    def take(self, chosen: np.ndarray) -> "Sample":
+        """The image with some of its objects.
+
+        Args:
+            chosen: `(N,)` bool.
+        Returns:
+            A sample of its own, or itself where all are chosen.
+        """
+        if chosen.all():
+            return self
+        return dataclasses.replace(
+            self,
+            boxes=self.boxes[chosen],
+            labels=self.labels[chosen],
+            areas=self.areas[chosen],
+            crowd=self.crowd[chosen],
+            segmentations=tuple(itertools.compress(self.segmentations, chosen)),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +101,15 @@ class DetectionSet:
         """
         report = self.report
         samples = []
+        shares = all((one.boxes <= 1).all() for one in self.samples)
         for sample in self.samples:
+            small = sample.below_a_pixel
+            for _ in range(int(small.sum())):
+                hint = "; all lie within 0 and 1, where COCO's are in pixels" if shares else ""
+                report.add(
+                    f"box less than a pixel wide or high: not trained on{hint}", str(sample.path)
+                )
+            sample = sample.take(~small)
             why = None
             if min(sample.height, sample.width) < smallest_side:
                 why = f"image with a side below {smallest_side} pixels: not trained on"

@@ -62,7 +62,7 @@ def usable(
         if not good.all():
             more = " ..." if (~good).sum() > SHOWN else ""
             report.add(
-                f"label with ids that are none of the {classes} classes: those pixels are ignored",
+                f"label with ids that none of the {classes} classes has: ignored, as by --ignore",
                 f"{pairs.name(number)}, with {', '.join(map(str, known[~good][:SHOWN]))}{more}",
             )
         if good.any():
