@@ -73,7 +73,7 @@ def test_torch_gpus(data, tmp_path):
         "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone",
         EXAMPLES / "train_torch_gpus.py", "--data", data, "--out", tmp_path / "out", *TRIAL,
     )  # fmt: skip
-    assert "ddp on 2 devices by torch" in shown
+    assert "on 2 devices (ddp) by torch" in shown
     assert shown.count("results in") == 1
     assert (tmp_path / "out" / "model.keras").exists()
 
