@@ -37,6 +37,12 @@ def assert_same(read, arrays):
         np.testing.assert_array_equal(read[key], array)
 
 
+def test_a_tensor_that_is_larger_than_its_storage_is_named(tmp_path):
+    torch.save({"a": torch.zeros(1).expand(30, 40)}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"'a' is expanded: 1,200 numbers of a storage of 1;"):
+        read_checkpoint(tmp_path / "x.pth")
+
+
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64, torch.bfloat16])
 def test_torch_files(tmp_path, zipped, dtype):

@@ -188,6 +188,11 @@ def _count(key: str, tensor: Tensor) -> int:
     )
     count = math.prod(shape) if ok else 0
     last = sum((n - 1) * step for n, step in zip(shape, strides, strict=False)) if ok else 0
+    if count > tensor.storage.size > offset + last:
+        raise CheckpointError(
+            f"{key[:80]!r} is expanded: {count:,} numbers of a storage of {tensor.storage.size:,}; "
+            "save its `.contiguous()`"
+        )
     if not 0 < count <= tensor.storage.size or offset + last >= tensor.storage.size:
         raise CheckpointError(
             f"{key[:80]!r} is not inside its storage: offset {offset}, shape "
