@@ -30,6 +30,7 @@ def test_what_is_said_of_the_figure():
     assert f"costs {small_over_resnet(640) - 1:.0%} more".replace("%", " %") in DOCUMENT
 
 
+@pytest.mark.full("a process that draws; test_package.py compares the tables")
 def test_program_draws_and_prints_the_table(tmp_path):
     picture = tmp_path / "growth.png"
     done = subprocess.run(

@@ -84,7 +84,7 @@ def test_a_trained_model_is_exported_at_its_size_or_at_any(tmp_path, capsys):
     words += ["--batch-size", "1", "--overwrite"]
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert "images 1x40x56x3" in out
+    assert "images 1 x 40 x 56 x 3" in out
     assert "size 40x56, as it was trained: --size takes another" in out
     assert main([*words, "--size", "any"]) == 0
     out = capsys.readouterr().out

@@ -132,7 +132,11 @@ def from_torch(config, size):
 SIZES = [(29, 29), (33, 63), (100, 75), (65, 65), (96, 128)]
 
 
-@pytest.mark.parametrize("config", [V2, LINEAR], ids=["reduced", "pooled"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(V2, marks=pytest.mark.full("test_goldens.py has such a variant")), LINEAR],
+    ids=["reduced", "pooled"],
+)
 def test_any_size(config):
     model, classifier, state = from_torch(config, (None, None))
     for size in [*SIZES, *([(1, 1), (7, 9), (24, 3)] if config.linear else [])]:
@@ -270,7 +274,10 @@ def test_a_fixed_size_may_be_as_small_as_an_open_one(config, side):
         np.testing.assert_allclose(found[level], map_, atol=1e-6)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    [pytest.param("mixed_float16", marks=pytest.mark.full("as bfloat16")), "mixed_bfloat16"],
+)
 @pytest.mark.parametrize(
     "config",
     [pytest.param(V2, marks=pytest.mark.full("as with pooling")), LINEAR],

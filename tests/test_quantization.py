@@ -39,7 +39,12 @@ def answer(model, images):
     ("build", "mode", "config"),
     [
         (keras_pvt.classifier, "int8", SHALLOW),
-        pytest.param(keras_pvt.PVTBackbone, "int4", SHALLOW, marks=AS_INT8),
+        pytest.param(
+            keras_pvt.PVTBackbone,
+            "int4",
+            SHALLOW,
+            marks=[pytest.mark.full("as the classifier"), AS_INT8],
+        ),
         pytest.param(
             keras_pvt.classifier, "int8", LINEAR, marks=[pytest.mark.full("once more"), AS_INT8]
         ),

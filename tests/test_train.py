@@ -70,7 +70,13 @@ def test_it_learns(data, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "precision",
-    [pytest.param("none", marks=pytest.mark.one_backend("as in float16")), "float16"],
+    [
+        pytest.param(
+            "none",
+            marks=[pytest.mark.one_backend("as in float16"), pytest.mark.full("as in float16")],
+        ),
+        "float16",
+    ],
 )
 def test_averaged_weights_are_the_result(data, tmp_path, capsys, precision):
     """Validation in the last epoch, by averaged weights, is that of the model that is kept."""
@@ -139,6 +145,7 @@ def same_run(out, other, epochs):
 @pytest.mark.parametrize(
     "ema", [pytest.param("0", marks=pytest.mark.full("as with an average")), "0.9"]
 )
+@pytest.mark.full("two runs; test_a_stopped_run_ends_like_one_that_was_not stops there, too")
 def test_what_cannot_be_measured_is_not_lost(data, tmp_path, capsys, monkeypatch, ema):
     """The epoch was trained and kept: it is measured when the run goes on, and not trained anew."""
     more = ["--epochs=2", f"--ema={ema}"]
@@ -389,7 +396,7 @@ def test_other_images_are_another_run(data, tmp_path, capsys):
     capsys.readouterr()
     first = next((data / "train" / "dark").iterdir())
     shutil.copy(first, first.with_name("another.png"))
-    fails(capsys, command, "was begun with images [38, 10], now it is [39, 10]")
+    fails(capsys, command, "was begun with image_counts [38, 10], now it is [39, 10]")
 
 
 def test_data_is_needed(capsys):

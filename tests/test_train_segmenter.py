@@ -63,15 +63,10 @@ def words(data, out, *more):
     "system",
     [
         "semantic_fpn",
-        pytest.param(
-            "trans2seg",
-            marks=[
-                pytest.mark.full("trained as the other, for longer"),
-                pytest.mark.one_backend("as the other"),
-            ],
-        ),
+        pytest.param("trans2seg", marks=pytest.mark.one_backend("as the other")),
     ],
 )
+@pytest.mark.full("trains for seconds; test_every_system.py has a step of each")
 def test_it_learns(data, tmp_path, capsys, system):
     more = [f"--system={system}", "--steps=36", "--evaluate-every=18", "--learning-rate=0.01"]
     assert main(words(data, tmp_path, *more)) == 0
