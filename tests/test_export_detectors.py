@@ -138,7 +138,7 @@ def test_a_file_of_ours_is_exported_at_the_size_of_its_training(tmp_path, capsys
     out = capsys.readouterr().out
     assert "num_detections" in out
     assert "size 64x96, as it was trained" in out
-    assert "x64x96x3" in out
+    assert "x 64 x 96 x 3" in out
 
 
 @pytest.mark.full("writes a detector of a library")
@@ -148,7 +148,7 @@ def test_a_file_is_exported(tmp_path, images, capsys):
     assert main(["export", str(source), "--format", "tflite", "--out", str(path)]) == 0
     out = capsys.readouterr().out
     assert "num_detections" in out
-    assert "images 1x64x96x3" in out
+    assert "images 1 x 64 x 96 x 3" in out
     expected = predictions(Detector.load(source), images)
     run = runtimes.load("tflite", path)
     answers = [run(image[None]) for image in images]

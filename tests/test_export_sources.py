@@ -137,7 +137,7 @@ def test_keras_file(tmp_path, capsys, rng):
     assert main(["export", *words]) == 0
     out = capsys.readouterr().out
     assert "predictions" in out
-    assert f"images {'any' if FORMAT == 'onnx' else '1'}x64x64x3" in out
+    assert f"images {'any' if FORMAT == 'onnx' else '1'} x 64 x 64 x 3" in out
     pixels = rng.uniform(0, 255, (1, 64, 64, 3)).astype("float32")
     expected = model(keras_pvt.preprocess_input(pixels))
     found = runtimes.load(FORMAT, path)(pixels)["predictions"]
