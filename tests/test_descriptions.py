@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -227,6 +228,25 @@ def test_a_keras_file_says_how_it_was_built_too(tmp_path):
     other = RetinaNet(keras_pvt.PVTBackbone(TINY), 2, 8, 1)
     with pytest.raises(CheckpointError, match=r"anchor_side 2\.5 in the check.*4\.0 in the"):
         load_checkpoint(other, tmp_path / "y.keras")
+
+
+@pytest.mark.parametrize("damage", ["huge", "no JSON"])
+def test_what_a_keras_file_says_costs_nothing(damage, tmp_path):
+    """A head of 10^9 classes would be 112 GB; the weights are those of seven."""
+    model = keras_pvt.classifier(TINY)
+    model.save(tmp_path / "x.keras")
+    with zipfile.ZipFile(tmp_path / "x.keras") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(files["config.json"])
+    (head,) = (one for one in config["config"]["layers"] if one["name"] == "head")
+    head["config"]["units"] = 10**9
+    files["config.json"] = json.dumps(config) if damage == "huge" else b"{"
+    with zipfile.ZipFile(tmp_path / "y.keras", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    other = keras_pvt.classifier(TINY)
+    load_checkpoint(other, tmp_path / "y.keras")
+    assert_same(to_torch(other), to_torch(model))
 
 
 # ---- a description is as little to be trusted as the rest of a file

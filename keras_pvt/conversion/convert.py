@@ -70,12 +70,14 @@ def _described_by_keras(path: str) -> Description | None:
     """What the configuration in a `.keras` file says; None in any other, or of no model of ours."""
     if not zipfile.is_zipfile(path):
         return None
-    with zipfile.ZipFile(path) as archive:
-        if CONFIG not in archive.namelist() or archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
-            return None
-        config = json.loads(archive.read(CONFIG))
     try:
-        return describe(keras.saving.deserialize_keras_object(config, safe_mode=True))
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
+                return None
+            config = json.loads(archive.read(CONFIG))
+        # Its variables get no values: they may be of any size.
+        with keras.StatelessScope(initialize_variables=False):
+            return describe(keras.saving.deserialize_keras_object(config, safe_mode=True))
     except Exception:  # of whatever is in it, as of classes that are not imported
         return None
 
