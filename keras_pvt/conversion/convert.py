@@ -1,5 +1,6 @@
 """Weights into a model, and out of one."""
 
+import contextlib
 import json
 import os
 import zipfile
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 
 from keras_pvt import families, ops, systems
 from keras_pvt.conversion.description import Checkpoint, Description, describe
@@ -75,11 +77,25 @@ def _described_by_keras(path: str) -> Description | None:
             if archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
                 return None
             config = json.loads(archive.read(CONFIG))
-        # Its variables get no values: they may be of any size.
-        with keras.StatelessScope(initialize_variables=False):
+        with _without_values():
             return describe(keras.saving.deserialize_keras_object(config, safe_mode=True))
     except Exception:  # of whatever is in it, as of classes that are not imported
         return None
+
+
+@contextlib.contextmanager
+def _without_values():
+    """Variables that are made inside get no values, as those of a file may be of any size.
+
+    Nor do they later: Keras would give them some when the next such scope ends.
+    """
+    name = "uninitialized_variables"
+    before = [*(global_state.get_global_attribute(name) or [])]
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
