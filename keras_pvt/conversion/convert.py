@@ -1,25 +1,17 @@
 """Weights into a model, and out of one."""
 
-import contextlib
-import json
 import os
-import zipfile
 from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 
 from keras_pvt import families, ops, systems
-from keras_pvt.conversion.description import Checkpoint, Description, describe
+from keras_pvt.conversion.description import Checkpoint, describe
 from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map
 from keras_pvt.conversion.maps.entries import Entry
 from keras_pvt.conversion.plain import PlainWeights, begin_lora_anew
 from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
-
-# In a `.keras` file, and the most bytes of it that are looked at.
-CONFIG = "config.json"
-LARGEST_CONFIG = 1 << 26
 
 
 def load_checkpoint(
@@ -38,8 +30,8 @@ def load_checkpoint(
     Args:
         model: built by keras_pvt; any dtype. LoRA of it begins anew, and adds nothing at first.
         source: path of a file that `read_checkpoint` reads, or a state dict of any layout. What
-            comes with a description, as a `.keras` file does, must be of a model with as many
-            heads and the like; of `dict(state)` the arrays alone are looked at.
+            comes with a description must be of a model with as many heads and the like; of
+            `dict(state)` the arrays alone are looked at.
         resize_positions: resize position tables of another resolution.
         new_head: keep the model's own head where the checkpoint has none, or one of another
             number of classes.
@@ -54,8 +46,6 @@ def load_checkpoint(
     """
     state = source if isinstance(source, Mapping) else read_checkpoint(source)
     file = getattr(state, "source", None)
-    if isinstance(state, Checkpoint) and state.description is None and file is not None:
-        state.description = _described_by_keras(file)
     fit = Fit(model, state, resize_positions, new_head, adapt_channels)
     if fit.problems:
         name = "the state dict" if file is None else file
@@ -66,36 +56,6 @@ def load_checkpoint(
     if count := begin_lora_anew(model):
         fit.report.notices.append(f"the LoRA of {count} layers begins anew")
     return fit.report
-
-
-def _described_by_keras(path: str) -> Description | None:
-    """What the configuration in a `.keras` file says; None in any other, or of no model of ours."""
-    if not zipfile.is_zipfile(path):
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
-                return None
-            config = json.loads(archive.read(CONFIG))
-        with _without_values():
-            return describe(keras.saving.deserialize_keras_object(config, safe_mode=True))
-    except Exception:  # of whatever is in it, as of classes that are not imported
-        return None
-
-
-@contextlib.contextmanager
-def _without_values():
-    """Variables that are made inside get no values, as those of a file may be of any size.
-
-    Nor do they later: Keras would give them some when the next such scope ends.
-    """
-    name = "uninitialized_variables"
-    before = [*(global_state.get_global_attribute(name) or [])]
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(name, before)
 
 
 def to_torch(model: keras.Model, layout: str = "official") -> Checkpoint:
