@@ -1,6 +1,7 @@
 """Try the tasks of keras-cv and KerasHub with a small PVT.
 
 KERAS_BACKEND=torch python tools/ecosystem.py keras_cv --out results   # JSON and .keras files
+KERAS_BACKEND=jax python tools/ecosystem.py keras_hub --out results --family pvt_v2
 
 `tasks.TASKS` says what is expected. The table in docs/detectors.md is made from it, and
 tests/test_ecosystem.py holds it against what happens.
@@ -142,7 +143,9 @@ def main() -> None:
     parser.add_argument(
         "--reload", action="store_true", help="ask the detectors that a run has left again"
     )
-    parser.add_argument("--family", choices=common.SMALL, default=common.family)
+    parser.add_argument(
+        "--family", choices=common.SMALL, default=common.family, help="of the backbone (pvt)"
+    )
     parser.add_argument("--slow", action="store_true", help="also what takes long to compile")
     options = parser.parse_args()
     common.family = options.family

@@ -45,10 +45,9 @@ def load_checkpoint(
         OSError: a file that cannot be opened.
     """
     state = source if isinstance(source, Mapping) else read_checkpoint(source)
-    file = getattr(state, "source", None)
     fit = Fit(model, state, resize_positions, new_head, adapt_channels)
     if fit.problems:
-        name = "the state dict" if file is None else file
+        name = getattr(state, "source", None) or "the state dict"
         raise CheckpointError(f"{name} does not fit model {model.name!r}:\n{fit.problems}")
     for path, value in fit.values.items():
         variable = fit.variables[path]

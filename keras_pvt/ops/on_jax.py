@@ -67,9 +67,9 @@ def depthwise_conv(layer, x):
     return _depthwise(layer, _surrounded(x, layer.kernel_size[0] // 2))
 
 
-def _surrounded(x, edge, below=0):
-    """A map with `edge` cells of 0 around it, and more rows of them below."""
-    return jnp.pad(x, ((0, 0), (edge, edge + below), (edge, edge), (0, 0)))
+def _surrounded(x, edge):
+    """A map with `edge` cells of 0 around it."""
+    return jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
 
 
 def _depthwise(layer, x):
@@ -161,19 +161,18 @@ def conv_feed_forward(fc1, conv, fc2, x, relu):
         return _product(y, kernel2) + bias2
 
     batch, height, width = x.shape[:3]
-    x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
-    if not all(isinstance(size, int) for size in x.shape) or jax.device_count() > 1:
-        return part(_surrounded(x, edge))
+    x = _surrounded(jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1), edge)
     row = width * fc1.units
-    if batch * height * row <= _PART:
-        return part(_surrounded(x, edge))
+    known = all(isinstance(size, int) for size in x.shape)
+    if not known or jax.device_count() > 1 or batch * height * row <= _PART:
+        return part(x)
     if height * row <= _PART:
-        return _in_parts(part, _surrounded(x, edge), 0, _PART // (height * row))
+        return _in_parts(part, x, 0, _PART // (height * row))
 
     # A part of an image has rows of its neighbours above and below, as the convolution sees them.
     parts = -(-height // max(1, _PART // row))
     rows = -(-height // parts)
-    x = _surrounded(x, edge, below=parts * rows - height)
+    x = jnp.pad(x, ((0, 0), (0, parts * rows - height), (0, 0), (0, 0)))
     x = jnp.stack([x[:, n * rows : (n + 1) * rows + 2 * edge] for n in range(parts)], axis=1)
     y = _in_parts(part, x.reshape(-1, *x.shape[2:]), 0, 1)
     return y.reshape(batch, parts * rows, width, -1)[:, :height]

@@ -101,14 +101,13 @@ class DetectionSet:
         """
         report = self.report
         samples = []
-        shares = all((one.boxes <= 1).all() for one in self.samples)
+        too_small = "box less than a pixel wide or high: not trained on"
+        if all((one.boxes <= 1).all() for one in self.samples):
+            too_small += "; all lie within 0 and 1, where COCO's are in pixels"
         for sample in self.samples:
             small = sample.below_a_pixel
             for _ in range(int(small.sum())):
-                hint = "; all lie within 0 and 1, where COCO's are in pixels" if shares else ""
-                report.add(
-                    f"box less than a pixel wide or high: not trained on{hint}", str(sample.path)
-                )
+                report.add(too_small, str(sample.path))
             sample = sample.take(~small)
             why = None
             if min(sample.height, sample.width) < smallest_side:
