@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -24,8 +25,10 @@ from keras_pvt.conversion import (
     to_torch,
 )
 from keras_pvt.conversion import description as description_module
+from keras_pvt.conversion.readers import keras_config
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 from keras_pvt.segmentation import SemanticFPN, Trans2Seg
+from keras_pvt.variants import VARIANTS
 
 pytestmark = pytest.mark.one_backend("moves arrays of weights")
 
@@ -211,6 +214,122 @@ def test_loading_compares_what_answers_depend_on(retinanet, tmp_path):
     ):
         keras_pvt.PVTBackbone(TINY, weights=str(tmp_path / "a.safetensors"))
     keras_pvt.PVTBackbone(ROW, (None, None, 3), weights=str(tmp_path / "a.safetensors"))
+
+
+NANO = dataclasses.replace(VARIANTS["pvt_nano"], num_heads=(2, 4, 10, 4))
+V2 = dataclasses.replace(
+    VARIANTS["pvt_v2_nano"], embed_dims=(8, 12, 24, 28), num_heads=(2, 3, 4, 7)
+)
+
+
+def of_row(kind, row):
+    if kind == "classifier":  # a functional model, whose file has a row in no place
+        return keras_pvt.classifier(row, input_shape=(32, 32, 3))
+    backbone = keras_pvt.PVTBackbone(row, (64, 64, 3))
+    return backbone if kind == "backbone" else SemanticFPN(backbone, 5, 12, 8)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "backbone", "semantic_fpn"])
+@pytest.mark.parametrize(
+    ("row", "name", "value"),
+    [
+        (TINY, "num_heads", (2, 3, 4, 7)),
+        (V2, "num_heads", (1, 2, 8, 4)),
+        (TINY, "epsilon", 1e-5),
+        (TINY, "reduction_epsilon", 1e-4),
+        (V2, "patch_strides", (1, 2, 2, 2)),
+    ],
+)
+def test_a_keras_file_is_compared_too(kind, row, name, value, tmp_path):
+    path = tmp_path / "a.keras"
+    other, model = of_row(kind, row), of_row(kind, dataclasses.replace(row, **{name: value}))
+    perturb(model)
+    model.save(path)
+    before = to_torch(other)
+    with pytest.raises(CheckpointError, match=f"1 configured otherwise: {name} .* in the checkp"):
+        load_checkpoint(other, path)
+    assert_same(to_torch(other), before)
+    load_checkpoint(other, dict(read_checkpoint(path)))
+    assert_same(to_torch(other), to_torch(model))
+    again = of_row(kind, dataclasses.replace(row, **{name: value}))
+    load_checkpoint(again, path)
+    assert_same(to_torch(again), to_torch(model))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "values"),
+    [("retinanet", "anchor_side", (2.5, 4.0)), ("detr", "num_heads", (8, 2))],
+)
+def test_a_keras_file_of_a_detector_is_compared_too(kind, name, values, tmp_path):
+    first, second = (
+        RetinaNet(keras_pvt.PVTBackbone(NANO), 5, 12, 1, anchor_side=value)
+        if kind == "retinanet"
+        else DETR(keras_pvt.PVTBackbone(NANO), 5, 7, 16, depth=1, num_heads=value, hidden_dim=24)
+        for value in values
+    )
+    first.save(tmp_path / "a.keras")
+    with pytest.raises(CheckpointError, match=f"1 configured otherwise: {name} {values[0]} in the"):
+        load_checkpoint(second, tmp_path / "a.keras")
+    again, _ = model_from_checkpoint(recognised(read_checkpoint(tmp_path / "a.keras")))
+    assert describe(again).options[name] == values[0]
+    assert describe(again).backbone["variant"]["num_heads"] == list(NANO.num_heads)
+
+
+def with_config(path, change):
+    """A copy of a .keras file with another text of its configuration."""
+    other = path.with_name("other.keras")
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(other, "w") as copy:
+        for name in archive.namelist():
+            text = archive.read(name)
+            copy.writestr(name, change(text) if name == "config.json" else text)
+    return other
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:-9], "its config.json is damaged"),
+        (lambda text: b"[" * 100_000, "its config.json is damaged"),
+        (lambda text: text[:-1] + b', "config": {}}', "its config.json is damaged: it has a key"),
+        (lambda text: text.replace(b"[2, 3, 4, 7]", b"[2, 3, 4, 99999]"), "99999. in the check"),
+        (lambda text: text.replace(b"[2, 3, 4, 7]", b'{"a": "b"}'), "{'a': 'b'} in the checkpoint"),
+        (lambda text: text.replace(b"[2, 3, 4, 7]", b"1" * 4000), "1{80} in the checkpoint"),
+    ],
+)
+def test_a_configuration_of_a_keras_file_is_not_trusted(change, message, tmp_path):
+    backbone().save(tmp_path / "a.keras")
+    model = backbone()
+    before = to_torch(model)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(model, with_config(tmp_path / "a.keras", change))
+    assert_same(to_torch(model), before)
+
+
+def test_a_configuration_of_a_keras_file_is_bounded(tmp_path, monkeypatch):
+    backbone().save(tmp_path / "a.keras")
+    monkeypatch.setattr(keras_config, "LARGEST", 500)
+    with pytest.raises(CheckpointError, match=r"its config.json has more than 500 bytes"):
+        read_checkpoint(tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"null",
+        b'{"config": []}',
+        b'{"config": {"layers": [3, {"name": "stage1_block0"}]}}',
+        b'{"config": {"variant": "pvt_tiny"}, "registered_name": "keras_pvt>PVTBackbone"}',
+        b'{"config": {"variant": {"family": [1]}}, "registered_name": "keras_pvt>PVTBackbone"}',
+        b'{"config": {"num_units": 1e300}, "registered_name": "keras_pvt>RetinaNet"}',
+    ],
+)
+def test_a_configuration_that_says_nothing_is_none(text, tmp_path):
+    model = backbone()
+    perturb(model)
+    model.save(tmp_path / "a.keras")
+    again = backbone()
+    load_checkpoint(again, with_config(tmp_path / "a.keras", lambda _: text))
+    assert_same(to_torch(again), to_torch(model))
 
 
 # ---- a description is as little to be trusted as the rest of a file

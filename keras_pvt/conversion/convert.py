@@ -30,8 +30,8 @@ def load_checkpoint(
     Args:
         model: built by keras_pvt; any dtype. LoRA of it begins anew, and adds nothing at first.
         source: path of a file that `read_checkpoint` reads, or a state dict of any layout. What
-            comes with a description must be of a model with as many heads and the like; of
-            `dict(state)` the arrays alone are looked at.
+            comes with a description, or in a `.keras` file, must be of a model with as many heads
+            and the like; of `dict(state)` the arrays alone are looked at.
         resize_positions: resize position tables of another resolution.
         new_head: keep the model's own head where the checkpoint has none, or one of another
             number of classes.

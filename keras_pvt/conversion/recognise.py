@@ -43,7 +43,7 @@ class Found(NamedTuple):
     @property
     def known(self) -> bool:
         """Whether the row of the backbone is known, by its name or from the description."""
-        return self.variant is not None or "variant" in getattr(self.description, "backbone", {})
+        return self.variant is not None or _whole_row(self.description) is not None
 
     @property
     def unknown(self) -> str:
@@ -74,13 +74,19 @@ def recognised(state: State) -> Found:
 
 
 def _is_of(description: Description, variant: str) -> bool:
-    """Whether what a description says of its row is not against the row of a variant."""
-    config, row = description.backbone.get("variant"), VARIANTS[variant]
-    if not isinstance(config, dict):
+    """Whether a whole row in a description is not against the row of a variant."""
+    config, row = _whole_row(description), VARIANTS[variant]
+    if config is None:
         return True
     names = families.named(row.family).untold
     own = json.loads(json.dumps(dataclasses.asdict(row)))
     return all(config.get(name, own[name]) == own[name] for name in names)
+
+
+def _whole_row(description: Description | None) -> dict | None:
+    """The row of the backbone, where a description has all of it."""
+    row = {} if description is None else description.backbone.get("variant")
+    return row if isinstance(row, dict) and "depths" in row else None
 
 
 def system_of_state(state: State) -> str | None:

@@ -6,7 +6,7 @@ import os
 import pathlib
 
 from keras_pvt.conversion.description import Checkpoint
-from keras_pvt.conversion.readers import keras_files, plain_files, torch_files
+from keras_pvt.conversion.readers import keras_config, keras_files, plain_files, torch_files
 from keras_pvt.conversion.readers.mapped import (
     LOCAL_HEADER,
     Archive,
@@ -33,8 +33,9 @@ def read_checkpoint(path: str | os.PathLike, part: str | None = None) -> Checkpo
             "keras_pvt" names them.
     Returns:
         Read-only arrays, most of them views of the mapped file, which must stay as it is while
-        they are in use; with the model's description, where a `.safetensors` file of ours has it.
-        Values are not looked at: they may be infinite or NaN.
+        they are in use. With the model's description, where a `.safetensors` file of ours has it;
+        of one of our models in a `.keras` file with what no shape of its weights tells. Values
+        are not looked at: they may be infinite or NaN.
     Raises:
         CheckpointError: a file of no such kind, or a damaged or hostile one; no such part.
         OSError: a file that cannot be opened.
@@ -71,7 +72,8 @@ def _read(mapped: mmap.mmap, path: pathlib.Path, part: str | None) -> Checkpoint
         raise CheckpointError(f"only torch's files have parts; got part {part[:80]!r}")
     if archive is not None:
         if keras_files.WEIGHTS_MEMBER in archive.names:
-            return Checkpoint(keras_files.read_keras(archive))
+            description = keras_config.read_description(archive)
+            return Checkpoint(keras_files.read_keras(archive), description)
         if ends and all(name.endswith(".npy") for name in ends):
             return Checkpoint(plain_files.read_npz(archive))
         raise CheckpointError("the zip file is none of torch, Keras or numpy")
