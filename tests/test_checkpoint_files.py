@@ -157,6 +157,14 @@ def test_torch_and_safetensors_read_ours(tmp_path):
         }
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pth"])
+def test_objects_are_not_written(tmp_path, suffix):
+    state = ARRAYS | {"names": np.array([{}, None])}
+    with pytest.raises(ValueError, match="names: objects of Python, where numbers are written"):
+        save_checkpoint(state, tmp_path / f"x{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_compressed_npz_and_fortran_order(tmp_path):
     arrays = ARRAYS | {"f": np.asfortranarray(ARRAYS["a.weight"])}
     np.savez_compressed(tmp_path / "x.npz", **arrays)

@@ -52,9 +52,9 @@ def save_checkpoint(
         path: to write to; a file there is replaced.
         classes: names of what the model tells apart, in the order of its outputs.
     Raises:
-        ValueError: another suffix; bfloat16 in a `.npz`, which numpy cannot name, or in an `.h5`;
-            another layout in an `.h5`; names of classes that are no different words, or for what
-            does not hold them.
+        ValueError: another suffix; an array of objects; bfloat16 in a `.npz`, which numpy cannot
+            name, or in an `.h5`; another layout in an `.h5`; names of classes that are no different
+            words, or for what does not hold them.
         ImportError: `.pth` without torch.
         OSError: a folder that cannot be written.
     """
@@ -62,6 +62,11 @@ def save_checkpoint(
     if path.suffix not in _WRITERS or path.name.endswith(".weights.h5"):
         raise ValueError(
             f"{path}: the suffix must be one of {', '.join(_WRITERS)} to say how to write."
+        )
+    objects = [key for key, array in state.items() if array.dtype.hasobject]
+    if objects:
+        raise ValueError(
+            f"{', '.join(objects)[:80]}: objects of Python, where numbers are written."
         )
     if classes is not None:
         state = _with_classes(state, path, tuple(classes))
@@ -97,7 +102,8 @@ def _write_safetensors(state: Mapping[str, np.ndarray], path: pathlib.Path) -> N
 def _write_npz(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
     if any(array.dtype.name == "bfloat16" for array in state.values()):
         raise ValueError("a .npz file cannot hold bfloat16; write .safetensors, or another dtype.")
-    np.savez(path, allow_pickle=False, **state)
+    # Without `allow_pickle=False`, which NumPy 2.0 takes for one array more: see `save_checkpoint`.
+    np.savez(path, **state)
 
 
 def _write_pth(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
