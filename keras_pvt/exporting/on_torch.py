@@ -123,8 +123,6 @@ def _quiet():
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`isinstance", FutureWarning)
-            # Of torch 2.10, about the loop of suppression, which is torch's own.
-            warnings.filterwarnings("ignore", "You are calling torch.compile inside", UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
