@@ -1,5 +1,7 @@
 """TFLite in all its numbers: operators, delegation, size, and what quantization costs."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from keras_pvt.exporting import runtimes
 from keras_pvt.formats import QUANTIZATIONS
 from keras_pvt.layers import PositionEmbedding
 from keras_pvt.ops import BACKEND
+from keras_pvt.variants import VARIANTS
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow writes TFLite")
 
@@ -132,6 +135,34 @@ def test_int8_pyramid(tmp_path, rng):
     assert found.keys() == expected.keys() == {"P2", "P3", "P4", "P5"}
     for level, features in expected.items():
         assert cosine(found[level], np.array(features)) > 0.99, level
+
+
+@pytest.mark.full("converts once more")
+@pytest.mark.parametrize("quantize", ["int8", "full-int8"])
+def test_int8_of_the_convolution_in_a_feed_forward(quantize, tmp_path, rng):
+    from ai_edge_litert.interpreter import Interpreter
+
+    row = dataclasses.replace(
+        VARIANTS["pvt_v2_nano"], embed_dims=(8, 12, 16, 24), num_heads=(1, 2, 2, 3)
+    )
+    model = keras_pvt.classifier(row, weights=None, classifier_activation=None)
+    perturb(model)
+    images = rng.normal(size=(40, 32, 32, 3)).astype("float32")
+    path = tmp_path / "model.tflite"
+    keras_pvt.export(
+        model, path, "tflite", quantize=quantize, representative=images[:20], verify=False
+    )
+    run = runtimes.load("tflite", path)
+    found = np.concatenate([run(image[None])["predictions"] for image in images])
+    assert cosine(found, model.predict(images, verbose=0)) > 0.99
+    interpreter = Interpreter(str(path))
+    kinds = {one["index"]: one["dtype"] for one in interpreter.get_tensor_details()}
+    convolutions = [
+        [kinds[n] for n in one["inputs"]]
+        for one in interpreter._get_ops_details()
+        if one["op_name"] == "DEPTHWISE_CONV_2D"
+    ]
+    assert convolutions == [[np.int8, np.int8, np.int32]] * sum(row.depths)
 
 
 @pytest.mark.full("runs hundreds of photographs")

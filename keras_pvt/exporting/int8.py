@@ -28,7 +28,7 @@ def quantize_products(source: pathlib.Path, path: pathlib.Path, images: np.ndarr
 
     with _quiet():
         worker = quantizer.Quantizer(str(source))
-        for name in ("FULLY_CONNECTED", "CONV_2D"):
+        for name in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"):
             operation = qtyping.TFLOperationName[name]
             worker.add_static_config(".*", operation, activation_num_bits=8, weight_num_bits=8)
         model = worker.quantize(_ranges(worker, images)).quantized_model
