@@ -1,6 +1,7 @@
 """A server on 127.0.0.1 that speaks the hub's protocol, as `huggingface_hub` uses it.
 
     GET  /api/models/OWNER/NAME[/revision/REVISION]?blobs=True   the commit and its files
+    GET  /api/models/OWNER/NAME/tree/REVISION                    the files, for a whole snapshot
     HEAD, GET /OWNER/NAME/resolve/REVISION/FILE                  a file, or where it lies
 
 Large files lie elsewhere, on a CDN:
@@ -144,7 +145,7 @@ class HubHandler(Handler):
             if fault.status or fault.cut is not None:
                 self.answer(b"{}" * 9, fault)
             else:
-                self._list("/".join(words[2:4]), words[5] if words[4:5] == ["revision"] else "main")
+                self._list("/".join(words[2:4]), (words[5:6] or ["main"])[0], "tree" in words[4:5])
         else:
             self._file("/".join(words[:2]), words[3], "/".join(words[4:]))
 
@@ -173,12 +174,12 @@ class HubHandler(Handler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _list(self, name: str, revision: str) -> None:
+    def _list(self, name: str, revision: str, tree: bool) -> None:
         found = self._repository(name, revision, files=False)
         if found is None:
             return
         repository, commit = found
-        siblings = []
+        siblings: list[dict] = []
         for file, content in repository.commits[commit].items():
             one = {"rfilename": file}
             if self.server.metadata:
@@ -188,7 +189,13 @@ class HubHandler(Handler):
                     sha256 = hashlib.sha256(content).hexdigest()
                     one["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
             siblings.append(one)
-        body = json.dumps({"id": name, "modelId": name, "sha": commit, "siblings": siblings})
+        listed: list | dict = {"id": name, "modelId": name, "sha": commit, "siblings": siblings}
+        if tree:
+            names = {"rfilename": "path", "blobId": "oid", "size": "size"}
+            listed = [
+                {"type": "file"} | {new: one[old] for old, new in names.items()} for one in siblings
+            ]
+        body = json.dumps(listed)
         self.answer(body.encode(), Fault(), Content_Type="application/json")
 
     def _file(self, name: str, revision: str, file: str) -> None:

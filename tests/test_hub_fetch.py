@@ -313,6 +313,7 @@ def test_no_client(monkeypatch):
 def test_a_cache_that_is_closed_to_writing(hub, repository, content, monkeypatch):
     with open_folder() as folder:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(folder / "token"))
         path = fetch(NAME)
         folders = [one for one in (folder, *folder.rglob("*")) if one.is_dir()]
         with closed(*folders):

@@ -162,7 +162,8 @@ def test_a_detector_goes_to_a_hub_and_back(tmp_path, hub):
     detector = keras_pvt.detection.Detector.load(NAME)
     assert detector.classes == ["cat", "dog", "cow"]
     assert_same(to_torch(detector.model), to_torch(model))
-    assert keras_pvt.load_model(NAME, "detection").model.anchor_side == 5
+    options = keras_pvt.conversion.describe(detector.model).options
+    assert options["anchor_side"] == 5
     with pytest.raises(ValueError, match=r'is a RetinaNet of PVT: timm .* library="keras" takes'):
         save(model, tmp_path / "y", "timm")
     with pytest.raises(ValueError, match="KerasHub takes backbones"):

@@ -168,7 +168,10 @@ def _processed(processor: Mapping[str, Any]) -> tuple[str, ...]:
     size, crop = processor.get("size"), processor.get("crop_size")
     if processor.get("do_center_crop") and isinstance(size, dict) and isinstance(crop, dict):
         side, short = crop.get("height", 0), size.get("shortest_edge", 0)
-        found += _share(side / short if _is_number(side) and _is_number(short) and short else None)
+        if not (_is_number(side) and _is_number(short) and short > 0):
+            found += _share(None)
+        elif abs(short - side / CROP) >= 1:  # a side is of whole pixels
+            found += _share(side / short)
     elif isinstance(size, dict) and "height" in size:
         found.append(
             f"it scales the whole image to {_short(size['height'])}x{_short(size.get('width'))}, "

@@ -73,9 +73,9 @@ def _config(subject: Subject, v2: bool, whole: bool) -> dict[str, Any]:
     }
     if v2:
         config["linear_attention"] = row.linear
-    if whole and subject.classes is None:
+    if whole:
         config["num_labels"] = subject.outputs
-    elif whole and subject.classes is not None:
+    if whole and subject.classes is not None:
         config["id2label"] = {str(n): name for n, name in enumerate(subject.classes)}
         config["label2id"] = {name: n for n, name in enumerate(subject.classes)}
     return config
