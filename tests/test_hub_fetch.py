@@ -15,6 +15,7 @@ from hubs import NAME, weights
 from weights_server import Fault
 
 import keras_pvt
+from keras_pvt.cli import main
 from keras_pvt.conversion import read_checkpoint, to_torch
 from keras_pvt.download import DownloadError
 from keras_pvt.download import hub as client
@@ -353,6 +354,24 @@ def test_a_page_instead_of_weights(hub, repository):
     repository.push({"model.safetensors": b"<!DOCTYPE html>"})
     with pytest.raises(ValueError, match="not a checkpoint"):
         read_checkpoint(fetch(NAME))
+
+
+def test_the_command_says_it_in_a_line(hub, repository, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("HF_TOKEN", "hf_expired0123456789")
+    for words in (
+        ["convert", NAME, str(tmp_path / "x.npz")],
+        ["predict", str(WORKER), "--model", NAME],
+        ["export", NAME, "--format", "onnx", "--out", str(tmp_path / "x.onnx")],
+        ["detect", str(WORKER), "--model", NAME],
+        ["segment", str(WORKER), "--model", NAME],
+        ["info", NAME],
+        ["convert", "hf://pvt", str(tmp_path / "x.npz")],
+    ):
+        assert main(words) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert ("does not let you read hf://someone/pvt" in line) == (words[1] != "hf://pvt")
+        assert "hf_expired" not in line
+    assert not list(tmp_path.glob("x.*"))
 
 
 def test_malformed_names_ask_nobody(hub):

@@ -215,6 +215,23 @@ def test_the_card(tmp_path):
         assert part in text
 
 
+@pytest.mark.parametrize("library", ["transformers", "timm", "keras_hub", "keras"])
+def test_what_the_card_says_of_this_package_works(tmp_path, hub, library):
+    model = built(V2)
+    save(model, tmp_path / "x", library, classes=NAMES)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "x").iterdir() if path.is_file()}
+    hub.repositories["someone/pvt"] = Repository(files)
+    code = (tmp_path / "x" / "README.md").read_text().split("```python\n")[2].split("```")[0]
+    found: dict = {}
+    exec(code.replace("OWNER/NAME", "someone/pvt"), found)
+    expected = to_torch(model)
+    if library == "keras_hub":  # whose head lies in another file
+        expected = {key: array for key, array in expected.items() if not key.startswith("head.")}
+    assert_same(to_torch(found["model"]), expected)
+    again, _ = own(tmp_path / "x")
+    assert_same(to_torch(again), expected)
+
+
 def test_folders_of_others_stay(tmp_path):
     model = built(V2)
     folder = tmp_path / "x"

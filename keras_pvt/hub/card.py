@@ -60,15 +60,17 @@ def card(
         more = f" and {count - SHOWN} more" if count > SHOWN else ""
         text += ["", f"{count} classes: {names}{more}."]
     text += ["", f"## By {title}", "", "```python", usage, "```"]
-    text += ["", "## By keras_pvt", "", "```python", _own_usage(subject), "```", ""]
-    return "\n".join(text)
+    if subject.classes is not None or not subject.system.names:  # else Keras alone loads it
+        text += ["", "## By keras_pvt", "", "```python", _own_usage(subject, library), "```"]
+    return "\n".join(text) + "\n"
 
 
-def _own_usage(subject: Subject) -> str:
+def _own_usage(subject: Subject, library: str) -> str:
     """Python that loads the model by this package."""
-    variant = json.dumps(subject.variant) if subject.variant else "keras_pvt.PVTConfig(...)"
+    variant = json.dumps(subject.variant) if subject.variant else f"keras_pvt.{subject.config}"
     if subject.system.name in ("classifier", "backbone"):
-        kind = "classifier" if subject.outputs else "PVTBackbone"
+        whole = subject.outputs and library != "keras-hub"  # which has the head apart
+        kind = "classifier" if whole else "PVTBackbone"
         line = f'model = keras_pvt.{kind}({variant}, weights="hf://OWNER/NAME")'
     else:
         line = 'model = keras_pvt.load_model("hf://OWNER/NAME").model'

@@ -65,8 +65,10 @@ def save(
         writer.write(subject, temporary)
         text = card(subject, name, writer.TITLE, writer.usage(subject), metrics or {})
         (temporary / "README.md").write_text(text, "utf-8")
+        # KerasHub's classifiers have their head in another file than their weights.
+        described = subject.description if library != "keras_hub" else subject.backbone
         own = {"library": library, "metrics": dict(metrics or {})}
-        write_json(temporary / OWN, own | {"description": subject.description.text()})
+        write_json(temporary / OWN, own | {"description": described.text()})
 
 
 def _check_place(folder: pathlib.Path) -> None:

@@ -68,6 +68,11 @@ class Subject:
         return self.description.classes
 
     @property
+    def backbone(self) -> Description:
+        """How its backbone was built."""
+        return Description("backbone", self.description.backbone)
+
+    @property
     def family(self) -> Family:
         """The family of the backbone."""
         return families.named(self.config.family)
