@@ -326,6 +326,7 @@ def test_a_cache_that_is_closed_to_writing(hub, repository, content, monkeypatch
             assert "HF_HOME" in message
 
 
+@pytest.mark.full("starts eight processes")
 def test_eight_processes_fetch_once(hub, repository, content, tmp_path):
     hub.upset["GET"] = [Fault(stall=20_000, seconds=1.0)]  # time for all to ask, if they would
     env = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}

@@ -69,8 +69,10 @@ class Subject:
 
     @property
     def backbone(self) -> Description:
-        """How its backbone was built."""
-        return Description("backbone", self.description.backbone)
+        """How its backbone was built, whose weights tell no classes."""
+        facts = self.description.backbone
+        row = {**facts["variant"], "classes": PVTConfig.classes}
+        return Description("backbone", {**facts, "variant": row})
 
     @property
     def family(self) -> Family:
