@@ -9,6 +9,7 @@ import keras
 from keras_pvt.conversion import Checkpoint, Report, load_checkpoint, read_checkpoint
 from keras_pvt.conversion.fit import said_of_twin
 from keras_pvt.conversion.recognise import told_of_state, trunk, twin
+from keras_pvt.download.hub_names import is_hub_name
 from keras_pvt.variants import PRETRAINED, WEIGHTS, PVTConfig, default_name
 
 BUNDLED = pathlib.Path(__file__).parent / "data"
@@ -29,8 +30,8 @@ def load(
     Args:
         model: the variant, built by keras_pvt.
         variant: name of a row of the variant table; a row of your own has no named weights.
-        weights: a name for this variant in the table of weights, such as "imagenet", or the
-            path of a file that `keras_pvt.conversion` reads.
+        weights: a name for this variant in the table of weights, such as "imagenet"; the
+            path of a file that `keras_pvt.conversion` reads; or a name on a hub, see `local_file`.
         state: of that file, where `read` has read it.
     Returns:
         What was changed and skipped.
@@ -95,13 +96,32 @@ def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:
         from keras_pvt.download import fetch
 
         return fetch(variant, str(weights))
-    path = pathlib.Path(weights).expanduser()
+    path = local_file(weights)
     if not path.is_file():
         names = [name for owner, name in WEIGHTS if owner == variant]
         raise ValueError(
             f"`weights` {os.fspath(weights)!r} is no file, and no name for "
             f"{variant if isinstance(variant, str) else 'a configuration of your own'}: the "
             f"names are {', '.join(repr(name) for name in names) or 'none'}. Pass one, the path "
-            "of a checkpoint file, or None for random initial values."
+            "of a checkpoint file, hf://OWNER/NAME of a hub, or None for random initial values."
         )
     return path
+
+
+def local_file(source: str | os.PathLike) -> pathlib.Path:
+    """The local file that a user names: a path stays as it is, and a name on a hub is fetched.
+
+    Args:
+        source: a path, or hf://OWNER/NAME[@REVISION][/FILE].
+    Returns:
+        A path, which need not exist where a path was given.
+    Raises:
+        ValueError: a name on a hub that is none.
+        OSError: nothing can be had by it; says why, and what to do.
+        ImportError: `huggingface_hub` is not installed.
+    """
+    if not is_hub_name(source):
+        return pathlib.Path(source).expanduser()
+    from keras_pvt.download.hub import fetch
+
+    return fetch(os.fspath(source))

@@ -35,6 +35,7 @@ import keras
 import numpy as np
 import pytest
 from fetching import checkpoint
+from hubs import hub, no_waiting  # noqa: F401, fixtures
 from weights_server import WeightsServer
 
 from keras_pvt.download import transfer

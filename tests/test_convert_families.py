@@ -239,7 +239,7 @@ def test_b5_is_named_by_its_order_alone():
         assert {key: array.shape for key, array in state.items()}.items() <= {
             key: array.shape for key, array in ours.items()
         }.items()
-        assert recognised(state)[2:] == ("pvt_v2_b5", None, None)
+        assert recognised(state)[2:5] == ("pvt_v2_b5", None, None)
         assert twin(state).title == "SegFormer's MiT-B5"
     sorted_ = {key: ours[key] for key in sorted(ours)}  # as in a .safetensors file
     for state in (ours, sorted_, in_layout(VARIANTS["pvt_v2_b5"], "timm"), mit(4)):

@@ -5,17 +5,12 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import pathlib
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 
 import pytest
 from conftest import TINY
-from fetching import WHOLE, checkpoint, failure, left_in
+from fetching import WHOLE, checkpoint, closed, failure, left_in, open_folder, started
 from weights_server import Fault
 
 from keras_pvt.download import fetch
@@ -23,7 +18,6 @@ from keras_pvt.download import fetch
 pytestmark = pytest.mark.one_backend("downloads files")
 
 WORKER = pathlib.Path(__file__).with_name("fetch_worker.py")
-NOBODY = 65534
 
 
 def test_corrupt_entry_is_said_and_replaced(server, cached, caplog):
@@ -76,20 +70,9 @@ def test_unreadable_record_is_made_again(server, cached):
     assert len(server.requests) == 1
 
 
-@contextlib.contextmanager
 def workers(url: str, count: int):
-    """Processes that fetch as soon as all are ready; they are ended in any case."""
-    command = [sys.executable, WORKER, url, json.dumps(dataclasses.asdict(TINY))]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(count)]
-        for process in processes:
-            stack.callback(process.kill)
-        assert [process.stdout.readline() for process in processes] == ["ready\n"] * count
-        for process in processes:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        yield processes
+    """Processes that fetch "pvt_test"."""
+    return started([WORKER, url, json.dumps(dataclasses.asdict(TINY))], count)
 
 
 def test_killed_process_is_continued_and_blocks_nobody(server, facts, cached):
@@ -125,19 +108,13 @@ def read_only(monkeypatch):
     with contextlib.ExitStack() as stack:
 
         def close(files: dict[str, bytes]) -> pathlib.Path:
-            home = pathlib.Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
-            stack.callback(shutil.rmtree, home)
+            home = stack.enter_context(open_folder())
             monkeypatch.setenv("KERAS_HOME", str(home))
             folder = home / "models" / "keras_pvt"
             folder.mkdir(parents=True)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-            for path in (folder, folder.parent, home):
-                path.chmod(0o555)
-                stack.callback(path.chmod, 0o755)
-            if os.geteuid() == 0:
-                os.seteuid(NOBODY)
-                stack.callback(os.seteuid, 0)
+            stack.enter_context(closed(folder, folder.parent, home))
             return folder
 
         yield close

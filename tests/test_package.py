@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "download": {"conversion", "families", "utils", "variants"},
     "weights": {"conversion", "download", "variants"},
     "models": {"families", "layers", "systems", "utils", "variants", "weights"},
-    "hub": {"layers", "models"},
+    "hub": {"conversion", "families", "layers", "models", "systems", "utils", "variants"},
     "training": {"models", "ops", "recipes", "strategies", "systems", "utils", "variants"},
     "segmentation": {"layers", "models", "ops", "recipes", "training", "utils", "variants"},
     "detection": {
@@ -69,7 +69,7 @@ IMPORTED_WHERE_THERE = {
     "ops/on_torch.py": {"torch"},
     "exporting/on_tensorflow.py": {"tensorflow"},
     "exporting/on_torch.py": {"torch"},
-    "hub.py": {"keras_hub"},
+    "hub/members.py": {"keras_hub"},
     "training/distribution/on_jax.py": {"jax"},
     "training/distribution/on_tensorflow.py": {"tensorflow"},
     "training/distribution/on_torch.py": {"torch"},

@@ -46,13 +46,17 @@ class WeightsServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, content: bytes):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, content: bytes, handler: type[BaseHTTPRequestHandler] | None = None):
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.content = content
         self.ranges = self.conditions = self.validators = self.length = True
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str | None]] = []
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
+
+    def next_fault(self) -> Fault:
+        """What goes wrong in the next answer."""
+        return self.faults.pop(0) if self.faults else Fault()
 
     @property
     def url(self) -> str:
@@ -78,10 +82,18 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def do_GET(self):
-        server, content = self.server, self.server.content
-        asked = self.headers.get("Range")
-        server.requests.append((self.path, asked))
-        fault = server.faults.pop(0) if server.faults else Fault()
+        self.server.requests.append((self.path, self.headers.get("Range")))
+        self.answer(self.server.content, self.server.next_fault())
+
+    def answer(self, content: bytes, fault: Fault, **headers: str) -> None:
+        """Send a file, or what is asked for of it, and do wrong as told.
+
+        Args:
+            content: of the file; its hash is the ETag, unless `headers` have one.
+            fault: what goes wrong.
+            headers: of the answer, with _ for -.
+        """
+        server, asked = self.server, self.headers.get("Range")
         if fault.redirect:
             self.send_response(302)
             self.send_header("Location", fault.redirect)
@@ -91,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.status:
             self.send_error(fault.status)
             return
-        etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        etag = headers.pop("ETag", f'"{hashlib.sha256(content).hexdigest()[:16]}"')
         same = not server.conditions or self.headers.get("If-Range") in (None, etag)
         if asked and server.ranges and same:
             start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
@@ -109,7 +121,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", etag)
         if server.length:
             self.send_header("Content-Length", str(len(body) + fault.longer))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
+        if self.command == "HEAD":
+            return
         if fault.stall is not None:
             self.wfile.write(body[: fault.stall])
             time.sleep(fault.seconds)

@@ -20,7 +20,7 @@ from keras_pvt.families import config_of
 from keras_pvt.models.classifier import classifier
 from keras_pvt.models.inputs import takes_pixels
 from keras_pvt.models.preprocessing import preprocess_input
-from keras_pvt.models.trained_model import TrainedModel, check_is_file, is_described, load_model
+from keras_pvt.models.trained_model import TrainedModel, is_described, load_model, named_file
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import default_resize_size, eval_transform
 from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, are_none, default_name
@@ -97,8 +97,8 @@ class FileClassifier:
         """The classifier that a user names.
 
         Args:
-            source: a variant; a .keras file of `keras-pvt train` or `keras_pvt.save_model`; or a
-                checkpoint.
+            source: a variant; a .keras file of `keras-pvt train` or `keras_pvt.save_model`; a
+                checkpoint; or hf://OWNER/NAME, a hub's repository with one of these.
             weights: of a variant, see `load`.
             size: side of the crop in pixels; None is what the weights were trained on.
             classes: names for the classes of a checkpoint, see `load`.
@@ -112,12 +112,12 @@ class FileClassifier:
             return cls.load(source, weights, size, classes)
         if weights is not None:
             raise ValueError(f"{source} is a file, which has its own weights; leave out --weights.")
-        check_is_file(source)
-        if not source.endswith(".keras"):
-            return cls._of_checkpoint(source, recognised(read_checkpoint(source)), size, classes)
+        path = named_file(source)
+        if path.suffix != ".keras" and not path.is_dir():
+            return cls._of_checkpoint(source, recognised(read_checkpoint(path)), size, classes)
         if classes is not None:
             raise ValueError(f"{source} has names of its classes; leave out others.")
-        loaded = cls.of(load_model(source, "classification"))
+        loaded = cls.of(load_model(path, "classification"))
         if size not in (None, loaded.size):
             raise ValueError(
                 f"{source} takes images of {loaded.size} pixels; leave out --size {size}."
@@ -152,15 +152,15 @@ class FileClassifier:
         weights = default_name(variant) if weights in (None, PRETRAINED) else weights
         untrained = are_none(weights)
         if not untrained and (variant, weights) not in WEIGHTS:
-            path = find(variant, weights)
+            path, word = find(variant, weights), os.fspath(weights)
             if path.suffix == ".keras" and is_described(path):
                 raise ValueError(
-                    f"{path} is a trained model with its own classes; pass it by --model."
+                    f"{word} is a trained model with its own classes; pass it by --model."
                 )
             found = recognised(read_checkpoint(path))
             if found.variant not in (None, variant):
-                raise ValueError(f"{path} is a checkpoint of {found.variant}, not of {variant}.")
-            return cls._of_checkpoint(str(path), found._replace(variant=variant), size, classes)
+                raise ValueError(f"{word} is a checkpoint of {found.variant}, not of {variant}.")
+            return cls._of_checkpoint(word, found._replace(variant=variant), size, classes)
         if classes is not None:
             raise ValueError(
                 f"weights {str(weights)!r} have classes of their own; leave out others."
@@ -195,8 +195,7 @@ class FileClassifier:
         size = config_of(model).image_size if height is None else height
         if width not in (None, size):
             raise ValueError(f"a classifier must take squares; {source} takes {height}x{width}.")
-        said = None if found.description is None else found.description.classes
-        names = named_classes(said or () if classes is None else classes)
+        names = named_classes(found.classes or () if classes is None else classes)
         count = model.output_shape[-1]
         if len(names) not in (0, count):
             raise ValueError(f"{source} has {count} classes; got {len(names)} names.")

@@ -90,8 +90,8 @@ def add_named_model(
 
 
 def variant_or_keras_file(text: str) -> str:
-    """The name of a variant, or a path that ends in .keras."""
-    if text not in VARIANTS and not text.endswith(".keras"):
+    """The name of a variant, a path that ends in .keras, or a name on a hub."""
+    if text not in VARIANTS and not text.endswith(".keras") and not text.startswith("hf:"):
         raise argparse.ArgumentTypeError(
             f"expected {', '.join(VARIANTS)}, or the .keras file of a trained model; got {text!r}"
         )
@@ -118,15 +118,15 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument(
         "--model",
-        metavar="PATH",
+        metavar="PATH|hf://OWNER/NAME",
         help="a model.keras that keras-pvt train or keras_pvt.save_model has written, or a "
-        "checkpoint",
+        "checkpoint, here or on a hub",
     )
     parser.add_argument(
         "--weights",
-        metavar="NAME|PATH",
+        metavar="NAME|PATH|hf://OWNER/NAME",
         help="of the variant: imagenet (cifar10 for pvt_nano), which is the default, a checkpoint "
-        "file, or none",
+        "file, one in a repository on a hub (@REVISION, /FILE), or none",
     )
     parser.add_argument(
         "--size",

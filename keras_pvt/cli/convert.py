@@ -28,7 +28,7 @@ SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5, .weights.json or .k
 (whai362/PVT, mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a
 backbone also mmdetection's of 2.17 to 3.x, of PVTv2 also timm's and kecam's (.h5), of a DETR also
 facebookresearch/detr's; its content tells which. The suffix of DEST says what to write.
-DEST is read back and compared before it gets its name.
+DEST is read back and compared before it gets its name. SOURCE may also be a repository on a hub.
 
 What no weight tells, such as the side of anchors, is in .keras files and in the .safetensors files
 that this writes. Of others --set says it."""
@@ -41,11 +41,13 @@ examples:
   keras-pvt convert fpn_pvt_s_ade20k_40k.pth semantic_fpn.keras
   keras-pvt convert retinanet_pvt_t.pth retinanet.keras --set anchor_side=4
   keras-pvt convert detr_pvt_s.pth detr.safetensors --layout facebook --set num_heads=8
-  keras-pvt convert run/last.pth averaged.safetensors --part model_ema"""
+  keras-pvt convert run/last.pth averaged.safetensors --part model_ema
+  keras-pvt convert hf://timm/pvt_v2_b2.in1k pvt_v2_b2.keras
+  keras-pvt convert hf://OWNER/NAME@REVISION/last.pth last.safetensors"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", type=pathlib.Path, help="file to read")
+    parser.add_argument("source", metavar="SOURCE", help="file to read, or hf://OWNER/NAME")
     parser.add_argument(
         "dest",
         metavar="DEST",
@@ -133,9 +135,11 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt import conversion
     from keras_pvt.conversion.fit import said_of_twin
     from keras_pvt.conversion.recognise import trunk, twin
+    from keras_pvt.models.trained_model import named_file
     from keras_pvt.utils.files import replacing
 
-    found = conversion.recognised(_state(options.source, options.part))
+    source = named_file(options.source)
+    found = conversion.recognised(_state(source, options.part))
     given = dict(options.set or ())
     other = found.look_alike
     if other is not None and not _asks_for(other, options.variant, given):
@@ -156,10 +160,9 @@ def run(options: argparse.Namespace) -> int:
             f"--variant to see how it differs: {', '.join(VARIANTS)}."
         )
     model, report = conversion.model_from_checkpoint(found, options.size, options=given)
-    description = conversion.describe(model)
+    description = dataclasses.replace(conversion.describe(model), classes=_names(found, model))
     if found.description is not None:
-        classes, size = found.description.classes, options.size or found.description.size
-        description = dataclasses.replace(description, classes=classes, size=size)
+        description = dataclasses.replace(description, size=options.size or found.description.size)
     with replacing(options.dest) as temporary:
         if not to_keras:
             usual = "kecam" if options.dest.suffix == ".h5" else "official"
@@ -184,6 +187,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _names(found, model) -> tuple[str, ...] | None:
+    """The names of classes that go along; those beside a file are of another model at times."""
+    has_head = any(layer.name == "head" for layer in model.layers)
+    count = model.output_shape[-1] if has_head else None
+    own = found.description is not None and found.description.classes is not None
+    if found.classes is None or own or len(found.classes) == count:
+        return found.classes
+    print(f"{len(found.classes)} names of classes are beside SOURCE, for {count or 'no'} outputs")
+    return None
+
+
 def _asks_for(other, variant: str, given: dict[str, Any]) -> bool:
     """Whether options name a network of others by what it is."""
     said = all(given.get(f"backbone.{name}") == list(row) for name, row in other.row.items())
@@ -194,9 +208,10 @@ def _state(path: pathlib.Path, part: str | None):
     """What is in a file; of a .keras file of a model of ours with all that the model is."""
     from keras_pvt import conversion
     from keras_pvt.conversion.convert import unnamed_weights
+    from keras_pvt.models.trained_model import WEIGHTS
 
-    state = conversion.read_checkpoint(path, part)
-    if not _is_keras(path):
+    state = conversion.read_checkpoint(path / WEIGHTS if path.is_dir() else path, part)
+    if not path.is_dir() and not _is_keras(path):
         return state
     model, trained = _keras_model(path)
     if unnamed_weights(model):  # as a detector that ends in boxes has, which is known by its names

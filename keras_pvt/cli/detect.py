@@ -16,6 +16,7 @@ EPILOG = """\
 examples:
   keras-pvt detect photo.jpg --model runs/boxes/model.keras
   keras-pvt detect photos/ --model model.keras --out drawn --threshold 0.3
+  keras-pvt detect photos/ --model hf://OWNER/NAME              # of keras_pvt.hub.save
   keras-pvt detect val2017/ --model model.keras --threshold 0 --json \\
       --annotations instances_val2017.json > results.json
 
@@ -40,7 +41,7 @@ A file that cannot be read is reported and skipped, and the exit status is 1.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser, batch_size=8, json="write COCO's results")
     parser.add_argument(
-        "--model", type=pathlib.Path, required=True, metavar="PATH", help="a model.keras"
+        "--model", required=True, metavar="PATH|hf://OWNER/NAME", help="a model.keras"
     )
     parser.add_argument(
         "--threshold",

@@ -10,7 +10,8 @@ from keras_pvt.variants import VARIANTS
 DESCRIPTION = f"""\
 Export a model to a format that runs without Keras, run it, and compare it with the model.
 MODEL is a variant with its weights ({", ".join(VARIANTS)}), a checkpoint that
-`keras-pvt convert` reads (also of Semantic FPN and Trans2Seg), or a .keras file."""
+`keras-pvt convert` reads (also of Semantic FPN and Trans2Seg), a .keras file, or a repository on a
+hub with one of these, hf://OWNER/NAME."""
 
 EPILOG = """\
 examples:
@@ -20,6 +21,7 @@ examples:
   keras-pvt export runs/boxes/model.keras --format onnx
   keras-pvt export my_model.keras --format saved_model --include-preprocessing
   keras-pvt export pvt_small.pth --format openvino --features --size 480x640
+  keras-pvt export hf://timm/pvt_v2_b0.in1k --format onnx
   keras-pvt export model.keras --format tflite --size 512x512 --argmax
 
 The input is named "images": RGB (batch, height, width, 3), normalised as by
@@ -38,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="file to write, for saved_model a folder (default: MODEL's name here)",
     )
-    add("--weights", metavar="NAME|PATH", help="of a variant (default: its pretrained ones)")
+    add(
+        "--weights",
+        metavar="NAME|PATH|hf://OWNER/NAME",
+        help="of a variant (default: its pretrained ones)",
+    )
     add(
         "--size",
         type=_size_or_any,

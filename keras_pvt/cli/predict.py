@@ -16,6 +16,7 @@ examples:
   keras-pvt predict cat.jpg --model runs/animals/model.keras
   keras-pvt predict scan.png --variant pvt_small --weights mine.safetensors --size 384
   keras-pvt predict photo.jpg --variant pvt_tiny --weights pvt_tiny.pth --classes imagenet
+  keras-pvt predict photo.jpg --model hf://timm/pvt_v2_b2.in1k       # [hub]
 
 On a terminal the result is a table; otherwise it is a line for each class: file, class and
 probability, separated by tabs. --json writes one object a line for each file. A file that

@@ -13,6 +13,7 @@ DESCRIPTION = "Find the class of each pixel by a trained segmenter, and draw the
 EPILOG = """\
 examples:
   keras-pvt segment street.jpg --model runs/street/model.keras
+  keras-pvt segment street.jpg --model hf://OWNER/NAME          # of keras_pvt.hub.save
   keras-pvt segment photos/ --model model.keras --out drawn --alpha 0.4
   keras-pvt segment photos/ --model model.keras --labels --json > shares.jsonl
   keras-pvt segment street.jpg --model model.keras --scales 0.75 1 1.25 --flip
@@ -31,7 +32,7 @@ and skipped, and the exit status is 1.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser)
     add = parser.add_argument
-    add("--model", type=pathlib.Path, required=True, metavar="PATH", help="a model.keras")
+    add("--model", required=True, metavar="PATH|hf://OWNER/NAME", help="a model.keras")
     add(
         "--out",
         type=pathlib.Path,

@@ -92,17 +92,26 @@ class Checkpoint(dict[str, np.ndarray]):
         description: of the model; None where nothing is known.
     Attributes:
         source: the file that it was read from; None of any other.
+        beside: names of classes that the files beside it have, or None.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], description: Description | None = None):
         super().__init__(arrays)
         self.description = description
         self.source: str | None = None
+        self.beside: tuple[str, ...] | None = None
 
 
 def described(state: Mapping[str, np.ndarray]) -> Description | None:
     """What a state dict says of its model; a plain dictionary says nothing."""
     return getattr(state, "description", None)
+
+
+def named(state: Mapping[str, np.ndarray]) -> tuple[str, ...] | None:
+    """The names of classes that a state dict has: its own, or those of the files beside it."""
+    description = described(state)
+    own = None if description is None else description.classes
+    return getattr(state, "beside", None) if own is None else own
 
 
 def describe(model) -> Description:

@@ -306,7 +306,7 @@ class Fit:
         # Of another network nearly every key is wrong, and one line says more than their names.
         body, _ = trunk(self.state)
         variant, other = likely_variant(body), look_alike(body)
-        if other is not None and _without_free(other.config) != _without_free(self.config):
+        if other is not None and without_free(other.config) != without_free(self.config):
             return f"  {said_of(other)}"
         if variant is None:
             return "\n".join(lines)
@@ -320,8 +320,8 @@ class Fit:
         """How the row of a checkpoint is not the model's; empty where shapes are the same."""
         family = families.named(self.config.family)
         other = families.named(theirs.family)
-        rows = {_without_free(row): name for name, row in VARIANTS.items()}
-        own = rows.get(_without_free(self.config), "one of its own")
+        rows = {without_free(row): name for name, row in VARIANTS.items()}
+        own = rows.get(without_free(self.config), "one of its own")
         if family is not other:
             return f", of {other.title}, and the model is {own}, of {family.title}"
         apart = [
@@ -342,7 +342,8 @@ class Fit:
         return []
 
 
-def _without_free(row: PVTConfig) -> PVTConfig:
+def without_free(row: PVTConfig) -> PVTConfig:
+    """A row with the usual size of images and number of classes, to be compared with others."""
     return dataclasses.replace(row, image_size=224, classes=1000)
 
 

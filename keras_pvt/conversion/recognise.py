@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_pvt import families, systems
-from keras_pvt.conversion.description import Description, described
+from keras_pvt.conversion.description import Description, described, named
 from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
 from keras_pvt.variants import LOOK_ALIKES, VARIANTS, LookAlike, PVTConfig
 
@@ -32,6 +32,7 @@ class Found(NamedTuple):
         variant: name of the backbone's row, or None if it is like none.
         description: what the file says of the model, or None.
         look_alike: the network of others that it seems to be, or None. There is no variant then.
+        classes: names of what the model tells apart, from the description or the files beside it.
     """
 
     state: State
@@ -39,6 +40,7 @@ class Found(NamedTuple):
     variant: str | None
     description: Description | None = None
     look_alike: LookAlike | None = None
+    classes: tuple[str, ...] | None = None
 
     @property
     def known(self) -> bool:
@@ -70,7 +72,8 @@ def recognised(state: State) -> Found:
     variant = likely_variant(body) if other is None else None
     if variant is not None and description is not None and not _is_of(description, variant):
         variant = None
-    return Found(unwrapped(state) if system else body, system, variant, description, other)
+    whole = unwrapped(state) if system else body
+    return Found(whole, system, variant, description, other, named(state))
 
 
 def _is_of(description: Description, variant: str) -> bool:

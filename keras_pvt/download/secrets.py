@@ -1,7 +1,10 @@
 """Addresses without what is secret in them, for messages and for files."""
 
+import contextlib
+import logging
 import re
 import urllib.parse
+from collections.abc import Iterable, Iterator
 
 HIDDEN = "***"
 # In the words of others, such as those of an error: "user:password@" before a host, and a query.
@@ -39,3 +42,27 @@ def redacted_text(text: str, address: str) -> str:
     for secret in sorted(spelt - {""}, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return _QUERY.sub(f"?{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
+
+
+@contextlib.contextmanager
+def discreet(names: Iterable[str], address: str) -> Iterator[None]:
+    """Keep loggers from warning of each attempt, as the error tells it if none succeeds, and from
+    telling whoever listens the secrets of an address.
+
+    Args:
+        names: of the loggers of a library that fetches.
+        address: that is asked for.
+    """
+    logs = [logging.getLogger(name) for name in names]
+
+    def keep(record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted_text(record.getMessage(), address), ()
+        return record.levelno != logging.WARNING
+
+    for log in logs:
+        log.addFilter(keep)
+    try:
+        yield
+    finally:
+        for log in logs:
+            log.removeFilter(keep)

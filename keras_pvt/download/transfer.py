@@ -1,6 +1,5 @@
 """One file over HTTP, continued where a transfer broke off."""
 
-import contextlib
 import logging
 import pathlib
 import time
@@ -19,7 +18,7 @@ from rich.progress import (
 from urllib3.util import Retry
 
 from keras_pvt.download.partial import PartialDownload, validator
-from keras_pvt.download.secrets import redacted_text
+from keras_pvt.download.secrets import discreet, redacted_text
 
 
 class ByteProgress:
@@ -60,6 +59,8 @@ TIMEOUT = (6.0, 30.0)  # seconds to connect, and between two reads
 ATTEMPTS = 6  # transfers that may break off before the download fails
 BACKOFF = 0.5  # seconds; doubles with each attempt
 CHUNK = 1 << 16  # bytes
+# Loggers that tell addresses, and of each attempt that failed.
+TELLERS = ("urllib3.connectionpool", "urllib3.util.retry")
 
 
 class TransferError(OSError):
@@ -85,7 +86,7 @@ def download(url: str, path: pathlib.Path, limit: int) -> None:
         ValueError: the file is larger than `limit`.
     """
     partial = PartialDownload(path, url)
-    with _session() as session, _quiet_retries(url), ByteProgress(path.stem) as progress:
+    with _session() as session, discreet(TELLERS, url), ByteProgress(path.stem) as progress:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 _transfer(session, partial, limit, progress)
@@ -119,25 +120,6 @@ def _session() -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session
-
-
-@contextlib.contextmanager
-def _quiet_retries(url: str):
-    """Keep urllib3 from warning of each retry: the error tells it, if none succeeds; and from
-    telling whoever listens the secrets of an address."""
-    logs = [logging.getLogger(f"urllib3.{name}") for name in ("connectionpool", "util.retry")]
-
-    def keep(record: logging.LogRecord) -> bool:
-        record.msg, record.args = redacted_text(record.getMessage(), url), ()
-        return record.levelno != logging.WARNING
-
-    for log in logs:
-        log.addFilter(keep)
-    try:
-        yield
-    finally:
-        for log in logs:
-            log.removeFilter(keep)
 
 
 def _transfer(

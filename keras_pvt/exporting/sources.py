@@ -1,7 +1,5 @@
 """Models from what a user names: a variant, a checkpoint, a .keras file."""
 
-import pathlib
-
 import keras
 
 from keras_pvt.conversion import (
@@ -22,9 +20,10 @@ from keras_pvt.models.trained_model import (
     is_described,
     keras_reason,
     load_model,
+    named_file,
 )
 from keras_pvt.variants import PRETRAINED, VARIANTS, are_none
-from keras_pvt.weights import find
+from keras_pvt.weights import find, local_file
 
 # Pixels of the crops that published segmentation models are trained on.
 CROP = (512, 512)
@@ -40,8 +39,8 @@ def load(
     """The model of a name, and the size of the images that its weights were trained on.
 
     Args:
-        source: name of a variant, or path of a .keras file or a checkpoint. A detector's file
-            gives a model that ends in boxes.
+        source: name of a variant; path of a .keras file or a checkpoint; or hf://OWNER/NAME, a
+            hub's repository with one of these. A detector's file gives a model that ends in boxes.
         weights: of a variant, as `keras_pvt.classification.predictor` takes them.
         features: the pyramid P2 to P5 instead of classes; not for a .keras file.
         logits: no softmax, which a classifier else ends in; not for a .keras file that does not
@@ -65,26 +64,26 @@ def load(
         found = recognised(read_checkpoint(path))._replace(variant=source)
     elif weights is not None:
         raise ExportError(f"weights are for a variant; {source} is a file, which has its own.")
-    elif not pathlib.Path(source).is_file():
+    elif not (path := local_file(source)).exists():
         raise ExportError(
             f"{source} is no variant ({', '.join(VARIANTS)}), and there is no such file."
         )
-    elif source.endswith(".keras"):
+    elif (path := named_file(path)).suffix == ".keras" or path.is_dir():
         if features:
             raise ExportError(
                 f"{source} is exported whole; features are of variants and checkpoints."
             )
-        if not is_described(source):
+        if not is_described(path):
             if logits:
                 raise ExportError(
                     f"{source} is exported as it is, as it does not say whether it ends in logits."
                 )
-            return _keras_file(source), None
-        trained = load_model(source)
+            return _keras_file(path), None
+        trained = load_model(path)
         model = _served(trained, logits)
         return model, trained.size if None in model.inputs[0].shape[1:3] else None
     else:
-        found = recognised(read_checkpoint(source))
+        found = recognised(read_checkpoint(path))
     if not found.known:
         raise ExportError(f"{source}: {found.unknown}.")
     return _from_state(found, features, logits, size)

@@ -25,8 +25,9 @@ class PVTBackbone(keras.Model):
         input_shape: (height, width, channels), channels last; None for a height or width that
             is known at run time only.
         weights: None or "none" for random initial values; "imagenet" ("cifar10" for the small ones
-            for 32 pixels); or the path of a checkpoint. What is a classifier's alone, such as the
-            head, is left out.
+            for 32 pixels); the path of a checkpoint; or a repository on a hub,
+            "hf://OWNER/NAME[@REVISION][/FILE]". What is a classifier's alone, such as the head, is
+            left out.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
         drop_path_rate: probability of dropping a residual branch of the last block; it falls

@@ -37,8 +37,9 @@ def classifier(
         variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
         include_top: whether the model ends in its features, PVT's class token or the mean over
             PVTv2's stage 4, and the head.
-        weights: None or "none" for random initial values; "imagenet" ("cifar10" for PVTNano); or
-            the path of a checkpoint: .pth, .safetensors, .npz, .weights.h5 or .keras.
+        weights: None or "none" for random initial values; "imagenet" ("cifar10" for PVTNano);
+            the path of a checkpoint: .pth, .safetensors, .npz, .weights.h5 or .keras; or a
+            repository on a hub that has one, "hf://OWNER/NAME[@REVISION][/FILE]".
         input_tensor: Keras tensor to start from, instead of a new input.
         input_shape: (height, width, channels), channels last; None for a height or width that
             is known at run time only. By default, with the top, the size that the variant was

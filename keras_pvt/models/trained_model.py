@@ -1,5 +1,6 @@
 """.keras files of models that say what has to be known to use them."""
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -17,6 +18,7 @@ from keras_pvt.models.quantization import quantize_what_can_be
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.utils.extras import LIBRARIES, needed_for
 from keras_pvt.utils.files import replacing
+from keras_pvt.weights import local_file
 
 # The file that a training run leaves in its folder.
 RESULT = "model.keras"
@@ -27,6 +29,8 @@ OLD_MEMBERS = {
     "keras_pvt_detector.json": "detection",
     "keras_pvt_segmenter.json": "segmentation",
 }
+# What Keras puts into a .keras file, and into a folder for a hub.
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 # Of a description and of a configuration, in bytes; 10,000 long names, and PVT-Large, have less.
 LARGEST = 1 << 22
 LARGEST_CONFIG = 1 << 27
@@ -161,16 +165,18 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
     """Read a model that `save_model` or `keras-pvt train` has saved; nothing in it is executed.
 
     Args:
-        path: of the .keras file. Detectors and segmenters of version 0.1.0 are read too.
+        path: of the .keras file; of a folder that `keras_pvt.hub.save` has made for Keras of such
+            a model; or hf://OWNER/NAME, a hub's repository with either. Detectors and segmenters
+            of version 0.1.0 are read too.
         task: the task that the model must be for; None takes any.
     Returns:
         The model, uncompiled, and its description.
     Raises:
-        OSError: the file is not there, is a folder, or cannot be opened.
+        OSError: the file is not there, is another folder, or cannot be opened or fetched.
         ValueError: it is no such file, or one for another task; it says for which.
         ImportError: the library that the model is built of is not installed.
     """
-    check_is_file(path)
+    path = named_file(path)
     description, config = _read(path)
     found = description["task"]
     if task is not None and found != task:
@@ -190,8 +196,28 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
     return TrainedModel(model, **description)
 
 
+def named_file(source: str | os.PathLike) -> pathlib.Path:
+    """The local file of a model or checkpoint that a user names.
+
+    Args:
+        source: a path, or a name on a hub, see `keras_pvt.weights.local_file`.
+    Returns:
+        Path of a file, or of a folder that `is_described`.
+    Raises:
+        OSError: there is no such file, or nothing can be fetched.
+        ValueError: a name on a hub that is none.
+        ImportError: the client of the hub is not installed.
+    """
+    path = local_file(source)
+    if path.name == WEIGHTS and is_described(path.parent):
+        return path.parent
+    if not (path.is_dir() and is_described(path)):
+        check_is_file(path)
+    return path
+
+
 def load_keras(path: str | os.PathLike) -> keras.Model:
-    """The model in a .keras file, uncompiled; nothing in it is executed.
+    """The model in a .keras file, or in such a folder, uncompiled; nothing in it is executed.
 
     Raises:
         ValueError: Keras cannot load it; says why in a line.
@@ -222,7 +248,9 @@ def check_is_file(path: str | os.PathLike) -> None:
 
 
 def is_described(path: str | os.PathLike) -> bool:
-    """Whether `load_model` can read a file."""
+    """Whether `load_model` can read a file, or a folder with what is in such a file."""
+    if os.path.isdir(path):
+        return all(os.path.isfile(os.path.join(path, name)) for name in (MEMBER, CONFIG, WEIGHTS))
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -314,25 +342,46 @@ def _ends_in_logits(model) -> bool:
     return name == "linear"
 
 
+class _Folder(contextlib.AbstractContextManager):
+    """A folder with the members of a .keras file, in the way of a zip file."""
+
+    def __init__(self, path: str | os.PathLike):
+        self._path = pathlib.Path(path)
+
+    def __exit__(self, *exception) -> None:
+        """There is nothing to close."""
+
+    def namelist(self) -> list[str]:
+        return os.listdir(self._path)
+
+    def getinfo(self, name: str) -> zipfile.ZipInfo:
+        found = zipfile.ZipInfo(name)
+        found.file_size = (self._path / name).stat().st_size
+        return found
+
+    def read(self, name: str) -> bytes:
+        return (self._path / name).read_bytes()
+
+
 def _read(path: str | os.PathLike) -> tuple[dict[str, Any], str]:
     """The fields of a `TrainedModel` but for its model, checked, and the configuration as text."""
     where = os.fspath(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Folder(path) if os.path.isdir(path) else zipfile.ZipFile(path) as archive:
             names = [name for name in (MEMBER, *OLD_MEMBERS) if name in archive.namelist()]
             if not names:
                 raise ValueError(
                     f"{where} does not say what its classes are: keras-pvt train saves files that "
                     "do, and keras_pvt.save_model(model, path, classes=[...]) does it in Python."
                 )
-            for name, most in ((names[0], LARGEST), ("config.json", LARGEST_CONFIG)):
+            for name, most in ((names[0], LARGEST), (CONFIG, LARGEST_CONFIG)):
                 if archive.getinfo(name).file_size > most:
                     raise ValueError(f"{where}: its {name} has more than {most} bytes.")
             try:
                 facts = json.loads(archive.read(names[0]))
             except ValueError as error:  # also a number of too many digits
                 raise ValueError(f"{where}: its {names[0]} is no JSON: {error}.") from error
-            config = archive.read("config.json").decode()
+            config = archive.read(CONFIG).decode()
         return _checked(facts, OLD_MEMBERS.get(names[0])), config
     except (
         zipfile.BadZipFile, KeyError, TypeError, UnicodeDecodeError, RecursionError,

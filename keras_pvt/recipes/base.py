@@ -51,7 +51,8 @@ class BaseRecipe:
     val_split: float = option(0.2, "share to validate on, where the data have no part for it")
     variant: str = option("pvt_tiny", "which PVT")
     weights: str = option(
-        "", "to start from: a file, a name, pretrained (the variant's own), or none"
+        "",
+        "to start from: a file, a name, hf://OWNER/NAME, pretrained (the variant's own), or none",
     )
     batch_size: int = option(32, "images of a step, over all devices")
     seed: int = option(0, "decides initial values, order and augmentation")

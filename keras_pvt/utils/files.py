@@ -1,10 +1,12 @@
 """Writing to disk: all of it under its name, or nothing."""
 
 import contextlib
+import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -49,6 +51,16 @@ def put_in_place(part: pathlib.Path, path: pathlib.Path) -> None:
     _sync(part)
     os.replace(part, path)
     _sync(path.parent)
+
+
+def write_json(path: pathlib.Path, table: Mapping[str, Any]) -> None:
+    """Write a table as people read it; in `replacing`, as it is not whole at once.
+
+    Args:
+        path: of the file.
+        table: of what JSON has.
+    """
+    path.write_text(json.dumps(table, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _move_all(new: pathlib.Path, old: pathlib.Path, path: pathlib.Path) -> None:

@@ -5,6 +5,7 @@ import mmap
 import os
 import pathlib
 
+from keras_pvt.conversion import beside
 from keras_pvt.conversion.description import Checkpoint
 from keras_pvt.conversion.readers import keras_config, keras_files, plain_files, torch_files
 from keras_pvt.conversion.readers.mapped import (
@@ -34,7 +35,9 @@ def read_checkpoint(path: str | os.PathLike, part: str | None = None) -> Checkpo
     Returns:
         Read-only arrays, most of them views of the mapped file, which must stay as it is while
         they are in use. With the model's description, where a `.safetensors` file of ours has it;
-        of one of our models in a `.keras` file with what no shape of its weights tells. Values
+        of one of our models in a `.keras` file with what no shape of its weights tells. With the
+        names of classes that transformers' or timm's configuration beside the file has; where
+        images were prepared otherwise than here, a warning of logger "keras_pvt" says so. Values
         are not looked at: they may be infinite or NaN.
     Raises:
         CheckpointError: a file of no such kind, or a damaged or hostile one; no such part.
@@ -49,7 +52,22 @@ def read_checkpoint(path: str | os.PathLike, part: str | None = None) -> Checkpo
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}.") from error
     arrays.source = os.fspath(path)
+    _look_beside(path, arrays)
     return arrays
+
+
+def _look_beside(path: pathlib.Path, arrays: Checkpoint) -> None:
+    """Add what the files beside a checkpoint say of it."""
+    found = beside.read_beside(path)
+    arrays.beside = found.classes
+    if arrays.description is None:
+        arrays.description = found.description
+    if found.differences:
+        logging.getLogger("keras_pvt").warning(
+            "%s: images were prepared for these weights otherwise than by `preprocess_input` and "
+            "`eval_transform`: %s",
+            *(path, "; ".join(found.differences)),
+        )
 
 
 def _read(mapped: mmap.mmap, path: pathlib.Path, part: str | None) -> Checkpoint:
