@@ -24,7 +24,8 @@ LAYOUTS = dict.fromkeys(
 
 DESCRIPTION = f"""\
 Convert a checkpoint of PVT, or of a model on it ({", ".join(SYSTEMS)}).
-SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5, .weights.json or .keras, with official
+SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5 or .keras, or the list of the shards of
+one (.safetensors.index.json, .weights.json), with official
 (whai362/PVT, mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a
 backbone also mmdetection's of 2.17 to 3.x, of PVTv2 also timm's and kecam's (.h5), of a DETR also
 facebookresearch/detr's; its content tells which. The suffix of DEST says what to write.
@@ -41,7 +42,8 @@ examples:
   keras-pvt convert fpn_pvt_s_ade20k_40k.pth semantic_fpn.keras
   keras-pvt convert retinanet_pvt_t.pth retinanet.keras --set anchor_side=4
   keras-pvt convert detr_pvt_s.pth detr.safetensors --layout facebook --set num_heads=8
-  keras-pvt convert run/last.pth averaged.safetensors --part model_ema"""
+  keras-pvt convert run/last.pth averaged.safetensors --which ema
+  keras-pvt convert mirror/model.safetensors.index.json pvt_v2_b5.keras"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,11 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what no weight tells and SOURCE does not say: anchor_side, num_heads, ...; of the "
         "backbone backbone.NAME; several times for several",
     )
-    parser.add_argument(
-        "--part",
-        metavar="NAME",
-        help="which state dict of a .pth file of several (default: the averaged one)",
-    )
+    arguments.add_which(parser)
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
@@ -132,10 +130,11 @@ def run(options: argparse.Namespace) -> int:
 
     from keras_pvt import conversion
     from keras_pvt.conversion.fit import said_of_twin
+    from keras_pvt.conversion.readers import pointing_to_info
     from keras_pvt.conversion.recognise import trunk, twin
     from keras_pvt.utils.files import replacing
 
-    found = conversion.recognised(_state(options.source, options.part))
+    found = conversion.recognised(_state(options.source, options.which))
     given = dict(options.set or ())
     other = found.look_alike
     if other is not None and not _asks_for(other, options.variant, given):
@@ -152,14 +151,22 @@ def run(options: argparse.Namespace) -> int:
     if not found.known:
         what = "" if found.system is None else f"this is a {found.system} checkpoint, but of "
         raise ValueError(
-            f"{options.source}: {what}no variant has these keys and widths; name one with "
-            f"--variant to see how it differs: {', '.join(VARIANTS)}."
+            pointing_to_info(
+                f"{options.source}: {what}no variant has these keys and widths; name one with "
+                f"--variant to see how it differs: {', '.join(VARIANTS)}."
+            )
         )
-    model, report = conversion.model_from_checkpoint(found, options.size, options=given)
+    try:
+        model, report = conversion.model_from_checkpoint(found, options.size, options=given)
+    except conversion.CheckpointError as error:
+        raise conversion.CheckpointError(pointing_to_info(f"{options.source}: {error}")) from error
     description = conversion.describe(model)
+    size = None
     if found.description is not None:
-        classes, size = found.description.classes, options.size or found.description.size
-        description = dataclasses.replace(description, classes=classes, size=size)
+        size = options.size or found.description.size
+    description = dataclasses.replace(description, classes=report.classes, size=size)
+    if options.dest.suffix == ".keras":
+        description = _with_size(description, model)
     with replacing(options.dest) as temporary:
         if not to_keras:
             usual = "kecam" if options.dest.suffix == ".h5" else "official"
@@ -171,6 +178,8 @@ def run(options: argparse.Namespace) -> int:
         else:
             model.save_weights(temporary)
         _compare(model, description, temporary)
+    for notice in report.notices:
+        print(notice)
     for key, reason in report.skipped.items():
         print(f"skipped {key}: {reason}")
     if options.dest.suffix not in WHOLE:
@@ -190,12 +199,12 @@ def _asks_for(other, variant: str, given: dict[str, Any]) -> bool:
     return said and variant == other.variant
 
 
-def _state(path: pathlib.Path, part: str | None):
+def _state(path: pathlib.Path, which: str | None):
     """What is in a file; of a .keras file of a model of ours with all that the model is."""
     from keras_pvt import conversion
     from keras_pvt.conversion.convert import unnamed_weights
 
-    state = conversion.read_checkpoint(path, part)
+    state = conversion.read_checkpoint(path, which)
     if not _is_keras(path):
         return state
     model, trained = _keras_model(path)
@@ -232,6 +241,18 @@ def _without_row(description):
         return None
     facts = {name: value for name, value in description.backbone.items() if name != "variant"}
     return dataclasses.replace(description, backbone=facts)
+
+
+def _with_size(description, model):
+    """A description with what a detector is to be shown, which its weights do not tell."""
+    from keras_pvt.models.trained_checkpoint import DETECTOR_SIZE
+
+    system = systems.SYSTEMS[description.system]
+    known = description.size is not None or None not in model.inputs[0].shape[1:3]
+    if description.classes is None or system.task != "detection" or known:
+        return description
+    print("no file of weights says at which size a detector sees images; 800x1333 is noted")
+    return dataclasses.replace(description, size=DETECTOR_SIZE)
 
 
 def _save_keras(model, description, path: pathlib.Path) -> None:
