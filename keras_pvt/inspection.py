@@ -176,8 +176,10 @@ def inspect_file(
         facts["library"] = model["library"]
     if found.prefix:
         facts["unexpected"] = (*facts.get("unexpected", ()), *found.left)
-    if facts.get("classes") is None and found.classes is not None:
-        facts["classes"] = len(found.classes)
+    if found.classes is not None and len(found.classes) != facts.setdefault(
+        "classes", len(found.classes)
+    ):
+        facts["note"] = f"it names {len(found.classes)} classes, and its weights are of others"
     facts |= _lines(str(file), facts, found)
     return Inspection(**facts)
 
@@ -308,9 +310,10 @@ def _of_system(found: Found, config: PVTConfig, layout: str) -> dict[str, Any]:
         classes = None if system.classes is None else system.load("classes")(get)
     except ValueError:  # the weights that tell it are missing
         classes = None
-    # How many layers there are, no map knows: one that is there in part lacks the rest.
-    layers = {
-        path.split("/")[0]
+    # How many layers of a kind there are, and which heads, no map knows: of those nothing is
+    # missing but what the rest of a layer wants.
+    there = {
+        _layer(path)
         for entry in entries
         for path in entry.keras
         if all(key in found.state for key in entry.torch)
@@ -318,9 +321,24 @@ def _of_system(found: Found, config: PVTConfig, layout: str) -> dict[str, Any]:
     expected = [
         entry
         for entry in entries
-        if any(path.startswith("stage") or path.split("/")[0] in layers for path in entry.keras)
+        if any(
+            path.startswith("stage") or _layer(path) in there or _is_sure(path)
+            for path in entry.keras
+        )
     ]
     return {"system": system.name, "classes": classes, **_compared(expected, entries, found.state)}
+
+
+def _layer(path: str) -> str:
+    """The layer of a variable; of what is numbered, the outermost."""
+    parts = path.split("/")
+    numbers = (n for n, part in enumerate(parts, start=1) if part[-1].isdigit())
+    return "/".join(parts[: next(numbers, -1)])
+
+
+def _is_sure(path: str) -> bool:
+    """Whether every model of a system has a variable: of a layer of its own, without a number."""
+    return path.count("/") == 1 and not _layer(path)[-1].isdigit()
 
 
 def _compared(

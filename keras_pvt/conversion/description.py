@@ -129,6 +129,7 @@ class Checkpoint(dict[str, np.ndarray]):
         self.source: str | None = None
         self._classes = classes
 
+    @property
     def classes(self) -> tuple[str, ...] | None:
         """Names of what the model tells apart; None: they are not known."""
         said = None if self.description is None else self.description.classes
