@@ -230,7 +230,7 @@ def _architecture(found: Found) -> dict[str, Any]:
     layout = layout_of(found.state)
     config = _row(found, body)
     if config is None:
-        return {"note": _unlike(found, body)}
+        return {"system": found.system, "note": _unlike(found, body)}
     family = families.named(config.family)
     entries = classifier_map(config, layout_of(body))
     told = told_of_state(body, config)

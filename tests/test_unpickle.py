@@ -453,3 +453,14 @@ def test_big_endian_numbers(tmp_path):
         archive.writestr("x/byteorder", "big")
     with pytest.raises(CheckpointError, match="big-endian"):
         read_checkpoint(write(tmp_path, file.getvalue()))
+
+
+def test_a_number_of_thousands_of_digits_is_let_go(tmp_path):
+    """As no error could show it; as the size of a storage it is one of ours all the same."""
+    huge = b"\x8b\x00\x10\x00\x00" + b"\x01" * 4096
+    assert isinstance(read_pickle(b"\x80\x02" + huge + b".").value, Opaque)
+    size = b"\x8a\x10" + (6).to_bytes(16, "little")
+    content = state_pickle()
+    assert content.count(size) == 1
+    with pytest.raises(CheckpointError, match="describes a storage wrongly"):
+        read_checkpoint(write(tmp_path, zip_file(content.replace(size, huge))))

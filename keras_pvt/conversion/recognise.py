@@ -338,8 +338,11 @@ def told_of_state(state: State, config: PVTConfig) -> dict[str, Any]:
     def get(path: str) -> np.ndarray | None:
         return keras_array([places[path]], state, path) if path in places else None
 
-    told, kernel = family.load("told")(config, get), get("head/kernel")
-    return told if kernel is None else told | {"classes": kernel.shape[1]}
+    try:
+        told, kernel = family.load("told")(config, get), get("head/kernel")
+        return told if kernel is None else told | {"classes": kernel.shape[1]}
+    except IndexError:  # an array of fewer axes than any such weight has
+        return {}
 
 
 def _some_start(keys: Iterable[str], start: str) -> bool:

@@ -270,7 +270,10 @@ class _Machine:
         self.setitems([key, value])
 
     def long(self, form: struct.Struct) -> None:
-        self.push(int.from_bytes(self.take(self.number(form)), "little", signed=True))
+        raw = self.take(self.number(form))
+        # A number of thousands of digits is none of a tensor, and could not be shown in an error.
+        small = len(raw) < 256
+        self.push(int.from_bytes(raw, "little", signed=True) if small else Opaque("int"))
 
     def find_global(self) -> None:
         name = f"{self.line()}.{self.line()}"
