@@ -5,19 +5,20 @@ that it can be computed with: what is mapped or lies in another order is copied.
 is compared with `torch.load(weights_only=True)` for torch's files, `safetensors.numpy.load_file` of
 safetensors and `numpy.load` for .npz; nobody but Keras, into a model that is built, reads Keras's
 files, so that they are compared with `safetensors.numpy.load_file` of the same arrays. The two take
-turns, and the ratio is that of their medians. Files are in the system's cache. Needs torch and
-safetensors.
+turns, and the ratio is that of the medians of processor time, which others on the machine disturb
+less than that of the clock. Files are in the system's cache. Needs torch and safetensors.
 """
 
 import argparse
 import functools
 import json
 import pathlib
+import statistics
 import tempfile
+import time
 
 import numpy as np
 from table import Table
-from timing import interleave
 
 EXAMPLES = """examples:
   KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/opening.py
@@ -45,7 +46,20 @@ def compare(variant: str, rounds: int, folder: pathlib.Path) -> None:
     table = Table("file", (OURS, THEIRS), "ms")
     for kind, (ours, theirs) in files(model, folder).items():
         calls = {OURS: functools.partial(open_by_us, ours), THEIRS: functools.partial(*theirs)}
-        table.row(kind, interleave(calls, seconds=0, min_rounds=rounds))
+        table.row(kind, medians(calls, rounds))
+
+
+def medians(calls: dict, rounds: int) -> dict[str, float]:
+    """Milliseconds of processor time of each call, which take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + 1):  # the first brings in what is imported late
+        for name, call in calls.items():
+            start = time.process_time()
+            arrays = call()
+            taken = time.process_time() - start
+            del arrays
+            seconds[name] += [taken] if number else []
+    return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
 
 
 def files(model, folder: pathlib.Path) -> dict:
