@@ -118,7 +118,11 @@ class Inspection:
     shell: str | None = None
 
     def as_json(self) -> str:
-        """All fields in a line of JSON."""
+        """All fields, as `keras-pvt info --json` prints them.
+
+        Returns:
+            JSON in a line.
+        """
         return json.dumps(dataclasses.asdict(self))
 
 
@@ -134,7 +138,7 @@ def inspect_file(
     Returns:
         What the file is.
     Raises:
-        keras_pvt.conversion.CheckpointError: a file of no known kind, or a damaged or hostile one.
+        CheckpointError: a file of no known kind, or a damaged or hostile one.
         OSError: a file that cannot be opened.
     Example:
         >>> keras_pvt.inspect_file("pvt_v2_b2.pth").variant
@@ -318,11 +322,14 @@ def _of_system(found: Found, config: PVTConfig, layout: str) -> dict[str, Any]:
         for path in entry.keras
         if all(key in found.state for key in entry.torch)
     }
+    token = str(families.named(config.family).token).split("/")[0]  # which no pyramid has
     expected = [
         entry
         for entry in entries
         if any(
-            path.startswith("stage") or _layer(path) in there or _is_sure(path)
+            path.startswith("stage")
+            or _layer(path) in there
+            or (_is_sure(path) and _layer(path) != token)
             for path in entry.keras
         )
     ]
