@@ -154,7 +154,7 @@ def test_backbone_out_of_a_segmenter(model, tmp_path, rng):
         backbone = keras_pvt.PVTBackbone("pvt_nano", weights=str(tmp_path / name))
         found, want = (keras.ops.convert_to_numpy(x) for x in (backbone(images), expected))
         np.testing.assert_allclose(found, want.reshape(found.shape), atol=1e-6)
-        features, size = load(str(tmp_path / name), features=True)
+        features, size, _ = load(str(tmp_path / name), features=True)
         assert size == (32, 32)
         np.testing.assert_allclose(keras.ops.convert_to_numpy(features(images)), found, atol=1e-6)
 
