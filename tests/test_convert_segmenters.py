@@ -160,7 +160,9 @@ def test_backbone_out_of_a_segmenter(model, tmp_path, rng):
 
 
 def test_others_are_no_segmenters():
-    assert system_of_state(to_torch(keras_pvt.PVTNano(weights=None))) is None
-    detector = {"backbone.pos_embed1": np.zeros((1, 4, 2)), "neck.lateral_convs.0.conv.bias": 0}
+    classifier = to_torch(keras_pvt.PVTNano(weights=None))
+    assert system_of_state(classifier) is None
+    detector = {f"backbone.{key}": array for key, array in classifier.items()}
+    detector["neck.lateral_convs.0.conv.bias"] = np.zeros(2)
     assert system_of_state(detector) is None
     assert trunk(detector)[1] == ["neck.lateral_convs.0.conv.bias"]
