@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     classes = options.classes
     if options.model in VARIANTS:
         classes = WEIGHTS[options.model, default_name(options.model)].classes
-    model, size = load(options.model)
+    model, size, _ = load(options.model)
     assert size is not None  # the model of a variant or a checkpoint takes any
     crops = np.float32([eval_transform(file, size[0], resize_size=size[0]) for file in files])
     options.out.mkdir(parents=True, exist_ok=True)

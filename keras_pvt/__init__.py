@@ -38,6 +38,7 @@ if not _is_command():
     )
     from keras_pvt.classification.decoding import decode_predictions
     from keras_pvt.exporting import export
+    from keras_pvt.inspection import Inspection, inspect_file
     from keras_pvt.models.backbone import PVTBackbone
     from keras_pvt.models.classifier import (
         PVTV2B0,
@@ -68,6 +69,7 @@ __all__ = [
     "PVTV2B4",
     "PVTV2B5",
     "ImageError",
+    "Inspection",
     "PVTBackbone",
     "PVTConfig",
     "PVTLarge",
@@ -88,6 +90,7 @@ __all__ = [
     "export",
     "exporting",
     "flops",
+    "inspect_file",
     "layers",
     "list_variants",
     "load_image",

@@ -56,6 +56,8 @@ class System:
         newer: `(state) -> state`, with the newer of the names that a library has had for a
             weight; None: there are no older ones.
         mark: path of a variable that this system has, and no other.
+        classes: `(get) -> int`, how many classes the shapes of a checkpoint tell; `get` gives the
+            array of the path of a variable. None: the row of the backbone has it.
         outline: attributes of the model that a key map asks for, as they are taken to be of a
             checkpoint whose model is not known yet; of what is counted, more than there will be.
         recipe: class of the recipes that train it; None: it is not trained by itself.
@@ -67,8 +69,8 @@ class System:
         options: `(model) -> dict`, the arguments that `model` built it with, in JSON's types, but
             for its backbone, name and dtype; by default what `DensePredictionModel.store_config`
             keeps. Checkpoints carry them, see `keras_pvt.conversion.description`.
-        untold: names of those that the answers depend on and no shape of a weight tells. Without
-            them no model is made of a checkpoint.
+        untold: those that the answers depend on and no shape of a weight tells, by their names,
+            with what published models have. Without them no model is made of a checkpoint.
     """
 
     name: str
@@ -82,6 +84,7 @@ class System:
     names: Mapping[str, KeyNames] = dataclasses.field(default_factory=dict)
     newer: Reference = None
     mark: str = ""
+    classes: Reference = None
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Reference = None
     build: Reference = None
@@ -89,7 +92,7 @@ class System:
     masks: bool = False
     serve: Reference = None
     options: Reference = "keras_pvt.models.dense_prediction:options_of"
-    untold: tuple[str, ...] = ()
+    untold: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def load(self, field: str) -> Any:
         """What a field refers to, imported now.
@@ -194,6 +197,7 @@ register(
         cost="keras_pvt.flops:semantic_fpn",
         names={"official": KeyNames("keras_pvt.conversion.maps.semantic_fpn:key_map")},
         mark="logits/kernel",
+        classes="keras_pvt.conversion.maps.semantic_fpn:classes",
         **_SEGMENTATION,
     )
 )
@@ -208,6 +212,7 @@ register(
         counts="keras_pvt.flops.trans2seg:counts",
         names={"official": KeyNames("keras_pvt.conversion.maps.trans2seg:key_map")},
         mark="prototypes/table",
+        classes="keras_pvt.conversion.maps.trans2seg:classes",
         outline={"depth": 32, "skip_level": "P2", "embed_dim": 0},  # 0: what it splits is whole
         **_SEGMENTATION,
     )
@@ -228,8 +233,9 @@ register(
             ),
         },
         mark="class_conv0/kernel",
+        classes="keras_pvt.conversion.maps.retinanet:classes",
         outline={"head_depth": 32},
-        untold=("anchor_side",),
+        untold={"anchor_side": 4.0},
         **_DETECTION,
     )
 )
@@ -249,9 +255,10 @@ register(
             ),
         },
         mark="proposal_conv/kernel",
+        classes="keras_pvt.conversion.maps.mask_rcnn:classes",
         masks=True,
         outline={"mask_depth": 32, "masks": True},
-        untold=("anchor_side",),
+        untold={"anchor_side": 8.0},
         **_DETECTION,
     )
 )
@@ -276,8 +283,9 @@ register(
         },
         newer="keras_pvt.conversion.maps.detr:newer",
         mark="queries/table",
+        classes="keras_pvt.conversion.maps.detr:classes",
         outline={"depth": 32},
-        untold=("num_heads",),
+        untold={"num_heads": 8},
         **_DETECTION,
     )
 )

@@ -15,7 +15,14 @@ import pytest
 import torch
 
 import keras_pvt
-from keras_pvt.conversion import CheckpointError, cast, read_checkpoint, save_checkpoint
+from keras_pvt.conversion import (
+    CheckpointError,
+    cast,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    to_torch,
+)
 
 pytestmark = pytest.mark.one_backend("reads and writes arrays")
 
@@ -91,7 +98,7 @@ def test_training_checkpoints(tmp_path, wrapper, zipped):
     assert_same(read, {key: tensor.numpy() for key, tensor in net.state_dict().items()})
 
 
-@pytest.mark.parametrize("averaged", ["state_dict_ema", "model_ema"])
+@pytest.mark.parametrize("averaged", ["state_dict_ema", "model_ema", "ema_state_dict"])
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_of_several_state_dicts_the_averaged_is_read_and_said(tmp_path, caplog, averaged, zipped):
     """Which one is a warning, once; any of them can be named, and then nothing is said."""
@@ -102,25 +109,50 @@ def test_of_several_state_dicts_the_averaged_is_read_and_said(tmp_path, caplog, 
     np.testing.assert_array_equal(read_checkpoint(path)["w"], [1, 1])
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"{path}: {averaged} is read, and not model, teacher; `part` (--part) names another"
+        f"{path}: {averaged} is read, and not model, teacher; `which` (--which) names another"
     )
-    for part, value in (("model", 0), (averaged, 1), ("teacher", 2)):
-        np.testing.assert_array_equal(read_checkpoint(path, part)["w"], [value] * 2)
+    for which, value in (("model", 0), (averaged, 1), ("teacher", 2), ("ema", 1)):
+        np.testing.assert_array_equal(read_checkpoint(path, which)["w"], [value] * 2)
     assert len(caplog.records) == 1
     with pytest.raises(CheckpointError, match=f"no state dict 'epoch'.*has model, {averaged}, tea"):
         read_checkpoint(path, "epoch")
 
 
+def test_which_reaches_the_model(tmp_path):
+    model = keras_pvt.classifier("pvt_nano")
+    state = {key: torch.from_numpy(array) for key, array in to_torch(model).items()}
+    averaged = {key: tensor + 1 for key, tensor in state.items()}
+    torch.save({"model": state, "model_ema": averaged}, tmp_path / "x.pth")
+    for which, added in (("ema", 1), ("model", 0)):
+        load_checkpoint(model, tmp_path / "x.pth", which=which)
+        for key, array in to_torch(model).items():
+            np.testing.assert_allclose(array, state[key].numpy() + added, atol=1e-6)
+    with pytest.raises(ValueError, match="for a file of several state dicts; got 'ema'"):
+        load_checkpoint(model, dict(state), which="ema")
+
+
+def test_a_file_without_averaged_weights_says_so(tmp_path):
+    torch.save({"model": {"w": torch.ones(2)}, "teacher": {"w": torch.ones(2)}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="no averaged weights in the file, which has model"):
+        read_checkpoint(tmp_path / "x.pth", "ema")
+    torch.save(
+        {"ema": {"w": torch.zeros(2)}, "model_ema": {"w": torch.ones(2)}}, tmp_path / "x.pth"
+    )
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "x.pth", "ema")["w"], [0, 0])
+
+
 def test_a_state_dict_under_any_name_can_be_named(tmp_path, caplog):
     torch.save({"net": {"w": torch.ones(2)}, "epoch": 3}, tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match=r"not tensors: net, epoch.*--part. may name net"):
+    with pytest.raises(CheckpointError, match=r"not tensors: net, epoch.*--which. may name net"):
         read_checkpoint(tmp_path / "x.pth")
     np.testing.assert_array_equal(read_checkpoint(tmp_path / "x.pth", "net")["w"], [1, 1])
     torch.save({"w": torch.ones(2)}, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="'net' in the file, which is of one piece"):
         read_checkpoint(tmp_path / "x.pth", "net")
     save_checkpoint(ARRAYS, tmp_path / "x.npz")
-    with pytest.raises(CheckpointError, match="only torch's files have parts"):
+    with pytest.raises(
+        CheckpointError, match="only torch's files have several state dicts; got which='net'"
+    ):
         read_checkpoint(tmp_path / "x.npz", "net")
     assert not caplog.records
 
@@ -230,6 +262,61 @@ def test_lists_of_shards_that_cannot_be(tmp_path, content, message):
     (tmp_path / "m.weights.json").write_text(json.dumps(content, indent=4))
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint(tmp_path / "m.weights.json")
+
+
+def in_shards(folder, arrays=ARRAYS, change=lambda weight_map: None):
+    """Two `.safetensors` files and their list, as transformers and huggingface_hub write them."""
+    from safetensors.numpy import save_file
+
+    weight_map = {}
+    for n, key in enumerate(arrays):
+        weight_map[key] = f"model-0000{n % 2 + 1}-of-00002.safetensors"
+    for name in set(weight_map.values()):
+        part = {key: arrays[key] for key, of in weight_map.items() if of == name}
+        save_file(part, folder / name, metadata={"format": "pt"})
+    change(weight_map)
+    path = folder / "model.safetensors.index.json"
+    content = {"metadata": {"total_size": 144}, "weight_map": weight_map}
+    path.write_text(json.dumps(content, indent=2, sort_keys=True))
+    return path
+
+
+def test_safetensors_in_shards(tmp_path):
+    path = in_shards(tmp_path)
+    for given in (path, tmp_path):
+        assert_same(dict(sorted(read_checkpoint(given).items())), dict(sorted(ARRAYS.items())))
+    narrow = cast(ARRAYS, "bfloat16")
+    for key in narrow:
+        save_checkpoint({key: narrow[key]}, tmp_path / f"{key}.safetensors")
+    weight_map = {key: f"{key}.safetensors" for key in narrow}
+    path.write_text(json.dumps({"weight_map": weight_map}))
+    assert_same(read_checkpoint(path), narrow)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.pop("scalar"), "does not have 'scalar' in 'model-00001"),
+        (lambda table: table.update(more=table["scalar"]), "1 arrays of the list are in no shard"),
+        (lambda table: table.update(scalar=table["a.bias"]), "does not have 'scalar' in"),
+        (lambda table: table.update(scalar="../x.safetensors"), "no name of a .safetensors file"),
+        (lambda table: table.update(scalar="x.weights.h5"), "no name of a .safetensors file"),
+        (lambda table: table.update(scalar="absent.safetensors"), "'absent.safetensors' is not be"),
+        (lambda table: table.update(scalar=3), "'3' is no name of a"),
+    ],
+)
+def test_lists_of_safetensors_that_cannot_be(tmp_path, change, message):
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(in_shards(tmp_path, change=change))
+
+
+def test_a_folder_needs_one_list(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder with no list of shards; give a file"):
+        read_checkpoint(tmp_path)
+    in_shards(tmp_path)
+    (tmp_path / "other.weights.json").write_text("{}")
+    with pytest.raises(IsADirectoryError, match=r"several lists of shards \(model\.saf.*other\.we"):
+        read_checkpoint(tmp_path)
 
 
 def test_torch_is_not_needed(tmp_path):

@@ -154,13 +154,15 @@ def test_backbone_out_of_a_segmenter(model, tmp_path, rng):
         backbone = keras_pvt.PVTBackbone("pvt_nano", weights=str(tmp_path / name))
         found, want = (keras.ops.convert_to_numpy(x) for x in (backbone(images), expected))
         np.testing.assert_allclose(found, want.reshape(found.shape), atol=1e-6)
-        features, size = load(str(tmp_path / name), features=True)
+        features, size, _ = load(str(tmp_path / name), features=True)
         assert size == (32, 32)
         np.testing.assert_allclose(keras.ops.convert_to_numpy(features(images)), found, atol=1e-6)
 
 
 def test_others_are_no_segmenters():
-    assert system_of_state(to_torch(keras_pvt.PVTNano(weights=None))) is None
-    detector = {"backbone.pos_embed1": np.zeros((1, 4, 2)), "neck.lateral_convs.0.conv.bias": 0}
+    classifier = to_torch(keras_pvt.PVTNano(weights=None))
+    assert system_of_state(classifier) is None
+    detector = {f"backbone.{key}": array for key, array in classifier.items()}
+    detector["neck.lateral_convs.0.conv.bias"] = np.zeros(2)
     assert system_of_state(detector) is None
     assert trunk(detector)[1] == ["neck.lateral_convs.0.conv.bias"]

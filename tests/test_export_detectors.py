@@ -42,7 +42,7 @@ def test_a_file_of_ours_gives_images_to_boxes(system, options, tmp_path, rng):
     detector.save(tmp_path / "detector.keras")
     Image.fromarray(rng.integers(0, 256, (64, 96, 3)).astype("uint8")).save(tmp_path / "image.png")
     (found,) = detector.detect([tmp_path / "image.png"], 1, keep_images=True)
-    whole, size = sources.load(str(tmp_path / "detector.keras"))
+    whole, size, _ = sources.load(str(tmp_path / "detector.keras"))
     assert size == (64, 96)
     expected = whole.predict_on_batch(found.image[None].astype("float32"))
     count = int(expected["num_detections"][0])

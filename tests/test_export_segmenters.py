@@ -82,7 +82,7 @@ def test_checkpoint_by_the_command(models, tmp_path, capsys):
     model = SemanticFPN(keras_pvt.PVTBackbone("pvt_nano"), 3, 8, 8)
     perturb(model)
     save_checkpoint(to_torch(model), source)
-    loaded, size = load(str(source))
+    loaded, size, _ = load(str(source))
     assert (loaded.system, loaded.input_shape, size) == (
         "semantic_fpn",
         (None, None, None, 3),
@@ -112,7 +112,7 @@ def test_a_trans2seg_knows_its_size(models, tmp_path):
         load(source)
     with pytest.raises(ValueError, match="no square"):
         load(source, size=(None, None))
-    loaded, size = load(source, size=(64, 32))
+    loaded, size, _ = load(source, size=(64, 32))
     assert (loaded.input_shape, size) == ((None, 64, 32, 3), None)
     with pytest.raises(ExportError, match="height of 64 pixels; got 128"):
         keras_pvt.export(models["trans2seg"], tmp_path / "a", "saved_model", size=(128, 128))

@@ -34,18 +34,18 @@ def numpy(value):
 def test_checkpoint(checkpoint, rng):
     path, expected = checkpoint
     images = rng.standard_normal((2, 48, 40, 3)).astype("float32")
-    for model, size in (load(path), load("pvt_nano", weights=path)):
+    for model, size, _ in (load(path), load("pvt_nano", weights=path)):
         assert size == (32, 32)
         assert model.input_shape == (None, None, None, 3)
         np.testing.assert_allclose(numpy(model(images)), numpy(expected(images)), atol=1e-6)
-    logits, _ = load(path, logits=True)
+    logits, *_ = load(path, logits=True)
     softmax = keras.ops.softmax(logits(images))
     np.testing.assert_allclose(numpy(softmax), numpy(expected(images)), atol=1e-6)
 
 
 def test_features_of_a_checkpoint(checkpoint, rng):
     path, classifier = checkpoint
-    backbone, _ = load(path, features=True)
+    backbone, *_ = load(path, features=True)
     images = rng.standard_normal((2, 48, 40, 3)).astype("float32")
     pyramid = keras.Model(backbone.input, backbone.pyramid_outputs)(images)
     # Before the class token comes in, the two are the same.
@@ -73,7 +73,7 @@ def trained(tmp_path, input_shape, size):
 )
 def test_the_size_of_a_trained_model(tmp_path, input_shape, size, expected):
     """What it was trained for, where it takes others too."""
-    model, found = load(trained(tmp_path, input_shape, size))
+    model, found, _ = load(trained(tmp_path, input_shape, size))
     assert model.input_shape == (None, *input_shape)
     assert found == expected
 
@@ -106,7 +106,7 @@ def test_a_trained_classifier_ends_in_softmax_or_in_logits(activation, dtype, tm
     logits = numpy(bare(images))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     for wanted, expected in ((False, probabilities), (True, logits)):
-        loaded, _ = load(str(path), logits=wanted)
+        loaded, *_ = load(str(path), logits=wanted)
         found = named(loaded)(images)
         assert list(found) == ["predictions"]
         np.testing.assert_allclose(numpy(found["predictions"]), expected, atol=1e-5)

@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conversion": {"families", "ops", "systems", "utils", "variants"},
     "download": {"conversion", "families", "utils", "variants"},
     "weights": {"conversion", "download", "variants"},
-    "models": {"families", "layers", "systems", "utils", "variants", "weights"},
+    "inspection": {"conversion", "families", "systems", "variants"},
+    "models": {"conversion", "families", "layers", "systems", "utils", "variants", "weights"},
     "hub": {"conversion", "families", "layers", "models", "systems", "utils", "variants"},
     "training": {"models", "ops", "recipes", "strategies", "systems", "utils", "variants"},
     "segmentation": {"layers", "models", "ops", "recipes", "training", "utils", "variants"},
@@ -51,13 +52,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "weights",
     },
     "exporting": {
-        "conversion", "detection", "families", "formats", "layers", "models", "ops", "systems",
-        "utils", "variants", "weights",
+        "classification", "conversion", "detection", "families", "formats", "layers", "models",
+        "ops", "systems", "utils", "variants", "weights",
     },
     "cli": {
         "classification", "conversion", "default_backend", "detection", "exporting", "families",
-        "flops", "formats", "layers", "models", "ops", "recipes", "segmentation", "strategies",
-        "systems", "training", "utils", "variants",
+        "flops", "formats", "inspection", "layers", "models", "ops", "recipes", "segmentation",
+        "strategies", "systems", "training", "utils", "variants",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -141,7 +141,7 @@ def test_a_long_image_in_tiles(segmenter, tmp_path, capsys):
     ("words", "message"),
     [
         (["--model", "absent.keras"], "absent.keras"),
-        (["--model", "PHOTO"], "is no trained model"),
+        (["--model", "PHOTO"], "not a checkpoint: it begins with"),
         (["--model", "MODEL", "--mode", "slide"], "needs a `window`"),
         (["--model", "MODEL", "--window", "32"], "are for the mode"),
     ],

@@ -102,7 +102,7 @@ def test_a_classifier_is_exported_with_and_without_softmax(tmp_path):
     images = np.random.default_rng(2).normal(size=(2, 32, 32, 3)).astype("float32")
     expected = model.predict_on_batch(images)
     for logits in (True, False):
-        loaded, size = sources.load(path, logits=logits)
+        loaded, size, _ = sources.load(path, logits=logits)
         assert size is None
         found = loaded.predict_on_batch(images)
         if not logits:

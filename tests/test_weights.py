@@ -53,7 +53,7 @@ def test_none_is_none_everywhere(none, monkeypatch, tmp_path):
     if none is None:  # which stands for the variant's own in commands, as does no --weights
         return
     assert isinstance(FileClassifier.load("pvt_nano", none), FileClassifier)
-    model, _ = load_source("pvt_nano", none)
+    model, *_ = load_source("pvt_nano", none)
     assert model.count_params() == keras_pvt.PVTNano(weights=None).count_params()
     for name in ("finetune", "retinanet_finetune", "mask_rcnn_finetune", "semantic_fpn_finetune"):
         recipe = load_recipe(name, weights=none, variant="pvt_nano")

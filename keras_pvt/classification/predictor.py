@@ -1,6 +1,7 @@
 """Predictions for image files."""
 
 import dataclasses
+import logging
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from keras_pvt.conversion import (
     model_from_checkpoint,
     read_checkpoint,
 )
+from keras_pvt.conversion.readers import pointing_to_info
 from keras_pvt.conversion.recognise import Found, recognised
 from keras_pvt.families import config_of
 from keras_pvt.models.classifier import classifier
@@ -184,18 +186,20 @@ class FileClassifier:
     ) -> "FileClassifier":
         """The classifier of a file of weights, by the names that it or the user has."""
         if found.system is not None or not found.known:
-            raise ValueError(f"{source} is no checkpoint of a PVT classifier.")
+            raise ValueError(pointing_to_info(f"{source} is no checkpoint of a PVT classifier."))
         try:
-            model, _ = model_from_checkpoint(found, None if size is None else (size, size))
+            model, report = model_from_checkpoint(found, None if size is None else (size, size))
         except CheckpointError as error:
-            raise ValueError(f"{source}: {error}") from error
+            raise ValueError(pointing_to_info(f"{source}: {error}")) from error
         if "head" not in {layer.name for layer in model.layers}:
             raise ValueError(f"{source} has no head, so that it gives no classes.")
         height, width = model.input_shape[1:3]
         size = config_of(model).image_size if height is None else height
         if width not in (None, size):
             raise ValueError(f"a classifier must take squares; {source} takes {height}x{width}.")
-        names = named_classes(found.classes or () if classes is None else classes)
+        for notice in report.notices:
+            logging.getLogger("keras_pvt").warning("%s: %s", source, notice)
+        names = named_classes(report.classes or () if classes is None else classes)
         count = model.output_shape[-1]
         if len(names) not in (0, count):
             raise ValueError(f"{source} has {count} classes; got {len(names)} names.")

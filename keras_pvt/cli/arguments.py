@@ -1,6 +1,7 @@
 """Types of command-line values, and options that several sub-commands share."""
 
 import argparse
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -89,13 +90,41 @@ def add_named_model(
     parser.add_argument("--model", type=kind, metavar="MODEL", help="the same as MODEL")
 
 
-def variant_or_keras_file(text: str) -> str:
-    """The name of a variant, a path that ends in .keras, or a name on a hub."""
-    if text not in VARIANTS and not text.endswith(".keras") and not text.startswith("hf:"):
-        raise argparse.ArgumentTypeError(
-            f"expected {', '.join(VARIANTS)}, or the .keras file of a trained model; got {text!r}"
-        )
-    return text
+def variant_or_file(text: str) -> str:
+    """The name of a variant, one on a hub, or a path: of what is there, or with a dot or a folder
+    in it."""
+    if text in VARIANTS or not {".", "/", os.sep}.isdisjoint(text) or os.path.exists(text):
+        return text
+    raise argparse.ArgumentTypeError(f"expected {', '.join(VARIANTS)}, or a file; got {text!r}")
+
+
+def add_classes(parser: argparse.ArgumentParser) -> None:
+    """Names of classes for a file that has none, see `given_classes`."""
+    parser.add_argument(
+        "--classes",
+        metavar="FILE",
+        help="of a checkpoint that does not name them: a file with a name a line, in the order of "
+        "the outputs",
+    )
+
+
+def given_classes(options: argparse.Namespace) -> list[str] | None:
+    """The names that `add_classes` was given; None: none were."""
+    from keras_pvt.classification.decoding import named_classes, read_classes
+
+    if options.classes is None:
+        return None
+    return [name for _, name in named_classes(read_classes(options.classes))]
+
+
+def add_which(parser: argparse.ArgumentParser) -> None:
+    """Which state dict of a file, see `keras_pvt.conversion.read_checkpoint`."""
+    parser.add_argument(
+        "--which",
+        metavar="ema|NAME",
+        help="of the state dicts in a .pth file: ema for the averaged one, or its name (default: "
+        "the averaged one where there is one)",
+    )
 
 
 def named_model(options: argparse.Namespace) -> str:

@@ -24,7 +24,8 @@ LAYOUTS = dict.fromkeys(
 
 DESCRIPTION = f"""\
 Convert a checkpoint of PVT, or of a model on it ({", ".join(SYSTEMS)}).
-SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5, .weights.json or .keras, with official
+SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5 or .keras, or the list of the shards of
+one (.safetensors.index.json, .weights.json), with official
 (whai362/PVT, mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a
 backbone also mmdetection's of 2.17 to 3.x, of PVTv2 also timm's and kecam's (.h5), of a DETR also
 facebookresearch/detr's; its content tells which. The suffix of DEST says what to write.
@@ -41,7 +42,8 @@ examples:
   keras-pvt convert fpn_pvt_s_ade20k_40k.pth semantic_fpn.keras
   keras-pvt convert retinanet_pvt_t.pth retinanet.keras --set anchor_side=4
   keras-pvt convert detr_pvt_s.pth detr.safetensors --layout facebook --set num_heads=8
-  keras-pvt convert run/last.pth averaged.safetensors --part model_ema
+  keras-pvt convert run/last.pth averaged.safetensors --which ema
+  keras-pvt convert mirror/model.safetensors.index.json pvt_v2_b5.keras
   keras-pvt convert hf://timm/pvt_v2_b2.in1k pvt_v2_b2.keras
   keras-pvt convert hf://OWNER/NAME@REVISION/last.pth last.safetensors"""
 
@@ -75,11 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what no weight tells and SOURCE does not say: anchor_side, num_heads, ...; of the "
         "backbone backbone.NAME; several times for several",
     )
-    parser.add_argument(
-        "--part",
-        metavar="NAME",
-        help="which state dict of a .pth file of several (default: the averaged one)",
-    )
+    arguments.add_which(parser)
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
@@ -134,12 +132,13 @@ def run(options: argparse.Namespace) -> int:
 
     from keras_pvt import conversion
     from keras_pvt.conversion.fit import said_of_twin
+    from keras_pvt.conversion.readers import pointing_to_info
     from keras_pvt.conversion.recognise import trunk, twin
     from keras_pvt.models.trained_model import named_file
     from keras_pvt.utils.files import replacing
 
     source = named_file(options.source)
-    found = conversion.recognised(_state(source, options.part))
+    found = conversion.recognised(_state(source, options.which))
     given = dict(options.set or ())
     other = found.look_alike
     if other is not None and not _asks_for(other, options.variant, given):
@@ -156,13 +155,22 @@ def run(options: argparse.Namespace) -> int:
     if not found.known:
         what = "" if found.system is None else f"this is a {found.system} checkpoint, but of "
         raise ValueError(
-            f"{options.source}: {what}no variant has these keys and widths; name one with "
-            f"--variant to see how it differs: {', '.join(VARIANTS)}."
+            pointing_to_info(
+                f"{options.source}: {what}no variant has these keys and widths; name one with "
+                f"--variant to see how it differs: {', '.join(VARIANTS)}."
+            )
         )
-    model, report = conversion.model_from_checkpoint(found, options.size, options=given)
-    description = dataclasses.replace(conversion.describe(model), classes=_names(found, model))
+    try:
+        model, report = conversion.model_from_checkpoint(found, options.size, options=given)
+    except conversion.CheckpointError as error:
+        raise conversion.CheckpointError(pointing_to_info(f"{options.source}: {error}")) from error
+    description = conversion.describe(model)
+    size = None
     if found.description is not None:
-        description = dataclasses.replace(description, size=options.size or found.description.size)
+        size = options.size or found.description.size
+    description = dataclasses.replace(description, classes=report.classes, size=size)
+    if options.dest.suffix == ".keras":
+        description = _with_size(description, model)
     with replacing(options.dest) as temporary:
         if not to_keras:
             usual = "kecam" if options.dest.suffix == ".h5" else "official"
@@ -174,6 +182,8 @@ def run(options: argparse.Namespace) -> int:
         else:
             model.save_weights(temporary)
         _compare(model, description, temporary)
+    for notice in report.notices:
+        print(notice)
     for key, reason in report.skipped.items():
         print(f"skipped {key}: {reason}")
     if options.dest.suffix not in WHOLE:
@@ -187,31 +197,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _names(found, model) -> tuple[str, ...] | None:
-    """The names of classes that go along; those beside a file are of another model at times."""
-    has_head = any(layer.name == "head" for layer in model.layers)
-    count = model.output_shape[-1] if has_head else None
-    own = found.description is not None and found.description.classes is not None
-    if found.classes is None or own or len(found.classes) == count:
-        return found.classes
-    print(f"{len(found.classes)} names of classes are beside SOURCE, for {count or 'no'} outputs")
-    return None
-
-
 def _asks_for(other, variant: str, given: dict[str, Any]) -> bool:
     """Whether options name a network of others by what it is."""
     said = all(given.get(f"backbone.{name}") == list(row) for name, row in other.row.items())
     return said and variant == other.variant
 
 
-def _state(path: pathlib.Path, part: str | None):
+def _state(path: pathlib.Path, which: str | None):
     """What is in a file; of a .keras file of a model of ours with all that the model is."""
     from keras_pvt import conversion
     from keras_pvt.conversion.convert import unnamed_weights
-    from keras_pvt.models.trained_model import WEIGHTS
+    from keras_pvt.models.trained_model import WEIGHTS, is_described
 
-    state = conversion.read_checkpoint(path / WEIGHTS if path.is_dir() else path, part)
-    if not path.is_dir() and not _is_keras(path):
+    whole = path.is_dir() and is_described(path)
+    state = conversion.read_checkpoint(path / WEIGHTS if whole else path, which)
+    if not whole and not _is_keras(path):
         return state
     model, trained = _keras_model(path)
     if unnamed_weights(model):  # as a detector that ends in boxes has, which is known by its names
@@ -247,6 +247,18 @@ def _without_row(description):
         return None
     facts = {name: value for name, value in description.backbone.items() if name != "variant"}
     return dataclasses.replace(description, backbone=facts)
+
+
+def _with_size(description, model):
+    """A description with what a detector is to be shown, which its weights do not tell."""
+    from keras_pvt.models.trained_checkpoint import DETECTOR_SIZE
+
+    system = systems.SYSTEMS[description.system]
+    known = description.size is not None or None not in model.inputs[0].shape[1:3]
+    if description.classes is None or system.task != "detection" or known:
+        return description
+    print("no file of weights says at which size a detector sees images; 800x1333 is noted")
+    return dataclasses.replace(description, size=DETECTOR_SIZE)
 
 
 def _save_keras(model, description, path: pathlib.Path) -> None:

@@ -17,12 +17,14 @@ examples:
   keras-pvt detect photo.jpg --model runs/boxes/model.keras
   keras-pvt detect photos/ --model model.keras --out drawn --threshold 0.3
   keras-pvt detect photos/ --model hf://OWNER/NAME              # of keras_pvt.hub.save
+  keras-pvt detect photo.jpg --model boxes.safetensors
   keras-pvt detect val2017/ --model model.keras --threshold 0 --json \\
       --annotations instances_val2017.json > results.json
 
-The model is what `keras-pvt train` saves. Each image is drawn with its boxes, and masks if
-the model finds them, as FOLDER/NAME.png (NAME-2.png where that is taken); captions that would hide
-objects are left out. On a terminal the result
+The model is what `keras-pvt train` saves, or a checkpoint that says how it was built, as a
+.safetensors file of `keras-pvt convert` does; --classes names its classes where it does not. Each
+image is drawn with its boxes, and masks if the model finds them, as FOLDER/NAME.png (NAME-2.png
+where that is taken); captions that would hide objects are left out. On a terminal the result
 is a table; otherwise it is a line for each box: file, class, score, and left, top, right, bottom in
 pixels, separated by tabs. In how many images nothing passes the threshold, and where the drawings
 are, is said on stderr.
@@ -41,8 +43,12 @@ A file that cannot be read is reported and skipped, and the exit status is 1.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser, batch_size=8, json="write COCO's results")
     parser.add_argument(
-        "--model", required=True, metavar="PATH|hf://OWNER/NAME", help="a model.keras"
+        "--model",
+        required=True,
+        metavar="PATH|hf://OWNER/NAME",
+        help="a model.keras, or a checkpoint",
     )
+    arguments.add_classes(parser)
     parser.add_argument(
         "--threshold",
         type=arguments.fraction,
@@ -74,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)
-    detector = Detector.load(options.model)
+    detector = Detector.load(options.model, arguments.given_classes(options))
     results = CocoResults(detector.classes, files, options.annotations)
     for line in results.report.lines():
         print(f"{options.annotations}: {line}", file=sys.stderr)

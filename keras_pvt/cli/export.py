@@ -85,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of ONNX, for runtimes that do not read the newest (default: the writer's)",
     )
+    arguments.add_classes(parser)
     add("--overwrite", action="store_true", help="replace what is there")
     add(
         "--verify",
@@ -106,6 +107,7 @@ def _count_or_any(text: str) -> int | str | None:
 
 def run(options: argparse.Namespace) -> int:
     """Export; 0 once the artifact is there, 1 where it was quantized and differs too much."""
+    from keras_pvt.exporting import class_names
     from keras_pvt.utils.quiet import quiet_libraries
 
     with quiet_libraries():
@@ -113,6 +115,9 @@ def run(options: argparse.Namespace) -> int:
     if options.size is None and trained_size is not None:
         sides = "x".join(map(str, trained_size))
         print(f"size {sides}, as it was trained: --size takes another, or any where that works")
+    names = class_names(exported.path)
+    if names:
+        print(f"names of {len(names)} classes are in it")
     return _report(exported)
 
 
@@ -137,9 +142,11 @@ def _export(options):
 
     status = Console(stderr=True)
     with status.status(f"loading {source}"):
-        model, trained_size = load(
+        model, trained_size, classes = load(
             source, options.weights, options.features, options.logits, options.size
         )
+    given = arguments.given_classes(options)
+    classes = classes if given is None else tuple(given)
     size = options.size or trained_size
     images = None
     if options.representative is not None:
@@ -157,6 +164,7 @@ def _export(options):
             include_preprocessing=options.include_preprocessing,
             argmax=options.argmax,
             opset=options.opset,
+            classes=classes,
             overwrite=options.overwrite,
             verify=options.verify,
         )

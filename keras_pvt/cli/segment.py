@@ -15,11 +15,13 @@ examples:
   keras-pvt segment street.jpg --model runs/street/model.keras
   keras-pvt segment street.jpg --model hf://OWNER/NAME          # of keras_pvt.hub.save
   keras-pvt segment photos/ --model model.keras --out drawn --alpha 0.4
+  keras-pvt segment street.jpg --model fpn_pvt_s_ade20k_40k.pth --classes ade20k.txt
   keras-pvt segment photos/ --model model.keras --labels --json > shares.jsonl
   keras-pvt segment street.jpg --model model.keras --scales 0.75 1 1.25 --flip
   keras-pvt segment aerial.tif --model model.keras --mode slide --window 512 --stride 341
 
-The model is what `keras-pvt train` saves. Each image is drawn in the colours of its
+The model is what `keras-pvt train` saves, or a checkpoint; --classes names the classes of one that
+does not. Each image is drawn in the colours of its
 classes, above a legend, as FOLDER/NAME.png (NAME-2.png where that is taken); a class that is named
 after a colour has it, and one named background is not filled. On a terminal the
 result is a table; otherwise it is a line for each class in an image: file, class and share of the
@@ -32,7 +34,13 @@ and skipped, and the exit status is 1.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser)
     add = parser.add_argument
-    add("--model", required=True, metavar="PATH|hf://OWNER/NAME", help="a model.keras")
+    add(
+        "--model",
+        required=True,
+        metavar="PATH|hf://OWNER/NAME",
+        help="a model.keras, or a checkpoint",
+    )
+    arguments.add_classes(parser)
     add(
         "--out",
         type=pathlib.Path,
@@ -69,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)
     numbers = pictures_of(files, options.out / "labels") if options.labels else {}
-    segmenter = TrainedSegmenter.load(options.model)
+    segmenter = TrainedSegmenter.load(options.model, arguments.given_classes(options))
     predictor = Predictor(segmenter.model, **arguments.predictor_options(options, segmenter.size))
     for picture in (*pictures.values(), *numbers.values()):
         picture.parent.mkdir(parents=True, exist_ok=True)

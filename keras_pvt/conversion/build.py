@@ -14,7 +14,7 @@ import numpy as np
 from keras_pvt import families, systems
 from keras_pvt.conversion.convert import load_checkpoint
 from keras_pvt.conversion.description import Description, describe
-from keras_pvt.conversion.fit import Report
+from keras_pvt.conversion.fit import Report, left_out
 from keras_pvt.conversion.known import BACKBONE, Known
 from keras_pvt.conversion.maps.entries import as_stored, classifier_map
 from keras_pvt.conversion.readers import CheckpointError
@@ -100,9 +100,8 @@ class SystemArrays:
                     f"the {name} of this {self.system.title} is {value!r} by its weights, and "
                     f"{options[name]!r} by what is said of it."
                 )
-        for name in self.system.untold:
+        for name, usual in self.system.untold.items():
             if name not in options and name not in told:
-                usual = _defaults(self.system)[name]
                 raise ValueError(
                     f"no weight of a {self.system.title} tells its {name}, and the file does not "
                     f"say it: `keras-pvt convert SOURCE DEST --set {name}=VALUE` does, or "
@@ -128,6 +127,14 @@ class SystemArrays:
                 "has a wrong shape."
             )
         return array
+
+    def classes(self) -> int:
+        """How many classes a whole system tells apart.
+
+        Raises:
+            ValueError: the checkpoint lacks the weights that tell it.
+        """
+        return self.system.load("classes")(self.__getitem__)
 
     def count(self, path: str) -> int:
         """How many there are of what is numbered from 0, each with a `path` of its number."""
@@ -177,7 +184,10 @@ def model_from_checkpoint(
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     report = load_checkpoint(model, dict(found.state))
+    before = left_out(found.left, found.prefix, found.system is None)
+    report.notices[:0], report.skipped = before.notices, before.skipped | report.skipped
     report.untold = _untold(own, arrays, found)
+    report.classes = _names(own, found, report)
     return model, report
 
 
@@ -243,6 +253,19 @@ def _compared(own: Description, system: systems.System, known: Known, logits: bo
             "what `SystemArrays.arguments` and `SystemArrays.backbone` give."
         )
     return own
+
+
+def _names(own: Description, found: Found, report: Report) -> tuple[str, ...] | None:
+    """The names of classes that came with a checkpoint, if they are as many as the model has."""
+    count = own.options.get("num_classes")
+    if own.options.get("include_top"):
+        count = own.backbone["variant"]["classes"]
+    if found.classes is None or count is None or len(found.classes) == count:
+        return None if count is None else found.classes
+    report.notices.append(
+        f"the file names {len(found.classes)} classes, and its model has {count}: they are left out"
+    )
+    return None
 
 
 def _same(value: Any, other: Any) -> bool:

@@ -11,13 +11,18 @@ from keras_pvt.conversion.description import Checkpoint, describe
 from keras_pvt.conversion.fit import Fit, Report, assignable, layouts_of, model_map
 from keras_pvt.conversion.maps.entries import Entry
 from keras_pvt.conversion.plain import PlainWeights, begin_lora_anew
-from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
+from keras_pvt.conversion.readers import (
+    CheckpointError,
+    pointing_to_info,
+    read_checkpoint,
+)
 
 
 def load_checkpoint(
     model: keras.Model,
     source: str | os.PathLike | Mapping[str, np.ndarray],
     *,
+    which: str | None = None,
     resize_positions: bool = False,
     new_head: bool = False,
     adapt_channels: bool = False,
@@ -32,6 +37,7 @@ def load_checkpoint(
         source: path of a file that `read_checkpoint` reads, or a state dict of any layout. What
             comes with a description, or in a `.keras` file, must be of a model with as many heads
             and the like; of `dict(state)` the arrays alone are looked at.
+        which: of the state dicts in a torch file, "ema" or its name; see `read_checkpoint`.
         resize_positions: resize position tables of another resolution.
         new_head: keep the model's own head where the checkpoint has none, or one of another
             number of classes.
@@ -41,14 +47,21 @@ def load_checkpoint(
     Raises:
         CheckpointError: a file that cannot be read; keys missing, unexpected or mis-shaped,
             all in one message; values that are not finite. The model is as it was.
-        ValueError: a model that keras_pvt did not build, or that Keras has quantized.
+        ValueError: a model that keras_pvt did not build, or that Keras has quantized; `which`
+            with a state dict.
         OSError: a file that cannot be opened.
     """
-    state = source if isinstance(source, Mapping) else read_checkpoint(source)
+    if isinstance(source, Mapping):
+        if which is not None:
+            raise ValueError(f"`which` is for a file of several state dicts; got {which!r}.")
+        state = source
+    else:
+        state = read_checkpoint(source, which)
     fit = Fit(model, state, resize_positions, new_head, adapt_channels)
     if fit.problems:
-        name = getattr(state, "source", None) or "the state dict"
-        raise CheckpointError(f"{name} does not fit model {model.name!r}:\n{fit.problems}")
+        name = getattr(state, "source", None)
+        said = f"{name or 'the state dict'} does not fit model {model.name!r}:\n{fit.problems}"
+        raise CheckpointError(said if name is None else pointing_to_info(said))
     for path, value in fit.values.items():
         variable = fit.variables[path]
         ops.assign_without_copy(variable, _copied(value, assignable(variable)))

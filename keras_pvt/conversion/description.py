@@ -84,22 +84,59 @@ class Description:
         return cls(**facts)
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What kind of file a state dict was read from.
+
+    Args:
+        kind: of the file, in words.
+        writer: the program that wrote it, with its version where that is said; None: not known.
+        part: which state dict of the file it is; None: the only one.
+        others: names of the state dicts that are left.
+        model: what `save_model` says of the whole model in a `.keras` file; None: nothing.
+    """
+
+    kind: str
+    writer: str | None = None
+    part: str | None = None
+    others: tuple[str, ...] = ()
+    model: Mapping[str, Any] | None = None
+
+
 class Checkpoint(dict[str, np.ndarray]):
     """A state dict, and what is known of its model beside the weights.
 
     Args:
         arrays: by their keys.
         description: of the model; None where nothing is known.
+        classes: names of what the model tells apart, in the order of its outputs, where the
+            description has none.
+        origin: of the file that it was read from; None of any other.
     Attributes:
         source: the file that it was read from; None of any other.
         beside: names of classes that the files beside it have, or None.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], description: Description | None = None):
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        description: Description | None = None,
+        classes: tuple[str, ...] | None = None,
+        origin: Origin | None = None,
+    ):
         super().__init__(arrays)
         self.description = description
+        self.origin = origin
         self.source: str | None = None
+        self._classes = classes
         self.beside: tuple[str, ...] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of what the model tells apart; None: they are not known."""
+        said = None if self.description is None else self.description.classes
+        own = self._classes if said is None else said
+        return self.beside if own is None else own
 
 
 def described(state: Mapping[str, np.ndarray]) -> Description | None:
@@ -107,11 +144,9 @@ def described(state: Mapping[str, np.ndarray]) -> Description | None:
     return getattr(state, "description", None)
 
 
-def named(state: Mapping[str, np.ndarray]) -> tuple[str, ...] | None:
-    """The names of classes that a state dict has: its own, or those of the files beside it."""
-    description = described(state)
-    own = None if description is None else description.classes
-    return getattr(state, "beside", None) if own is None else own
+def named_by(state: Mapping[str, np.ndarray]) -> tuple[str, ...] | None:
+    """The names of classes that come with a state dict; a plain dictionary has none."""
+    return getattr(state, "classes", None)
 
 
 def describe(model) -> Description:

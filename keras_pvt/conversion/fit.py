@@ -1,7 +1,7 @@
 """A state dict laid against a model, before anything is copied."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -16,9 +16,10 @@ from keras_pvt.conversion.recognise import (
     layout_of,
     likely_variant,
     look_alike,
+    stuck,
     system_of_state,
     trunk,
-    unwrapped,
+    unwrap,
 )
 from keras_pvt.ops import linear_weights
 from keras_pvt.variants import VARIANTS, LookAlike, PVTConfig
@@ -118,11 +119,26 @@ class Report:
         skipped: key in the checkpoint to the reason why it was not used.
         untold: of a model that was made for its weights, arguments that those alone would not
             give back, and their values.
+        classes: of such a model, the names of what it tells apart, where the file has them.
     """
 
     notices: list[str] = dataclasses.field(default_factory=list)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     untold: dict[str, Any] = dataclasses.field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
+
+
+def left_out(left: Iterable[str], prefix: str, of_trunk: bool) -> Report:
+    """The report of a load, as far as it is known from the keys of the file.
+
+    Args:
+        left: keys that are not used.
+        prefix: that was taken off the others; empty: none.
+        of_trunk: whether a backbone or a classifier is loaded, and no whole system.
+    """
+    reason = "not part of the backbone" if of_trunk else "not part of the model"
+    notice = f"the prefix {prefix!r} before the keys is taken off"
+    return Report([notice] if prefix else [], dict.fromkeys(left, reason))
 
 
 class Fit:
@@ -162,8 +178,11 @@ class Fit:
         self.system = systems.of_model(model)
         self.config = families.config_of(model)
         self.different = _configured_otherwise(model, state)
-        self.state, left = trunk(state) if self.system is None else (unwrapped(state), [])
-        self.report = Report(skipped=dict.fromkeys(left, "not part of the backbone"))
+        unwrapped = unwrap(state, whole=self.system is not None)
+        self.state, left = unwrapped.state, unwrapped.left
+        if self.system is None:
+            self.state, left = trunk(state)
+        self.report = left_out(left, unwrapped.prefix, self.system is None)
         self.resize_positions = resize_positions
         self.adapt_channels = adapt_channels
         self.values: dict[str, np.ndarray] = {}
@@ -303,6 +322,8 @@ class Fit:
         lines = [f"  {len(keys)} {kind}: {_some(keys)}" for kind, keys in kinds.items() if keys]
         if not lines:
             return ""
+        if prefix := stuck(self.state):
+            lines.append(f"  {prefix}")
         # Of another network nearly every key is wrong, and one line says more than their names.
         body, _ = trunk(self.state)
         variant, other = likely_variant(body), look_alike(body)
@@ -354,9 +375,10 @@ def _configured_otherwise(model: keras.Model, state: Mapping[str, np.ndarray]) -
         return []
     own = describe(model)
     row = own.backbone["variant"]
-    places = [(said.backbone.get("variant"), row, families.named(row["family"]).untold)]
+    names = families.named(row["family"]).untold
+    places = [(said.backbone.get("variant"), row, names)]
     if said.system == own.system:
-        places.append((said.options, own.options, systems.SYSTEMS[own.system].untold))
+        places.append((said.options, own.options, tuple(systems.SYSTEMS[own.system].untold)))
     return [
         f"{name} {str(theirs[name])[:80]} in the checkpoint, {ours[name]} in the model"
         for theirs, ours, names in places

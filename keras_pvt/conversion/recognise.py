@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_pvt import families, systems
-from keras_pvt.conversion.description import Description, described, named
+from keras_pvt.conversion.description import Description, described, named_by
 from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
+from keras_pvt.conversion.prefixes import candidates, said_of
 from keras_pvt.variants import LOOK_ALIKES, VARIANTS, LookAlike, PVTConfig
 
 State = Mapping[str, np.ndarray]
@@ -32,7 +33,9 @@ class Found(NamedTuple):
         variant: name of the backbone's row, or None if it is like none.
         description: what the file says of the model, or None.
         look_alike: the network of others that it seems to be, or None. There is no variant then.
-        classes: names of what the model tells apart, from the description or the files beside it.
+        classes: names of what the model tells apart, or None.
+        prefix: that wrappers have put before the keys, which have it no more.
+        left: keys of the file that are not in the state dict.
     """
 
     state: State
@@ -41,6 +44,8 @@ class Found(NamedTuple):
     description: Description | None = None
     look_alike: LookAlike | None = None
     classes: tuple[str, ...] | None = None
+    prefix: str = ""
+    left: Sequence[str] = ()
 
     @property
     def known(self) -> bool:
@@ -51,7 +56,9 @@ class Found(NamedTuple):
     def unknown(self) -> str:
         """What there is to say where the row is not known."""
         if self.look_alike is None:
-            return "no variant has these keys and widths"
+            return "; ".join(
+                filter(None, ["no variant has these keys and widths", stuck(self.state)])
+            )
         other = self.look_alike
         return f"this is {other.title}, which has the keys of {other.variant} and other weights"
 
@@ -66,14 +73,22 @@ def recognised(state: State) -> Found:
         name or None, and the description that came with it; for `model_from_checkpoint`. Of a
         network of others that has the keys of a family, which that is.
     """
-    body, _ = trunk(state)
-    system, description = system_of_state(state), described(state)
+    unwrapped, (body, left) = unwrap(state), trunk(state)
+    system, description = _system(unwrapped.state), described(state)
     other = look_alike(body) if description is None else None
     variant = likely_variant(body) if other is None else None
     if variant is not None and description is not None and not _is_of(description, variant):
         variant = None
-    whole = unwrapped(state) if system else body
-    return Found(whole, system, variant, description, other, named(state))
+    return Found(
+        unwrapped.state if system else body,
+        system,
+        variant,
+        description,
+        other,
+        named_by(state),
+        unwrapped.prefix,
+        unwrapped.left if system else left,
+    )
 
 
 def _is_of(description: Description, variant: str) -> bool:
@@ -94,7 +109,11 @@ def _whole_row(description: Description | None) -> dict | None:
 
 def system_of_state(state: State) -> str | None:
     """Name of the segmenter or detector whose weights these are; else None."""
-    state = unwrapped(state)
+    return _system(unwrap(state).state)
+
+
+def _system(state: State) -> str | None:
+    """The same, of keys without a prefix."""
     layout = layout_of(state)
     for name, system in systems.SYSTEMS.items():
         if not system.names:
@@ -106,28 +125,99 @@ def system_of_state(state: State) -> str | None:
     return None
 
 
-def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The state dict with the names of its own layout, and the keys left out.
+class Unwrapped(NamedTuple):
+    """A state dict without what wrappers put before its keys.
 
-    Takes off "module." (DataParallel) and what stands before a backbone ("backbone." in
+    Args:
+        state: with the newer of the names that a library has had for a weight.
+        prefix: that was taken off; empty: none.
+        left: keys that do not have it, as of a loss or a metric beside the model.
+    """
+
+    state: dict[str, np.ndarray]
+    prefix: str
+    left: list[str]
+
+
+def unwrap(state: State, whole: bool = False) -> Unwrapped:
+    """Take off the prefix of a wrapper, where what remains are names that are known.
+
+    Args:
+        state: arrays by name.
+        whole: whether they have to be those of a segmenter or detector.
+    """
+    fits = _system if whole else _speaks
+    own = _newer(state)
+    prefixes = candidates(own)
+    if prefixes and not fits(own):
+        for prefix in prefixes:
+            inner = {
+                key.removeprefix(prefix): array
+                for key, array in state.items()
+                if key.startswith(prefix)
+            }
+            inner = _newer(inner)
+            if fits(inner):
+                left = [key for key in state if not key.startswith(prefix)]
+                return Unwrapped(inner, prefix, left)
+    return Unwrapped(own, "", [])
+
+
+def stuck(state: State) -> str:
+    """What there is to say of a prefix that was not taken off; empty where there is none."""
+    return "" if _speaks(state) else said_of(state)
+
+
+def _speaks(state: State) -> bool:
+    """Whether keys are those of a system or a backbone, of whatever widths and depths."""
+    if _system(state) is not None:
+        return True
+    state = _dressed(state)
+    layout = layout_of(state)
+    for family in families.FAMILIES.values():
+        row = next((row for row in VARIANTS.values() if row.family == family.name), None)
+        if row is None or layout not in family.layouts:
+            continue
+        entries = classifier_map(dataclasses.replace(row, **family.outline), layout)
+        known = {key for entry in entries for key in entry.torch}
+        width = family.width.format(n=1)
+        there = any(width in entry.keras and entry.torch[0] in state for entry in entries)
+        if there and len(known & state.keys()) >= LIKENESS * len(state):
+            return True
+    return False
+
+
+def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The state dict of the backbone or classifier with the names of its own layout, and the keys
+    left out.
+
+    Takes off what wrappers put before the keys, and what stands before a backbone ("backbone." in
     detectors, whose necks and heads are left out, as those of segmenters), and puts what a
     bare model of a library lacks ("pvt." of Hugging Face's PvtModel).
     """
-    found, left = unwrapped(state), []
-    system, layout = system_of_state(found), layout_of(found)
-    if system is not None and layout == "keras":
+    found, prefix, left = unwrap(state)
+    system, layout = _system(found), layout_of(found)
+    if system is None:
+        return _dressed(found), left
+    if layout == "keras":
         names = {key: key for key in found if key.startswith("stage")}
     else:
-        prefix = "backbone." if system is None else _prefix(systems.SYSTEMS[system], layout)
-        names = {key: key.removeprefix(prefix) for key in found if key.startswith(prefix)}
+        start = _prefix(systems.SYSTEMS[system], layout)
+        names = {key: key.removeprefix(start) for key in found if key.startswith(start)}
     if names:
-        left = [key for key in found if key not in names]
+        left = left + [f"{prefix}{key}" for key in found if key not in names]
         found = {name: found[key] for key, name in names.items()}
+    return _dressed(found), left
+
+
+def _dressed(state: State) -> dict[str, np.ndarray]:
+    """The state dict with what a bare model of a library lacks before its keys."""
+    found = dict(state)
     for family in families.FAMILIES.values():
         for start, prefix in family.bare.items():
             if _some_start(found, start):
                 found = {f"{prefix}{key}": array for key, array in found.items()}
-    return found, left
+    return found
 
 
 def _prefix(system: systems.System, layout: str) -> str:
@@ -145,12 +235,9 @@ def _prefix(system: systems.System, layout: str) -> str:
     return first.torch[0].removesuffix(alone[first.keras])
 
 
-def unwrapped(state: State) -> dict[str, np.ndarray]:
-    """The state dict without the "module." that DataParallel puts before every key, and with
-    the newer of the names that a library has had for a weight."""
+def _newer(state: State) -> dict[str, np.ndarray]:
+    """The state dict with the newer of the names that a library has had for a weight."""
     found = dict(state)
-    if all(key.startswith("module.") for key in found):
-        found = {key.removeprefix("module."): array for key, array in found.items()}
     for system in systems.SYSTEMS.values():
         if system.newer is not None:
             found = system.load("newer")(found)
@@ -251,8 +338,11 @@ def told_of_state(state: State, config: PVTConfig) -> dict[str, Any]:
     def get(path: str) -> np.ndarray | None:
         return keras_array([places[path]], state, path) if path in places else None
 
-    told, kernel = family.load("told")(config, get), get("head/kernel")
-    return told if kernel is None else told | {"classes": kernel.shape[1]}
+    try:
+        told, kernel = family.load("told")(config, get), get("head/kernel")
+        return told if kernel is None else told | {"classes": kernel.shape[1]}
+    except IndexError:  # an array of fewer axes than any such weight has
+        return {}
 
 
 def _some_start(keys: Iterable[str], start: str) -> bool:

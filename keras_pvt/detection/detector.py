@@ -11,7 +11,8 @@ import numpy as np
 from keras_pvt.detection.data.letterbox import PADDING, Letterbox
 from keras_pvt.detection.libraries import float32_outputs, without_input_warning
 from keras_pvt.detection.results import Detections
-from keras_pvt.models.trained_model import TrainedModel, load_model
+from keras_pvt.models.trained_checkpoint import load_trained
+from keras_pvt.models.trained_model import TrainedModel
 from keras_pvt.recipes.detection import OWN
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import load_image
@@ -55,19 +56,21 @@ class Detector:
         ).save(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "Detector":
-        """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote.
+    def load(cls, path: str | os.PathLike, classes: Sequence[str] | None = None) -> "Detector":
+        """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote, or a checkpoint.
 
         Args:
-            path: of the .keras file.
+            path: of the .keras file, or of a checkpoint that says what no weight tells.
+            classes: names of what a checkpoint finds, in the order of the outputs; by default its
+                own.
         Returns:
             The detector.
         Raises:
             OSError: the file cannot be opened.
-            ValueError: it is no such file, or is for another task.
+            ValueError: it is no such file, or is for another task; nothing names its classes.
             ImportError: the library that the model is built of is not installed.
         """
-        return cls.of(load_model(path, "detection"))
+        return cls.of(load_trained(path, "detection", classes))
 
     @classmethod
     def of(cls, trained: TrainedModel) -> "Detector":

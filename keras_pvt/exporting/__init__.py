@@ -2,5 +2,6 @@
 
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.exporting.export import Exported, export
+from keras_pvt.exporting.names import class_names
 
-__all__ = ["ExportError", "Exported", "export"]
+__all__ = ["ExportError", "Exported", "class_names", "export"]

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Literal
 
 import keras
@@ -14,7 +15,9 @@ from keras_pvt.detection.ops.nms import NonMaxSuppression
 from keras_pvt.exporting import subject, targets, verification
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.exporting.job import Job
+from keras_pvt.exporting.names import check_names, keep_names
 from keras_pvt.exporting.transfer import write
+from keras_pvt.models.trained_model import count_classes
 from keras_pvt.ops import BACKEND
 from keras_pvt.utils.files import replacing
 
@@ -58,6 +61,7 @@ def export(
     include_preprocessing: bool = False,
     argmax: bool = False,
     opset: int | None = None,
+    classes: Sequence[str] | None = None,
     overwrite: bool = False,
     verify: bool = True,
 ) -> Exported:
@@ -91,6 +95,8 @@ def export(
             pixel, int32 `(B, H, W)`, instead of logits `(B, H, W, K)`.
         opset: of ONNX, for runtimes that do not read the newest: docs/export.md has those that
             there are. The file says the oldest version of the format (its IR) that has the opset.
+        classes: names of what the model tells apart, in the order of its outputs, which the
+            artifact keeps: docs/export.md says where; `keras_pvt.exporting.class_names` reads them.
         overwrite: whether an artifact at `path` may be replaced.
         verify: run model and artifact on the same images and compare.
     Returns:
@@ -99,12 +105,14 @@ def export(
     Raises:
         ExportError: a model or size that cannot be exported; an artifact in float32 that does
             not answer as its model.
-        ValueError: an unknown format or quantization; images missing or of a wrong shape.
+        ValueError: an unknown format or quantization; images missing or of a wrong shape; names
+            that are not different, or not as many as the classes.
         ImportError: a package is missing; says what to install.
         OSError: a target that exists, or cannot be written. Nothing half-written is left.
     """
     path = pathlib.Path(path)
     writer = check_request(path, format, quantize, opset, overwrite, verify)
+    names = None if classes is None else check_names(classes, count_classes(model))
     model = subject.named(model, include_preprocessing, argmax)
     if batch_size == "auto":
         batch_size = formats.FORMATS[format].batch_size
@@ -115,6 +123,8 @@ def export(
     with _naming_the_cause(model, shape), replacing(path) as temporary:
         needed = representative if quantize in formats.NEED_IMAGES else None
         write(model, Job(format, temporary, shape, quantize, opset), needed, writer)
+        if names is not None:
+            keep_names(format, temporary, names)
         if verify:
             comparisons = verification.compare(
                 model, format, temporary, shape, quantize, representative

@@ -1,13 +1,18 @@
 """Models from what a user names: a variant, a checkpoint, a .keras file."""
 
+import collections
+from typing import NamedTuple
+
 import keras
 
+from keras_pvt.classification.decoding import class_table
 from keras_pvt.conversion import (
     load_checkpoint,
     model_from_checkpoint,
     read_checkpoint,
     recognised,
 )
+from keras_pvt.conversion.readers import CheckpointError, pointing_to_info
 from keras_pvt.conversion.recognise import trunk
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.serving import serving_model
@@ -22,11 +27,25 @@ from keras_pvt.models.trained_model import (
     load_model,
     named_file,
 )
-from keras_pvt.variants import PRETRAINED, VARIANTS, are_none
+from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, are_none, default_name
 from keras_pvt.weights import find, local_file
 
 # Pixels of the crops that published segmentation models are trained on.
 CROP = (512, 512)
+
+
+class Source(NamedTuple):
+    """What a user names, see `load`.
+
+    Args:
+        model: to be exported.
+        size: (height, width) in pixels; None: its own, or not known.
+        classes: names, in the order of the outputs; None: not known.
+    """
+
+    model: keras.Model
+    size: tuple[int, int] | None
+    classes: tuple[str, ...] | None = None
 
 
 def load(
@@ -35,8 +54,8 @@ def load(
     features: bool = False,
     logits: bool = False,
     size: tuple[int | None, int | None] | None = None,
-) -> tuple[keras.Model, tuple[int, int] | None]:
-    """The model of a name, and the size of the images that its weights were trained on.
+) -> Source:
+    """The model of a name, with the size of its images and the names of its classes.
 
     Args:
         source: name of a variant; path of a .keras file or a checkpoint; or hf://OWNER/NAME, a
@@ -50,7 +69,8 @@ def load(
     Returns:
         The model, for any size unless it is of a .keras file or a Trans2Seg, and (height, width),
         None where the model takes one size only, or nothing tells. Of a detector's file these are
-        the shorter and the longer side that images are scaled to.
+        the shorter and the longer side that images are scaled to. Names are None where nothing
+        tells them, and for features.
     Raises:
         ValueError: neither a variant nor a file; weights that do not fit; a .keras file with
             layers that are not known here.
@@ -59,9 +79,10 @@ def load(
     if source in VARIANTS:
         if weights is not None and are_none(weights):
             side = VARIANTS[source].image_size
-            return _untrained(source, features, logits), (side, side)
+            return Source(_untrained(source, features, logits), (side, side))
         path = find(source, PRETRAINED if weights is None else weights)
         found = recognised(read_checkpoint(path))._replace(variant=source)
+        found = found._replace(classes=found.classes or _table(source, weights))
     elif weights is not None:
         raise ExportError(f"weights are for a variant; {source} is a file, which has its own.")
     elif not (path := local_file(source)).exists():
@@ -78,15 +99,19 @@ def load(
                 raise ExportError(
                     f"{source} is exported as it is, as it does not say whether it ends in logits."
                 )
-            return _keras_file(path), None
+            return Source(_keras_file(path), None)
         trained = load_model(path)
         model = _served(trained, logits)
-        return model, trained.size if None in model.inputs[0].shape[1:3] else None
+        size = trained.size if None in model.inputs[0].shape[1:3] else None
+        return Source(model, size, trained.classes)
     else:
         found = recognised(read_checkpoint(path))
     if not found.known:
-        raise ExportError(f"{source}: {found.unknown}.")
-    return _from_state(found, features, logits, size)
+        raise ExportError(pointing_to_info(f"{source}: {found.unknown}."))
+    try:
+        return _from_state(found, features, logits, size)
+    except CheckpointError as error:
+        raise CheckpointError(pointing_to_info(f"{source}: {error}")) from error
 
 
 def _served(trained: TrainedModel, logits: bool) -> keras.Model:
@@ -117,6 +142,17 @@ def _served(trained: TrainedModel, logits: bool) -> keras.Model:
     return keras.Model(model.input, {name: end}, name=model.name)
 
 
+def _table(variant: str, weights: str | None) -> tuple[str, ...] | None:
+    """The names of what weights of the table tell apart; None: those of a file, or nobody said."""
+    name = default_name(variant) if weights in (None, PRETRAINED) else str(weights)
+    row = WEIGHTS.get((variant, name))
+    if row is None or row.classes is None:
+        return None
+    table = class_table(row.classes)
+    count = collections.Counter(title for _, title in table)  # ImageNet has two cranes
+    return tuple(title if count[title] == 1 else f"{title} ({id_})" for id_, title in table)
+
+
 def _untrained(variant: str, features: bool, logits: bool) -> keras.Model:
     if features:
         return PVTBackbone(variant)
@@ -131,14 +167,14 @@ def _from_state(found, features, logits, size):
     open_size = (None, None)
     if found.system is not None and size is not None and None not in size:
         open_size = size
-    model, _ = model_from_checkpoint(found, open_size, logits)
+    model, report = model_from_checkpoint(found, open_size, logits)
     if features and not isinstance(model, PVTBackbone):
         model = PVTBackbone(config_of(model), model.input_shape[1:], name=found.variant)
         load_checkpoint(model, found.state)
     if found.system is not None:
-        return model, CROP if None in model.input_shape[1:3] else None
+        return Source(model, CROP if None in model.input_shape[1:3] else None, report.classes)
     side = config_of(model).image_size
-    return model, (side, side)
+    return Source(model, (side, side), None if features else report.classes)
 
 
 def _keras_file(path):

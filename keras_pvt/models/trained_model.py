@@ -1,18 +1,27 @@
 """.keras files of models that say what has to be known to use them."""
 
-import contextlib
 import dataclasses
+import functools
 import importlib
 import json
 import operator
 import os
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
+from keras_pvt.conversion.readers.keras_config import CONFIG_MEMBER
+from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, map_file
+from keras_pvt.conversion.readers.trained_file import (
+    KINDS,
+    MEMBER,
+    VERBS,
+    member_of,
+    read_facts,
+)
 from keras_pvt.models.inputs import image_shape, takes_pixels
 from keras_pvt.models.quantization import quantize_what_can_be
 from keras_pvt.systems import SYSTEMS
@@ -22,21 +31,10 @@ from keras_pvt.weights import local_file
 
 # The file that a training run leaves in its folder.
 RESULT = "model.keras"
-# Member of the .keras file, which is a zip file; Keras leaves it alone.
-MEMBER = "keras_pvt.json"
-# The same in files of version 0.1.0, and the task of what has it.
-OLD_MEMBERS = {
-    "keras_pvt_detector.json": "detection",
-    "keras_pvt_segmenter.json": "segmentation",
-}
-# What Keras puts into a .keras file, and into a folder for a hub.
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-# Of a description and of a configuration, in bytes; 10,000 long names, and PVT-Large, have less.
-LARGEST = 1 << 22
+# What Keras puts into a .keras file, and into a folder for a hub, beside the configuration.
+WEIGHTS = "model.weights.h5"
+# Of a configuration, in bytes; that of PVT-Large has less.
 LARGEST_CONFIG = 1 << 27
-# The command for a task.
-VERBS = {"classification": "predict", "detection": "detect", "segmentation": "segment"}
-KINDS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +156,7 @@ def save_model(
     """
     if not os.fspath(path).endswith(".keras"):
         raise ValueError(f"`path` must end in .keras; got {os.fspath(path)!r}.")
-    _described(model, tuple(map(str, classes)), size, logits).save(path)
+    trained_of(model, tuple(map(str, classes)), size, logits).save(path)
 
 
 def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel:
@@ -178,6 +176,7 @@ def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel
     """
     path = named_file(path)
     description, config = _read(path)
+    del description["preprocessing"]  # which the model tells
     found = description["task"]
     if task is not None and found != task:
         raise ValueError(
@@ -250,15 +249,21 @@ def check_is_file(path: str | os.PathLike) -> None:
 def is_described(path: str | os.PathLike) -> bool:
     """Whether `load_model` can read a file, or a folder with what is in such a file."""
     if os.path.isdir(path):
-        return all(os.path.isfile(os.path.join(path, name)) for name in (MEMBER, CONFIG, WEIGHTS))
+        return all(
+            os.path.isfile(os.path.join(path, name)) for name in (MEMBER, CONFIG_MEMBER, WEIGHTS)
+        )
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return not {MEMBER, *OLD_MEMBERS}.isdisjoint(archive.namelist())
+        return member_of(archive.namelist()) is not None
 
 
-def _kind(model) -> tuple[str, str, str | None]:
-    """The library and the system of a model, and its task; None: it has none."""
+def kind_of(model: keras.Model) -> tuple[str, str, str | None]:
+    """The library and the system of a model, and its task; None: it has none.
+
+    Args:
+        model: any.
+    """
     library = type(model).__module__.split(".")[0]
     library = library if library in LIBRARIES else "keras_pvt"
     shape: Any = getattr(model, "output_shape", None)
@@ -271,24 +276,35 @@ def _kind(model) -> tuple[str, str, str | None]:
     return library, system, task
 
 
-def _given_classes(model, task: str) -> int | None:
-    """How many classes a model tells apart; None: a detector that does not say."""
-    if task == "detection":
+def count_classes(model: keras.Model) -> int | None:
+    """How many classes a model tells apart; None: it does not say, or none.
+
+    Args:
+        model: any.
+    """
+    _, _, task = kind_of(model)
+    if task in (None, "detection"):
         return getattr(model, "num_classes", None)
     return model.output_shape[-1]
 
 
 def _check_fit(where: str, model, task: str, classes: int) -> None:
     """Raise ValueError where the description in a file is of another model than the file's."""
-    if _kind(model)[2] != task:
+    if kind_of(model)[2] != task:
         raise ValueError(f"{where} says that it is a {KINDS[task]}, and its model is none.")
-    gives = _given_classes(model, task)
+    gives = count_classes(model)
     if gives not in (None, classes):
         raise ValueError(f"{where}: its model gives {gives} classes, and it names {classes}.")
 
 
-def _described(model, classes, size, logits) -> TrainedModel:
-    library, system, task = _kind(model)
+def trained_of(
+    model: keras.Model,
+    classes: tuple[str, ...],
+    size: tuple[int, int] | None,
+    logits: bool | None = None,
+) -> TrainedModel:
+    """A model with what has to be known to use it, see `save_model`."""
+    library, system, task = kind_of(model)
     if task not in VERBS:
         shape = getattr(model, "output_shape", None)
         raise ValueError(
@@ -298,7 +314,7 @@ def _described(model, classes, size, logits) -> TrainedModel:
         )
     if len(set(classes)) != len(classes) or not all(classes):
         raise ValueError(f"`classes` must be different names; got {', '.join(map(repr, classes))}.")
-    gives = _given_classes(model, task)
+    gives = count_classes(model)
     if gives not in (None, len(classes)):
         raise ValueError(f"the model gives {gives} classes; got {len(classes)} names.")
     if size is not None:
@@ -342,77 +358,41 @@ def _ends_in_logits(model) -> bool:
     return name == "linear"
 
 
-class _Folder(contextlib.AbstractContextManager):
-    """A folder with the members of a .keras file, in the way of a zip file."""
-
-    def __init__(self, path: str | os.PathLike):
-        self._path = pathlib.Path(path)
-
-    def __exit__(self, *exception) -> None:
-        """There is nothing to close."""
-
-    def namelist(self) -> list[str]:
-        return os.listdir(self._path)
-
-    def getinfo(self, name: str) -> zipfile.ZipInfo:
-        found = zipfile.ZipInfo(name)
-        found.file_size = (self._path / name).stat().st_size
-        return found
-
-    def read(self, name: str) -> bytes:
-        return (self._path / name).read_bytes()
-
-
 def _read(path: str | os.PathLike) -> tuple[dict[str, Any], str]:
     """The fields of a `TrainedModel` but for its model, checked, and the configuration as text."""
     where = os.fspath(path)
     try:
-        with _Folder(path) if os.path.isdir(path) else zipfile.ZipFile(path) as archive:
-            names = [name for name in (MEMBER, *OLD_MEMBERS) if name in archive.namelist()]
-            if not names:
-                raise ValueError(
-                    f"{where} does not say what its classes are: keras-pvt train saves files that "
-                    "do, and keras_pvt.save_model(model, path, classes=[...]) does it in Python."
-                )
-            for name, most in ((names[0], LARGEST), (CONFIG, LARGEST_CONFIG)):
-                if archive.getinfo(name).file_size > most:
-                    raise ValueError(f"{where}: its {name} has more than {most} bytes.")
-            try:
-                facts = json.loads(archive.read(names[0]))
-            except ValueError as error:  # also a number of too many digits
-                raise ValueError(f"{where}: its {names[0]} is no JSON: {error}.") from error
-            config = archive.read(CONFIG).decode()
-        return _checked(facts, OLD_MEMBERS.get(names[0])), config
-    except (
-        zipfile.BadZipFile, KeyError, TypeError, UnicodeDecodeError, RecursionError,
-    ) as error:  # fmt: skip
-        raise ValueError(f"{where} is no trained model, a .keras file: {error!r}.") from error
+        members = _members(pathlib.Path(path))
+        member = member_of(members)
+        if member is None:
+            raise CheckpointError(
+                "it does not say what its classes are: keras-pvt train saves files that do, and "
+                "keras_pvt.save_model(model, path, classes=[...]) does it in Python."
+            )
+        facts = read_facts(member, members[member]())
+        config = members[CONFIG_MEMBER]()
+        if len(config) > LARGEST_CONFIG:
+            raise CheckpointError(f"its {CONFIG_MEMBER} has more than {LARGEST_CONFIG} bytes.")
+        return facts, config.decode()
+    except (KeyError, TypeError, RecursionError, ValueError) as error:
+        reason = str(error) if isinstance(error, CheckpointError) else repr(error)
+        raise ValueError(f"{where} is no trained model, a .keras file: {reason}") from error
 
 
-def _checked(facts: dict, old_task: str | None) -> dict[str, Any]:
-    """Fields from a file; TypeError or KeyError for what they cannot be."""
-    task = old_task or facts["task"]
-    size = facts["size"] if old_task != "segmentation" else None
-    fields: dict[str, Any] = {
-        "task": task,
-        "system": "" if old_task else facts["system"],
-        "classes": tuple(facts["classes"]),
-        "size": None if size is None else tuple(size),
-        "logits": old_task == "segmentation" if old_task else facts["logits"],
-        "library": facts["library"] if old_task != "segmentation" else "keras_pvt",
-    }
-    sides = fields["size"] or (1, 1)
-    fits = (
-        task in VERBS
-        and isinstance(facts["classes"], list)
-        and len(set(fields["classes"])) == len(fields["classes"])
-        and all(isinstance(name, str) for name in (*fields["classes"], fields["system"]))
-        and len(sides) == 2
-        and (size is not None or task == "segmentation")
-        and all(type(side) is int and side > 0 for side in sides)
-        and isinstance(fields["logits"], bool)
-        and fields["library"] in ("keras_pvt", *LIBRARIES)
-    )
-    if not fits:
-        raise TypeError(f"a description that cannot be: {fields}")
-    return fields
+def _members(path: pathlib.Path) -> dict[str, Callable[[], bytes]]:
+    """What reads each member of a .keras file, or each file of such a folder."""
+    if path.is_dir():
+        files = (item for item in path.iterdir() if item.is_file())
+        return {item.name: functools.partial(_bounded, item) for item in files}
+    archive = Archive(map_file(path))
+    return {name: functools.partial(_unpacked, archive, name) for name in archive.names}
+
+
+def _unpacked(archive: Archive, name: str) -> bytes:
+    return bytes(archive.read(name))
+
+
+def _bounded(path: pathlib.Path) -> bytes:
+    """The content of a file, and no more than a byte above the largest that is read."""
+    with path.open("rb") as file:
+        return file.read(LARGEST_CONFIG + 1)

@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import keras
 
-from keras_pvt.models.trained_model import TrainedModel, load_model
+from keras_pvt.models.trained_checkpoint import load_trained
+from keras_pvt.models.trained_model import TrainedModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,18 +47,22 @@ class TrainedSegmenter:
         TrainedModel(self.model, "segmentation", system, self.classes, size, logits=True).save(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "TrainedSegmenter":
-        """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote.
+    def load(
+        cls, path: str | os.PathLike, classes: Sequence[str] | None = None
+    ) -> "TrainedSegmenter":
+        """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote, or a checkpoint.
 
         Args:
-            path: of the .keras file.
+            path: of the .keras file, or of a checkpoint.
+            classes: names of what a checkpoint tells apart, in the order of the logits; by default
+                its own.
         Returns:
             The segmenter.
         Raises:
             OSError: the file cannot be opened.
-            ValueError: it is no such file, or is for another task.
+            ValueError: it is no such file, or is for another task; nothing names its classes.
             ImportError: the library that the model is built of is not installed.
         """
-        trained = load_model(path, "segmentation")
+        trained = load_trained(path, "segmentation", classes)
         size = None if trained.size is None else min(trained.size)
         return cls(trained.model, trained.classes, size)

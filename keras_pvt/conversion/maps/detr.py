@@ -1,7 +1,7 @@
 """Which checkpoint key of DETR belongs to which Keras variable, in three libraries' names."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -186,3 +186,8 @@ def _rest(names: Names, torch: str, keras: str, norms: tuple[str, ...]) -> list[
     for n, theirs in enumerate(norms, start=1):
         entries += norm(f"{torch}{theirs}", f"{keras}/norm{n}")
     return entries
+
+
+def classes(get: Callable[[str], np.ndarray]) -> int:
+    """How many classes a checkpoint tells apart, see `System.classes`."""
+    return len(get("class_logits/bias")) - 1

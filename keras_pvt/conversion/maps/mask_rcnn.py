@@ -1,5 +1,9 @@
 """Which checkpoint key of Mask R-CNN belongs to which Keras variable."""
 
+from collections.abc import Callable
+
+import numpy as np
+
 from keras_pvt.conversion.layouts import SAME, flattened
 from keras_pvt.conversion.maps.entries import Entry, conv, dense, neck, pyramid_map
 from keras_pvt.variants import PVTConfig
@@ -44,3 +48,8 @@ def key_map(config: PVTConfig, model, backbone: str = "official") -> list[Entry]
 def mmdetection_map(config: PVTConfig, model) -> list[Entry]:
     """`key_map` with mmdetection's own backbone, which it has since 2.17."""
     return key_map(config, model, "mmdetection")
+
+
+def classes(get: Callable[[str], np.ndarray]) -> int:
+    """How many classes a checkpoint tells apart, see `System.classes`."""
+    return len(get("box_head/class_logits/bias")) - 1

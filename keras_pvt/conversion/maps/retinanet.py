@@ -1,5 +1,9 @@
 """Which checkpoint key of RetinaNet belongs to which Keras variable."""
 
+from collections.abc import Callable
+
+import numpy as np
+
 from keras_pvt.conversion.maps.entries import Entry, conv, neck, pyramid_map
 from keras_pvt.variants import PVTConfig
 
@@ -26,3 +30,9 @@ def key_map(config: PVTConfig, model, backbone: str = "official") -> list[Entry]
 def mmdetection_map(config: PVTConfig, model) -> list[Entry]:
     """`key_map` with mmdetection's own backbone, which it has since 2.17."""
     return key_map(config, model, "mmdetection")
+
+
+def classes(get: Callable[[str], np.ndarray]) -> int:
+    """How many classes a checkpoint tells apart, see `System.classes`."""
+    anchors = max(1, len(get("box_deltas/bias")) // 4)
+    return len(get("class_logits/bias")) // anchors

@@ -1,5 +1,9 @@
 """Which checkpoint key of Semantic FPN belongs to which Keras variable."""
 
+from collections.abc import Callable
+
+import numpy as np
+
 from keras_pvt.conversion.maps.entries import Entry, batch_norm, conv, kernel, neck, pyramid_map
 from keras_pvt.variants import PVTConfig
 
@@ -15,3 +19,8 @@ def key_map(config: PVTConfig, model) -> list[Entry]:
             ours = f"head{n}_conv{step}"
             entries += [kernel(f"{theirs}.conv", ours), *batch_norm(f"{theirs}.bn", ours)]
     return entries
+
+
+def classes(get: Callable[[str], np.ndarray]) -> int:
+    """How many classes a checkpoint tells apart, see `System.classes`."""
+    return len(get("logits/bias"))

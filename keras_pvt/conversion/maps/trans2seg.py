@@ -1,5 +1,9 @@
 """Which checkpoint key of Trans2Seg belongs to which Keras variable."""
 
+from collections.abc import Callable
+
+import numpy as np
+
 from keras_pvt.conversion.layouts import (
     CONV,
     COUNTER,
@@ -124,3 +128,9 @@ def _first_convolution(torch: str, keras: str, features: int) -> list[Entry]:
         ),
         *batch_norm(f"{torch}.bn_point", f"{keras}/norm1", suffix=""),
     ]
+
+
+def classes(get: Callable[[str], np.ndarray]) -> int:
+    """How many classes a checkpoint tells apart, see `System.classes`."""
+    _, count, _ = get("prototypes/table").shape
+    return count

@@ -12,6 +12,8 @@ from keras_pvt.conversion.readers.mapped import Archive, CheckpointError
 from keras_pvt.variants import PVTConfig
 
 CONFIG_MEMBER = "config.json"
+METADATA_MEMBER = "metadata.json"
+LONGEST_VERSION = 40
 # In bytes; PVT-Large's has some hundred thousand.
 LARGEST = 1 << 24
 PATCHES = {"PatchEmbedding": "pvt", "OverlapPatchEmbedding": "pvt_v2"}
@@ -37,6 +39,17 @@ def read_description(archive: Archive) -> Description | None:
         return _description(json.loads(bytes(data), object_pairs_hook=unique))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"its {CONFIG_MEMBER} is damaged: {error}") from error
+
+
+def read_version(archive: Archive) -> str | None:
+    """The version of Keras that a `.keras` file notes; None: it notes none."""
+    if METADATA_MEMBER not in archive.names:
+        return None
+    try:
+        version = _table(json.loads(bytes(archive.read(METADATA_MEMBER)))).get("keras_version")
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"its {METADATA_MEMBER} is damaged: {error}") from error
+    return version[:LONGEST_VERSION] if isinstance(version, str) else None
 
 
 def _description(model: Any) -> Description | None:

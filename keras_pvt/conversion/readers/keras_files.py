@@ -4,7 +4,6 @@ older `.h5`, without building a model."""
 import contextlib
 import io
 import itertools
-import json
 import mmap
 import pathlib
 from collections.abc import Iterable
@@ -12,80 +11,52 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_pvt.conversion.description import Checkpoint, Origin
 from keras_pvt.conversion.readers.mapped import (
     Archive,
     CheckpointError,
     check_total,
-    map_file,
     view,
 )
 from keras_pvt.conversion.readers.quantized import plain_layers
+from keras_pvt.conversion.readers.shards import Shards
 
 WEIGHTS_MEMBER = "model.weights.h5"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 8
-# Of the list of shards: bytes, and files. Keras's own shards have 5 GB by default.
-MAX_LIST = 16 * 1024**2
-MAX_SHARDS = 1000
 # Groups of a model that hold no weights of layers.
 NO_LAYERS = ("vars", "optimizer")
 # The weights in a whole model of the older format.
 OLD_WEIGHTS = "model_weights"
+LONGEST_VERSION = 40
 # Of a layer there: its variables in order. A list that is too long has its parts numbered.
 OLD_NAMES = "weight_names"
 
 
-def read_h5(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
+def read_h5(mapped: mmap.mmap, path: pathlib.Path) -> Checkpoint:
     """Variables of a `.weights.h5` or `.h5` file, see `_read`."""
-    return _read([(str(path), memoryview(mapped))])
+    arrays, version = _read([(str(path), memoryview(mapped))])
+    if version is None:
+        return Checkpoint(arrays, origin=Origin(".weights.h5 file", "Keras 3"))
+    return Checkpoint(arrays, origin=Origin(".h5 file", f"Keras {version}"))
 
 
 def read_keras(archive: Archive) -> dict[str, np.ndarray]:
     """Variables of the weights in a `.keras` file, see `_read`."""
     data = archive.read(WEIGHTS_MEMBER)
-    return _read([(io.BytesIO(data), data)])
+    return _read([(io.BytesIO(data), data)])[0]
 
 
-def read_shards(mapped: mmap.mmap, path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Variables of the `.weights.h5` files that a `.weights.json` file lists, see `_read`.
-
-    Raises:
-        CheckpointError: a damaged list; files that are not beside it; see `_read`.
-    """
-    if len(mapped) > MAX_LIST:
-        raise CheckpointError(f"the list of shards has more than {MAX_LIST:,} bytes")
-    try:
-        names = _shards(json.loads(mapped[:]))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"the list of shards is damaged: {error}") from error
-    files = []
-    for name in names:
-        shard = path.with_name(name)
-        if not shard.is_file():
-            raise CheckpointError(f"the shard {name[:80]!r} is not beside the list")
-        files.append((str(shard), memoryview(map_file(shard))))
-    return _read(files)
+def read_shards(shards: Shards) -> Checkpoint:
+    """Variables of the `.weights.h5` files that a `.weights.json` file lists, see `_read`."""
+    arrays, _ = _read([(str(path), memoryview(mapped)) for path, mapped in shards.files.values()])
+    return Checkpoint(
+        arrays, origin=Origin(f"list of {len(shards.files)} .weights.h5 files", "Keras 3")
+    )
 
 
-def _shards(table) -> list[str]:
-    """Names of the files in a list of shards, each once; ValueError for what is none."""
-    weight_map = table.get("weight_map") if isinstance(table, dict) else None
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise ValueError("it has no `weight_map`")
-    names: dict[str, None] = {}
-    for value in weight_map.values():
-        for name in value if isinstance(value, list) else [value]:
-            plain = isinstance(name, str) and name.endswith(".weights.h5")
-            if not plain or not {"/", "\\", ":", "\0"}.isdisjoint(name):
-                raise ValueError(f"{str(name)[:80]!r} is no name of a .weights.h5 file beside it")
-            names[name] = None
-    if len(names) > MAX_SHARDS:
-        raise ValueError(f"it lists {len(names):,} files, where at most {MAX_SHARDS:,} are read")
-    return list(names)
-
-
-def _read(files: list[tuple]) -> dict[str, np.ndarray]:
+def _read(files: list[tuple]) -> tuple[dict[str, np.ndarray], str | None]:
     """Variables as views of the data of files, of a name or an object and its data each, named by
     their layers' names and own numbers: "stage1_block0/attention/query/0".
 
@@ -93,7 +64,7 @@ def _read(files: list[tuple]) -> dict[str, np.ndarray]:
     do not depend on which other layers the model has. Of shards each has some of the groups, and
     of a layer's variables. Quantized kernels are as `plain_layers` makes them. In the format before
     Keras 3 each layer is a group of its name, with a list of its variables' names, and they are
-    numbered by that list.
+    numbered by that list; with them goes the version that wrote it, which is None otherwise.
 
     Raises:
         CheckpointError: a damaged file; links to elsewhere; compressed variables.
@@ -106,8 +77,10 @@ def _read(files: list[tuple]) -> dict[str, np.ndarray]:
                 _Group(stack.enter_context(h5py.File(file, "r")), data) for file, data in files
             ]
             reader = _Reader()
+            version = None
             if (old := _old_layers(roots[0])) is not None:
                 reader.take_old(old)
+                version = _version(old, roots[0])
                 roots = []
             # Layers of the graph, and those that a model has beside them, as attributes.
             for key in _keys(roots):
@@ -116,7 +89,7 @@ def _read(files: list[tuple]) -> dict[str, np.ndarray]:
                     reader.walk(children, _layer_names(children, key))
             total = sum(array.nbytes for array in reader.arrays.values())
             check_total(total, sum(len(data) for _, data in files))
-            return plain_layers(reader.arrays)
+            return plain_layers(reader.arrays), version
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, CheckpointError):
             raise
@@ -198,6 +171,17 @@ def _old_layers(root: _Group) -> _Group | None:
         group = _child(group, OLD_WEIGHTS)
     named = isinstance(group, h5py.Group) and {"layer_names", "layer_names0"} & {*group.attrs}
     return _Group(group, root.data) if named else None
+
+
+def _version(*groups: _Group) -> str:
+    """The version of Keras that the attributes of a group note; else that it is the older one."""
+    for group, _ in groups:
+        version = group.attrs.get("keras_version")
+        if isinstance(version, bytes):
+            version = version.decode()
+        if isinstance(version, str):
+            return version[:LONGEST_VERSION]
+    return "2"
 
 
 def _old_names(layer) -> list[str]:

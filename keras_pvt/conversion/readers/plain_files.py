@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_pvt.conversion.description import KEY, Checkpoint, Description, unique
+from keras_pvt.conversion.description import KEY, Checkpoint, Description, Origin, unique
 from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, view
+from keras_pvt.conversion.readers.shards import Shards
 
 MAX_HEADER = 16 * 1024**2
 METADATA = "__metadata__"
@@ -47,7 +48,9 @@ def read_safetensors(mapped: mmap.mmap) -> Checkpoint:
         raise CheckpointError(f"the safetensors header is damaged: {error}") from error
     if not isinstance(header, dict):
         raise CheckpointError("the safetensors header is no table of arrays")
-    of_model = _description(header.pop(METADATA, {}))
+    metadata = header.pop(METADATA, {})
+    of_model = _description(metadata)
+    writer = None if of_model is None else "keras_pvt"
     data = memoryview(mapped)[8 + length :]
     arrays, spans = {}, []
     for key, description in header.items():
@@ -64,7 +67,29 @@ def read_safetensors(mapped: mmap.mmap) -> Checkpoint:
         position = end
     if position != len(data):
         raise CheckpointError(f"the safetensors data has {len(data)} bytes, not {position}")
-    return Checkpoint(arrays, of_model)
+    return Checkpoint(arrays, of_model, origin=Origin(".safetensors file", writer))
+
+
+def read_safetensors_shards(shards: Shards) -> Checkpoint:
+    """Arrays of the `.safetensors` files that a list names, see `read_safetensors`.
+
+    Raises:
+        CheckpointError: arrays that are not where the list has them, or not in it.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    said: list[Description] = []
+    for name, (_, mapped) in shards.files.items():
+        part = read_safetensors(mapped)
+        for key in part:
+            if shards.weight_map.get(key) != name:
+                raise CheckpointError(f"the list of shards does not have {key[:80]!r} in {name!r}")
+        arrays |= part
+        said += [part.description] if part.description is not None else []
+    missing = [key for key in shards.weight_map if key not in arrays]
+    if missing:
+        raise CheckpointError(f"{len(missing)} arrays of the list are in no shard: {missing[0]!r}")
+    kind = f"list of {len(shards.files)} .safetensors files"
+    return Checkpoint(arrays, said[0] if said else None, origin=Origin(kind))
 
 
 def _description(metadata: Any) -> Description | None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_pvt.conversion.readers import trainers
 from keras_pvt.conversion.readers.mapped import (
     MAX_RANK,
     Archive,
@@ -18,13 +19,22 @@ from keras_pvt.conversion.readers.mapped import (
     numpy_dtype,
     view,
 )
-from keras_pvt.conversion.readers.unpickle import Storage, Tensor, read_pickle
+from keras_pvt.conversion.readers.unpickle import (
+    OF_A_MODULE,
+    Opaque,
+    Storage,
+    Tensor,
+    read_pickle,
+)
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")
 
 # Where trainers put the state dict; the averaged weights first, as they are the better ones.
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")
+WRAPPERS = (*AVERAGED, "state_dict", "model")
+# How a caller asks for the averaged one, whatever the file calls it.
+EMA = "ema"
 
 
 class StateDict(NamedTuple):
@@ -34,29 +44,34 @@ class StateDict(NamedTuple):
         arrays: by their keys.
         part: of the file that they are; None: all of it.
         others: names of the state dicts that it holds beside that.
+        writer: the program that wrote the file, as far as what lies beside the weights tells.
+        classes: names of classes that lie beside the weights.
     """
 
     arrays: dict[str, np.ndarray]
     part: str | None
     others: list[str]
+    writer: str | None
+    classes: tuple[str, ...] | None
 
 
-def read_zip(archive: Archive, part: str | None = None) -> StateDict:
+def read_zip(archive: Archive, which: str | None = None) -> StateDict:
     """State dict of a zip file of torch 1.6 or later.
 
     Args:
         archive: the file.
-        part: name of the state dict, where there are several; by default the first of `WRAPPERS`.
+        which: "ema", or the name of the state dict, where there are several; by default the first
+            of `WRAPPERS`.
     Raises:
         CheckpointError: see `read_pickle`; storages that are missing or of wrong sizes; no such
-            part.
+            state dict.
     """
     (pickle_name,) = (name for name in archive.names if name.rsplit("/", 1)[-1] == "data.pkl")
     folder = pickle_name.removesuffix("data.pkl")
     order = f"{folder}byteorder"
     if order in archive.names and bytes(archive.read(order)) != b"little":
         raise CheckpointError("the numbers are big-endian; save them on a little-endian machine")
-    content, _ = read_pickle(bytes(archive.read(pickle_name)))
+    content = read_pickle(bytes(archive.read(pickle_name))).value
 
     def numbers(storage: Storage) -> np.ndarray:
         data = archive.read(f"{folder}data/{storage.key}")
@@ -67,10 +82,10 @@ def read_zip(archive: Archive, part: str | None = None) -> StateDict:
             )
         return view(data, storage.dtype, (storage.size,))
 
-    return _state_dict(content, numbers, part, archive.size)
+    return _state_dict(content, numbers, which, archive.size)
 
 
-def read_legacy(mapped: mmap.mmap, part: str | None = None) -> StateDict:
+def read_legacy(mapped: mmap.mmap, which: str | None = None) -> StateDict:
     """State dict of a file of torch before 1.6.
 
     Five pickles (a magic number, the version, facts of the machine, the content, the keys of
@@ -78,20 +93,20 @@ def read_legacy(mapped: mmap.mmap, part: str | None = None) -> StateDict:
 
     Args:
         mapped: the file.
-        part: see `read_zip`.
+        which: see `read_zip`.
     Raises:
         CheckpointError: see `read_zip`.
     """
     position, pickles = 0, []
     for _ in range(5):
-        value, position = read_pickle(mapped, position)
-        pickles.append(value)
-    _, version, machine, content, keys = pickles
+        pickles.append(read_pickle(mapped, position))
+        position = pickles[-1].end
+    _, version, machine, content, keys = (pickle.value for pickle in pickles)
     if version != 1001 or not isinstance(machine, dict) or not isinstance(keys, list):
         raise CheckpointError("the legacy torch file is of an unknown version")
     if machine.get("little_endian") is not True:
         raise CheckpointError("the numbers are big-endian; save them on a little-endian machine")
-    dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in _tensors(content)}
+    dtypes = pickles[3].dtypes  # also of an optimiser: its storages lie between those of weights
     starts: dict[str, tuple[int, int]] = {}
     for key in keys:
         if not isinstance(key, str):  # to spell a nest of tuples could take for ever
@@ -111,41 +126,41 @@ def read_legacy(mapped: mmap.mmap, part: str | None = None) -> StateDict:
             raise CheckpointError(f"storage {storage.key[:40]!r} is missing or of another size")
         return view(mapped, storage.dtype, (storage.size,), starts[storage.key][0])
 
-    return _state_dict(content, numbers, part, len(mapped))
-
-
-def _tensors(content: Any) -> list[Tensor]:
-    """Every tensor, however deep: storages of an optimiser lie between those of weights."""
-    found, seen, todo = [], set(), [content]
-    while todo:
-        value = todo.pop()
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
-            seen.add(id(value))
-            todo += value.values() if isinstance(value, dict) else value
-    return found
+    return _state_dict(content, numbers, which, len(mapped))
 
 
 def _state_dict(
-    content: Any, numbers: Callable[[Storage], np.ndarray], part: str | None, size: int
+    content: Any, numbers: Callable[[Storage], np.ndarray], which: str | None, size: int
 ) -> StateDict:
     """The arrays of a file of `size` bytes; each storage is read once."""
     parts = _parts(content)
-    if part is not None and part not in parts:
-        has = f"has {some(parts)}" if parts else "is of one piece"
-        raise CheckpointError(f"there is no state dict {part[:80]!r} in the file, which {has}")
-    chosen = part
-    if chosen is None and isinstance(content, dict):
-        # One that holds more than tensors comes last; what it holds is told below.
-        known = sorted(WRAPPERS, key=lambda name: name not in parts)
-        chosen = next((name for name in known if isinstance(content.get(name), dict)), None)
-    if chosen is not None:
-        content = content[chosen]
-    tensors = _checked(content, [name for name in parts if name != chosen], size)
+    part = _chosen(content, parts, which)
+    others = [name for name in parts if name != part]
+    tensors = _checked(content if part is None else content[part], others, size)
     read = functools.cache(numbers)
     arrays = {key: _array(key, tensor, read(tensor.storage)) for key, tensor in tensors.items()}
-    return StateDict(arrays, chosen, [name for name in parts if name != chosen])
+    beside = {} if part is None else content
+    return StateDict(
+        arrays, part, others, trainers.written_by(beside), trainers.class_names(beside)
+    )
+
+
+def _chosen(content: Any, parts: list[str], which: str | None) -> str | None:
+    """Name of the state dict that is read; None: the content is one."""
+    if which is None:
+        # One that holds more than tensors comes last; what it holds is told by `_checked`.
+        known = sorted(WRAPPERS, key=lambda name: name not in parts)
+        found = content if isinstance(content, dict) else {}
+        return next((name for name in known if isinstance(found.get(name), dict)), None)
+    has = f"has {some(parts)}" if parts else "is of one piece"
+    if which in parts:
+        return which
+    if which == EMA:
+        averaged = next((name for name in AVERAGED if name in parts), None)
+        if averaged is None:
+            raise CheckpointError(f"there are no averaged weights in the file, which {has}")
+        return averaged
+    raise CheckpointError(f"there is no state dict {which[:80]!r} in the file, which {has}")
 
 
 def some(names: list[str]) -> str:
@@ -163,15 +178,30 @@ def _parts(content: Any) -> list[str]:
     return found
 
 
-def _checked(content: Any, parts: list[str], size: int) -> Mapping[str, Tensor]:
+def _checked(content: Any, others: list[str], size: int) -> Mapping[str, Tensor]:
     """The content, if it is a state dict whose tensors are no more than a file can have."""
+    if isinstance(content, Opaque):
+        raise CheckpointError(
+            f"the file holds an object of {content.name[:80]!r}, not a state dict, and no object "
+            f"is made. {OF_A_MODULE}"
+        )
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"the file holds a {type(content).__name__}, not a state dict")
-    others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
-    if others or not all(isinstance(key, str) for key in content):
-        hint = f"; `part` (--part) may name {some(parts)}" if parts else ""
+    wrong = {
+        key if isinstance(key, str) else f"a key of type {type(key).__name__}": value
+        for key, value in content.items()
+        if not isinstance(value, Tensor) or not isinstance(key, str)
+    }
+    if wrong:
+        modules = [name for name in WRAPPERS if isinstance(wrong.get(name), Opaque)]
+        if modules:
+            raise CheckpointError(
+                f"{modules[0]!r} in the file is an object of {wrong[modules[0]].name[:80]!r}, not "
+                f"a state dict, and no object is made. {OF_A_MODULE}"
+            )
+        hint = f"; `which` (--which) may name {some(others)}" if others else ""
         raise CheckpointError(
-            f"these are not tensors: {some(others)}; a state dict is read plain, or "
+            f"these are not tensors: {some(list(wrong))}; a state dict is read plain, or "
             f"under one of {', '.join(WRAPPERS)}{hint}"
         )
     counts = (_count(key, tensor) for key, tensor in content.items())

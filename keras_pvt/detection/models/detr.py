@@ -222,7 +222,7 @@ class DETR(DetectionModel):
         """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
         queries, dim = arrays["queries/table"].shape
         options = arrays.arguments(
-            num_classes=len(arrays["class_logits/bias"]) - 1,
+            num_classes=arrays.classes(),
             num_queries=queries,
             embed_dim=dim,
             depth=arrays.count("decoder{n}/norm3/gamma"),

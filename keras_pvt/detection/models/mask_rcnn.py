@@ -176,7 +176,7 @@ class MaskRCNN(DetectionModel):
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "MaskRCNN":
         """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
         options = arrays.arguments(
-            num_classes=len(arrays["box_head/class_logits/bias"]) - 1,
+            num_classes=arrays.classes(),
             neck_width=len(arrays["neck_lateral0/bias"]),
             head_width=len(arrays["box_head/fc1/bias"]),
             masks=arrays.get("mask_head/logits/bias") is not None,

@@ -131,9 +131,8 @@ class RetinaNet(DetectionModel):
     @classmethod
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "RetinaNet":
         """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
-        anchors = len(arrays["box_deltas/bias"]) // 4
         options = arrays.arguments(
-            num_classes=len(arrays["class_logits/bias"]) // anchors,
+            num_classes=arrays.classes(),
             neck_width=len(arrays["neck_lateral0/bias"]),
             head_depth=arrays.count("class_conv{n}/kernel"),
         )

@@ -83,7 +83,7 @@ class SemanticFPN(SegmentationModel):
     def from_arrays(cls, arrays, size=None, logits: bool = False) -> "SemanticFPN":
         """An untrained model of the widths of a checkpoint, see `System.from_arrays`."""
         options = arrays.arguments(
-            num_classes=len(arrays["logits/bias"]),
+            num_classes=arrays.classes(),
             neck_width=len(arrays["neck_lateral0/bias"]),
             head_width=len(arrays["head0_conv0_norm/gamma"]),
         )

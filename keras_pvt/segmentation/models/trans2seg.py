@@ -171,7 +171,7 @@ class Trans2Seg(SegmentationModel):
             ValueError: a size that the weights are not for, or none where they tell none; weights
                 that are missing or of no possible shape.
         """
-        _, classes, dim = arrays["prototypes/table"].shape
+        *_, dim = arrays["prototypes/table"].shape
         arrays = arrays.assuming(embed_dim=dim)
         config = arrays.config
         size = arrays.sides if size is None or None in size else size
@@ -179,7 +179,7 @@ class Trans2Seg(SegmentationModel):
         skip = arrays.get("prototype_head/skip/kernel")
         level = None if skip is None else _level(config, skip.shape[2], arrays.known.options)
         options = arrays.arguments(
-            num_classes=classes,
+            num_classes=arrays.classes(),
             skip_level=level,
             embed_dim=dim,
             depth=arrays.count("decoder{n}/norm4/gamma"),

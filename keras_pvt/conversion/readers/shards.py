@@ -1,0 +1,92 @@
+"""Lists of files that are one checkpoint together: Keras's `.weights.json`, and the
+`.safetensors.index.json` of Hugging Face's libraries."""
+
+import json
+import mmap
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from keras_pvt.conversion.readers.mapped import CheckpointError, map_file
+
+# Of the list: bytes, and files. Keras's own shards have 5 GB by default.
+MAX_LIST = 16 * 1024**2
+MAX_SHARDS = 1000
+KERAS, SAFETENSORS = ".weights.h5", ".safetensors"
+# How the names of lists end.
+LISTS = (".weights.json", ".safetensors.index.json")
+
+
+class Shards(NamedTuple):
+    """The files of a checkpoint.
+
+    Args:
+        suffix: of all of them, `KERAS` or `SAFETENSORS`.
+        files: by their names, mapped.
+        weight_map: what is in which file, by the words of the library.
+    """
+
+    suffix: str
+    files: dict[str, tuple[pathlib.Path, mmap.mmap]]
+    weight_map: Mapping[str, Any]
+
+
+def read_list(mapped: mmap.mmap, path: pathlib.Path) -> Shards:
+    """The files that a list names, which lie beside it.
+
+    Args:
+        mapped: the list.
+        path: of the list.
+    Raises:
+        CheckpointError: a damaged list; files that are not beside it.
+        OSError: a file that cannot be opened.
+    """
+    if len(mapped) > MAX_LIST:
+        raise CheckpointError(f"the list of shards has more than {MAX_LIST:,} bytes")
+    try:
+        table = json.loads(mapped[:])
+        suffix, names = _names(table)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the list of shards is damaged: {error}") from error
+    files = {}
+    for name in names:
+        shard = path.with_name(name)
+        if not shard.is_file():
+            raise CheckpointError(f"the shard {name[:80]!r} is not beside the list")
+        files[name] = shard, map_file(shard)
+    return Shards(suffix, files, table["weight_map"])
+
+
+def _names(table: Any) -> tuple[str, list[str]]:
+    """Suffix and names of the files in a list, each once; ValueError for what is none."""
+    weight_map = table.get("weight_map") if isinstance(table, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ValueError("it has no `weight_map`")
+    names: dict[str, None] = {}
+    suffix = KERAS
+    for value in weight_map.values():
+        for name in value if isinstance(value, list) else [value]:
+            if not names and isinstance(name, str) and name.endswith(SAFETENSORS):
+                suffix = SAFETENSORS
+            plain = isinstance(name, str) and name.endswith(suffix)
+            if not plain or not {"/", "\\", ":", "\0"}.isdisjoint(name):
+                raise ValueError(f"{str(name)[:80]!r} is no name of a {suffix} file beside it")
+            names[name] = None
+    if len(names) > MAX_SHARDS:
+        raise ValueError(f"it lists {len(names):,} files, where at most {MAX_SHARDS:,} are read")
+    return suffix, list(names)
+
+
+def list_in(folder: pathlib.Path) -> pathlib.Path:
+    """The list of shards in a folder.
+
+    Raises:
+        IsADirectoryError: there is none, or there are several.
+    """
+    found = sorted(file for file in folder.iterdir() if file.name.endswith(LISTS))
+    if len(found) != 1:
+        has = f"several lists of shards ({', '.join(file.name for file in found[:4])})"
+        raise IsADirectoryError(
+            f"{folder} is a folder with {has if found else 'no list of shards'}; give a file."
+        )
+    return found[0]
