@@ -103,7 +103,7 @@ def _write_npz(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
     if any(array.dtype.name == "bfloat16" for array in state.values()):
         raise ValueError("a .npz file cannot hold bfloat16; write .safetensors, or another dtype.")
     # Without `allow_pickle=False`, which NumPy 2.0 takes for one array more: see `save_checkpoint`.
-    np.savez(path, **state)
+    np.savez(path, **state)  # type: ignore[arg-type]
 
 
 def _write_pth(state: Mapping[str, np.ndarray], path: pathlib.Path) -> None:
