@@ -204,10 +204,14 @@ def test_convert_keeps_names(repository, variant, tmp_path, capsys):
     one = transformers_config(TINY, id2label={"0": "a"})
     repository.push({**repository.files, "config.json": one})
     assert main(["convert", NAME, str(tmp_path / "y.safetensors")]) == 0
-    assert "1 names of classes are beside SOURCE, for 7 outputs" in capsys.readouterr().out
+    assert (
+        "the file names 1 classes, and its model has 7: they are left out"
+        in capsys.readouterr().out
+    )
     assert read_checkpoint(tmp_path / "y.safetensors").description.classes is None
+    assert not FileClassifier.named(NAME).classes
     with pytest.raises(ValueError, match="has 7 classes; got 1 names"):
-        FileClassifier.named(NAME)
+        FileClassifier.named(NAME, classes=["a"])
     assert len(FileClassifier.named(NAME, classes=NAMES).classes) == 7
 
 

@@ -155,6 +155,7 @@ def test_to_predict_and_segment(verb, kind, tmp_path, photo, capsys):
     assert lines
 
 
+@pytest.mark.full("detects twice")
 @pytest.mark.parametrize("kind", [".safetensors", ".keras"])
 def test_to_detect(kind, tmp_path, photo, capsys):
     path = wrote(detector(), tmp_path, kind)
@@ -218,6 +219,16 @@ def test_convert_keeps_them(verb, kind, tmp_path, capsys):
 # ---- into exports
 
 
+SUFFIXES = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
+IN_EACH_FORMAT = pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param(name, marks=() if name == "onnx" else pytest.mark.full("as in ONNX"))
+        for name in SUFFIXES
+    ],
+)
+
+
 @pytest.fixture(scope="module")
 def small():
     images = keras.Input((32, 32, 3), name="images")
@@ -226,10 +237,7 @@ def small():
     return keras.Model(images, keras.layers.Softmax(name="predictions")(x))
 
 
-SUFFIXES = {"saved_model": "", "tflite": ".tflite", "onnx": ".onnx", "openvino": ".xml"}
-
-
-@pytest.mark.parametrize("format", SUFFIXES)
+@IN_EACH_FORMAT
 def test_an_artifact_has_them(format, small, tmp_path):
     """They are read by the format's own means, and the artifact still answers as its model."""
     path = tmp_path / f"x{SUFFIXES[format]}"
@@ -260,7 +268,7 @@ def by_others(format, path):
     return tuple(json.loads(model.get_rt_info(["keras_pvt", "classes"]).astype(str)))
 
 
-@pytest.mark.parametrize("format", SUFFIXES)
+@IN_EACH_FORMAT
 def test_an_artifact_without_them_has_none(format, small, tmp_path):
     path = tmp_path / f"x{SUFFIXES[format]}"
     keras_pvt.export(small, path, format, verify=False)
@@ -299,6 +307,7 @@ def test_the_names_of_imagenet_are_all_different():
     assert _table("pvt_v2_b5", "imagenet22k") is None
 
 
+@pytest.mark.full("exports by each backend")
 def test_the_command_exports_them(tmp_path, monkeypatch, capsys):
     path = wrote(classifier(), tmp_path, ".safetensors")
     names = tmp_path / "names.txt"

@@ -261,7 +261,8 @@ def test_segformer_s_file_is_loaded_into_a_row_of_one_s_own_only(mit_b0):
         assert str(caught.value).splitlines()[1:] == [
             "  this is SegFormer's MiT-B0, which has the keys of pvt_v2_b0 with mlp_ratios="
             "(4, 4, 4, 4) and other weights; it is loaded into a model of such a PVTConfig of your "
-            "own"
+            "own",
+            "  `keras-pvt info FILE` says what a file is",
         ]
     own = dataclasses.replace(VARIANTS["pvt_v2_b0"], mlp_ratios=(4, 4, 4, 4))
     backbone = keras_pvt.PVTBackbone(own, weights=path)

@@ -398,17 +398,17 @@ def test_a_large_file_is_told_in_a_second(tmp_path):
 @pytest.mark.parametrize("how", ["damaged", "misfit", "unknown", "asked"])
 def test_every_error_of_loading_points_to_it(nano, tmp_path, how, capsys):
     path = tmp_path / "x.npz"
-    pointer = "(`keras-pvt info FILE` says what a file is)"
+    pointer = "`keras-pvt info FILE` says what a file is"
     if how == "damaged":
         path.write_bytes(b"PK\x03\x04")
         with pytest.raises(CheckpointError) as raised:
             read_checkpoint(path)
-        assert str(raised.value).endswith(pointer)
+        assert str(raised.value).rstrip(")").endswith(pointer)
     elif how == "misfit":
         save_checkpoint(to_torch(nano), path)
         with pytest.raises(CheckpointError) as raised:
             load_checkpoint(keras_pvt.classifier(TINY), path)
-        assert str(raised.value).endswith(pointer)
+        assert str(raised.value).rstrip(")").endswith(pointer)
     else:
         state = (
             {"w": np.ones(3)}

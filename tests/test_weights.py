@@ -118,7 +118,8 @@ def test_another_number_of_classes_is_said(five, caplog):
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(keras_pvt.PVTNano(weights=None), path)
     assert str(error.value).splitlines()[2:] == [
-        "  the checkpoint has 5 classes, the model 10: pass classes=5"
+        "  the checkpoint has 5 classes, the model 10: pass classes=5",
+        "  `keras-pvt info FILE` says what a file is",
     ]
 
 

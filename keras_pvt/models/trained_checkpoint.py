@@ -9,9 +9,9 @@ from keras_pvt.conversion.readers import CheckpointError, pointing_to_info
 from keras_pvt.conversion.readers.trained_file import KINDS, VERBS
 from keras_pvt.models.trained_model import (
     TrainedModel,
-    check_is_file,
     kind_of,
     load_model,
+    named_file,
     trained_of,
 )
 
@@ -27,7 +27,8 @@ def load_trained(
 
     Args:
         path: of a `.keras` file that says what it is, see `load_model`; or of a checkpoint that
-            `keras_pvt.conversion.read_checkpoint` reads and that says what no weight tells.
+            `keras_pvt.conversion.read_checkpoint` reads and that says what no weight tells; or
+            hf://OWNER/NAME, a hub's repository with one of these.
         task: that it must be for.
         classes: names, in the order of the outputs, for a checkpoint; by default its own.
     Raises:
@@ -35,13 +36,12 @@ def load_trained(
             nobody does; more or fewer names.
         OSError: a file that cannot be opened.
     """
-    where = os.fspath(path)
-    check_is_file(path)
-    if where.endswith(".keras"):
+    where, file = os.fspath(path), named_file(path)
+    if file.suffix == ".keras" or file.is_dir():
         if classes is not None:
             raise ValueError(f"{where} has names of its classes; leave out others.")
-        return load_model(path, task)
-    found = recognised(read_checkpoint(path))
+        return load_model(file, task)
+    found = recognised(read_checkpoint(file))
     if not found.known:
         raise ValueError(pointing_to_info(f"{where}: {found.unknown}."))
     try:

@@ -62,7 +62,6 @@ def read_checkpoint(path: str | os.PathLike, which: str | None = None) -> Checkp
         checkpoint = open_checkpoint(path, which)
     except CheckpointError as error:
         raise CheckpointError(pointing_to_info(str(error))) from error
-    _look_beside(pathlib.Path(checkpoint.source or path), checkpoint)
     origin = checkpoint.origin
     if origin is not None and origin.others and which is None:
         logging.getLogger("keras_pvt").warning(
@@ -89,6 +88,7 @@ def open_checkpoint(path: str | os.PathLike, which: str | None = None) -> Checkp
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}.") from error
     checkpoint.source = os.fspath(path)
+    _look_beside(path, checkpoint)
     return checkpoint
 
 
@@ -108,7 +108,8 @@ def _look_beside(path: pathlib.Path, checkpoint: Checkpoint) -> None:
 
 def pointing_to_info(error: str) -> str:
     """What is said of a file that does not load, with what tells more about it."""
-    return f"{error.rstrip()} (`keras-pvt info FILE` says what a file is)"
+    pointer = "`keras-pvt info FILE` says what a file is"
+    return f"{error}\n  {pointer}" if "\n" in error else f"{error.rstrip()} ({pointer})"
 
 
 def _read(mapped: mmap.mmap, path: pathlib.Path, which: str | None) -> Checkpoint:
