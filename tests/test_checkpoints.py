@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_pvt import training
+from keras_pvt.conversion import CheckpointError, read_checkpoint
 from keras_pvt.layers import DropPath
 from keras_pvt.training.checkpoints import Checkpoints
 from keras_pvt.training.state import load_state, save_state
@@ -87,6 +88,8 @@ def test_the_last_and_the_best_are_kept(trained, tmp_path):
     assert names == ["best.safetensors", "epoch-0003.safetensors", "epoch-0004.safetensors"]
     assert load_state(tmp_path / "c" / "best.safetensors", trained) == {"epoch": 2, "best": 0.6}
 
+    with pytest.raises(CheckpointError, match=r"what a training run goes on from.*model\.keras in"):
+        read_checkpoint(tmp_path / "c" / "best.safetensors")
     (tmp_path / "c" / ".123-epoch-0005.safetensors").write_bytes(b"of a killed run")
     again = Checkpoints(tmp_path / "c", trained)
     assert again.restore(trained.optimizer) == 4

@@ -94,6 +94,11 @@ def read_safetensors_shards(shards: Shards) -> Checkpoint:
 
 def _description(metadata: Any) -> Description | None:
     text = metadata.get(KEY) if isinstance(metadata, dict) else ""
+    if isinstance(text, str) and text.startswith('{"epoch": '):  # of keras_pvt.training
+        raise CheckpointError(
+            "it is what a training run goes on from, with the state of its optimizer; the model is "
+            "model.keras in the folder of the run, once that is over"
+        )
     try:
         return None if text is None else Description.from_text(text)
     except ValueError as error:
