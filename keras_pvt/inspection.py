@@ -29,7 +29,7 @@ from keras_pvt.conversion.recognise import (
     trunk,
     twin,
 )
-from keras_pvt.download.hub_names import is_hub_name
+from keras_pvt.download.local import local_file
 from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig
 
 # Who has the names of a layout.
@@ -206,11 +206,7 @@ def _gives(model: Mapping[str, Any]) -> str | None:
 
 def _local(path: str | os.PathLike) -> pathlib.Path:
     """Where a file that a user names lies."""
-    if is_hub_name(path):
-        from keras_pvt.download.hub import fetch
-
-        return fetch(os.fspath(path))
-    local = pathlib.Path(path).expanduser()
+    local = local_file(path)
     if not local.exists():
         raise FileNotFoundError(f"there is no file {os.fspath(path)!r}.")
     return local

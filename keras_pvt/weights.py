@@ -10,7 +10,7 @@ from keras_pvt.conversion import Checkpoint, Report, load_checkpoint, read_check
 from keras_pvt.conversion.fit import said_of_twin
 from keras_pvt.conversion.readers.shards import list_in
 from keras_pvt.conversion.recognise import told_of_state, trunk, twin
-from keras_pvt.download.hub_names import is_hub_name
+from keras_pvt.download.local import local_file
 from keras_pvt.variants import PRETRAINED, WEIGHTS, PVTConfig, default_name
 
 BUNDLED = pathlib.Path(__file__).parent / "data"
@@ -110,22 +110,3 @@ def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:
             "of a checkpoint file, hf://OWNER/NAME of a hub, or None for random initial values."
         )
     return path
-
-
-def local_file(source: str | os.PathLike) -> pathlib.Path:
-    """The local file that a user names: a path stays as it is, and a name on a hub is fetched.
-
-    Args:
-        source: a path, or hf://OWNER/NAME[@REVISION][/FILE].
-    Returns:
-        A path, which need not exist where a path was given.
-    Raises:
-        ValueError: a name on a hub that is none.
-        OSError: nothing can be had by it; says why, and what to do.
-        ImportError: `huggingface_hub` is not installed.
-    """
-    if not is_hub_name(source):
-        return pathlib.Path(source).expanduser()
-    from keras_pvt.download.hub import fetch
-
-    return fetch(os.fspath(source))

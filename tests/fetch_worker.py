@@ -1,23 +1,15 @@
 """Fetches in a process of its own: python fetch_worker.py URL CONFIG_JSON.
 
 It says that it is ready, waits for a line on its input, fetches, and prints the path.
-Keras is left out, for speed: the packages are entered without running their `__init__`.
 """
 
 import json
-import pathlib
 import sys
-import types
 
-ROOT = pathlib.Path(__file__).parents[1] / "keras_pvt"
+import without_keras  # noqa: F401, before the packages that it enters
 
-for name, folder in (("keras_pvt", ROOT), ("keras_pvt.conversion", ROOT / "conversion")):
-    package = types.ModuleType(name)
-    package.__path__ = [str(folder)]
-    sys.modules[name] = package
-
-from keras_pvt.download import fetch  # noqa: E402
-from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig, Weights  # noqa: E402
+from keras_pvt.download import fetch
+from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig, Weights
 
 url, config = sys.argv[1:]
 VARIANTS["pvt_test"] = PVTConfig(**json.loads(config))

@@ -98,6 +98,17 @@ def variant_or_file(text: str) -> str:
     raise argparse.ArgumentTypeError(f"expected {', '.join(VARIANTS)}, or a file; got {text!r}")
 
 
+def add_trained_model(parser: argparse.ArgumentParser) -> None:
+    """A file of a whole model, and names for its classes."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="PATH|hf://OWNER/NAME",
+        help="a model.keras, or a checkpoint",
+    )
+    add_classes(parser)
+
+
 def add_classes(parser: argparse.ArgumentParser) -> None:
     """Names of classes for a file that has none, see `given_classes`."""
     parser.add_argument(

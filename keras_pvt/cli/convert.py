@@ -235,10 +235,12 @@ def _keras_model(path: pathlib.Path):
 
 
 def _is_keras(path: pathlib.Path) -> bool:
+    from keras_pvt.conversion.readers.keras_config import CONFIG_MEMBER
+
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return "config.json" in archive.namelist()
+        return CONFIG_MEMBER in archive.namelist()
 
 
 def _without_row(description):

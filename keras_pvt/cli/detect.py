@@ -42,13 +42,7 @@ A file that cannot be read is reported and skipped, and the exit status is 1.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser, batch_size=8, json="write COCO's results")
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="PATH|hf://OWNER/NAME",
-        help="a model.keras, or a checkpoint",
-    )
-    arguments.add_classes(parser)
+    arguments.add_trained_model(parser)
     parser.add_argument(
         "--threshold",
         type=arguments.fraction,

@@ -33,14 +33,8 @@ and skipped, and the exit status is 1.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser)
+    arguments.add_trained_model(parser)
     add = parser.add_argument
-    add(
-        "--model",
-        required=True,
-        metavar="PATH|hf://OWNER/NAME",
-        help="a model.keras, or a checkpoint",
-    )
-    arguments.add_classes(parser)
     add(
         "--out",
         type=pathlib.Path,

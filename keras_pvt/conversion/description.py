@@ -182,6 +182,11 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def as_table(value: Any) -> dict:
+    """A table of JSON or of a pickle as it is, and an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 def is_names(value: Any) -> bool:
     """Whether a value can be the names of classes."""
     return (

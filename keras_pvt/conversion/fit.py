@@ -19,6 +19,7 @@ from keras_pvt.conversion.recognise import (
     stuck,
     system_of_state,
     trunk,
+    trunk_of,
     unwrap,
 )
 from keras_pvt.ops import linear_weights
@@ -181,7 +182,7 @@ class Fit:
         unwrapped = unwrap(state, whole=self.system is not None)
         self.state, left = unwrapped.state, unwrapped.left
         if self.system is None:
-            self.state, left = trunk(state)
+            self.state, left = trunk_of(unwrapped)
         self.report = left_out(left, unwrapped.prefix, self.system is None)
         self.resize_positions = resize_positions
         self.adapt_channels = adapt_channels

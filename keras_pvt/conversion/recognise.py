@@ -73,7 +73,8 @@ def recognised(state: State) -> Found:
         name or None, and the description that came with it; for `model_from_checkpoint`. Of a
         network of others that has the keys of a family, which that is.
     """
-    unwrapped, (body, left) = unwrap(state), trunk(state)
+    unwrapped = unwrap(state)
+    body, left = trunk_of(unwrapped)
     system, description = _system(unwrapped.state), described(state)
     other = look_alike(body) if description is None else None
     variant = likely_variant(body) if other is None else None
@@ -195,7 +196,12 @@ def trunk(state: State) -> tuple[dict[str, np.ndarray], list[str]]:
     detectors, whose necks and heads are left out, as those of segmenters), and puts what a
     bare model of a library lacks ("pvt." of Hugging Face's PvtModel).
     """
-    found, prefix, left = unwrap(state)
+    return trunk_of(unwrap(state))
+
+
+def trunk_of(unwrapped: Unwrapped) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The same, of what `unwrap` gives."""
+    found, prefix, left = unwrapped
     system, layout = _system(found), layout_of(found)
     if system is None:
         return _dressed(found), left

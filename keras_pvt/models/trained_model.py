@@ -199,7 +199,7 @@ def named_file(source: str | os.PathLike) -> pathlib.Path:
     """The local file of a model or checkpoint that a user names.
 
     Args:
-        source: a path, or a name on a hub, see `keras_pvt.weights.local_file`.
+        source: a path, or a name on a hub, see `keras_pvt.download.local`.
     Returns:
         Path of a file, or of a folder that `is_described`.
     Raises:

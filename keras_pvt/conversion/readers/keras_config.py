@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from keras_pvt import families, systems
-from keras_pvt.conversion.description import Description, unique
+from keras_pvt.conversion.description import Description, as_table, unique
 from keras_pvt.conversion.readers.mapped import Archive, CheckpointError
 from keras_pvt.variants import PVTConfig
 
@@ -46,19 +46,19 @@ def read_version(archive: Archive) -> str | None:
     if METADATA_MEMBER not in archive.names:
         return None
     try:
-        version = _table(json.loads(bytes(archive.read(METADATA_MEMBER)))).get("keras_version")
+        version = as_table(json.loads(bytes(archive.read(METADATA_MEMBER)))).get("keras_version")
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"its {METADATA_MEMBER} is damaged: {error}") from error
     return version[:LONGEST_VERSION] if isinstance(version, str) else None
 
 
 def _description(model: Any) -> Description | None:
-    config = _table(_table(model).get("config"))
-    registered = str(_table(model).get("registered_name")).removeprefix("keras_pvt>")
+    config = as_table(as_table(model).get("config"))
+    registered = str(as_table(model).get("registered_name")).removeprefix("keras_pvt>")
     for system in systems.SYSTEMS.values():
         if registered == _class_name(system):
-            backbone = _table(_table(config.get("backbone")).get("config")) or config
-            row = _table(backbone.get("variant"))
+            backbone = as_table(as_table(config.get("backbone")).get("config")) or config
+            row = as_table(backbone.get("variant"))
             return _of(system, row, row.get("family", PVTConfig.family), config)
     stages = _stages(config.get("layers"))
     if len(stages) != 4:
@@ -91,7 +91,7 @@ def _stages(layers: Any) -> list[tuple[str, dict, dict]]:
         if isinstance(layer, dict):
             named[str(layer.get("name"))] = (
                 str(layer.get("class_name")),
-                _table(layer.get("config")),
+                as_table(layer.get("config")),
             )
     pairs = [(f"stage{n}_patch_embedding", f"stage{n}_block0") for n in range(1, 5)]
     return [
@@ -108,7 +108,3 @@ def _row(stages: list[tuple[str, dict, dict]]) -> tuple[dict, str]:
     row["num_heads"] = [block.get("num_heads") for _, _, block in stages]
     row["patch_strides"] = [patch.get("stride") for _, patch, _ in stages]
     return row, PATCHES[kind]
-
-
-def _table(value: Any) -> dict:
-    return value if isinstance(value, dict) else {}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keras_pvt.conversion.description import is_names
+from keras_pvt.conversion.description import as_table, is_names
 
 # In mmengine's "meta", each library of OpenMMLab by the version that it notes; the last that is
 # there is the one that wrote the file, as the others are below it.
@@ -27,7 +27,7 @@ def written_by(content: Mapping[Any, Any]) -> str | None:
     version = content.get("pytorch-lightning_version")
     if isinstance(version, str):
         return f"PyTorch Lightning {version[:LONGEST_VERSION]}"
-    meta = _table(content.get("meta"))
+    meta = as_table(content.get("meta"))
     found = [(title, meta[key]) for key, title in MM.items() if isinstance(meta.get(key), str)]
     if found:
         title, version = found[-1]
@@ -50,7 +50,7 @@ def class_names(content: Mapping[Any, Any]) -> tuple[str, ...] | None:
             value: Any = table.get(name)
             if is_names(value):
                 return tuple(value)
-        numbers = _table(table.get("class_to_idx"))
+        numbers = as_table(table.get("class_to_idx"))
         if all(type(number) is int for number in numbers.values()):
             names = sorted(numbers, key=numbers.__getitem__)
             if is_names(names) and sorted(numbers.values()) == list(range(len(names))):
@@ -60,12 +60,8 @@ def class_names(content: Mapping[Any, Any]) -> tuple[str, ...] | None:
 
 def _tables(content: Mapping[Any, Any]) -> Iterator[dict]:
     """The tables that may have the names, the likeliest first."""
-    meta = _table(content.get("meta"))
-    yield _table(meta.get("dataset_meta"))
+    meta = as_table(content.get("meta"))
+    yield as_table(meta.get("dataset_meta"))
     yield meta
     yield dict(content)
-    yield _table(content.get("hyper_parameters"))
-
-
-def _table(value: Any) -> dict:
-    return value if isinstance(value, dict) else {}
+    yield as_table(content.get("hyper_parameters"))
