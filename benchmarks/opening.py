@@ -3,10 +3,11 @@
 Of each kind of file one of the same weights is written. To open one is to have every array of it so
 that it can be computed with: what is mapped or lies in another order is copied. `read_checkpoint`
 is compared with `torch.load(weights_only=True)` for torch's files, `safetensors.numpy.load_file` of
-safetensors and `numpy.load` for .npz; nobody but Keras, into a model that is built, reads Keras's
-files, so that they are compared with `safetensors.numpy.load_file` of the same arrays. The two take
-turns, and the ratio is that of the medians of processor time, which others on the machine disturb
-less than that of the clock. Files are in the system's cache. Needs torch and safetensors.
+safetensors and `numpy.load` for .npz. Keras's files are compared twice: with
+`safetensors.numpy.load_file` of the same arrays, and with Keras, which reads them into a model: one
+that is built, for .weights.h5, and one that it builds, for .keras. The two take turns, and the
+ratio is that of the medians of processor time, which others on the machine disturb less than that
+of the clock. Files are in the system's cache. Needs torch and safetensors.
 """
 
 import argparse
@@ -64,6 +65,7 @@ def medians(calls: dict, rounds: int) -> dict[str, float]:
 
 def files(model, folder: pathlib.Path) -> dict:
     """By kind: our path; and the function and the path of the library that it is compared with."""
+    import keras
     import torch
     from safetensors.numpy import save_file
 
@@ -109,6 +111,11 @@ def files(model, folder: pathlib.Path) -> dict:
         ".npz": (paths["x.npz"], (open_by_numpy, paths["x.npz"])),
         ".weights.h5": (paths["x.weights.h5"], (safe, plain)),
         ".keras": (paths["x.keras"], (safe, plain)),
+        ".weights.h5, against Keras": (
+            paths["x.weights.h5"],
+            (model.load_weights, paths["x.weights.h5"]),
+        ),
+        ".keras, against Keras": (paths["x.keras"], (keras.saving.load_model, paths["x.keras"])),
     }
 
 

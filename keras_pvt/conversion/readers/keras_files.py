@@ -6,7 +6,6 @@ import io
 import itertools
 import mmap
 import pathlib
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,8 @@ WEIGHTS_MEMBER = "model.weights.h5"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 8
+# Bytes: what h5py asks for is mostly a few, of places that lie together.
+READ_AHEAD = 4096
 # Groups of a model that hold no weights of layers.
 NO_LAYERS = ("vars", "optimizer")
 # The weights in a whole model of the older format.
@@ -45,7 +46,7 @@ def read_h5(mapped: mmap.mmap, path: pathlib.Path) -> Checkpoint:
 def read_keras(archive: Archive) -> dict[str, np.ndarray]:
     """Variables of the weights in a `.keras` file, see `_read`."""
     data = archive.read(WEIGHTS_MEMBER)
-    return _read([(io.BytesIO(data), data)])[0]
+    return _read([(io.BufferedReader(_Member(data), READ_AHEAD), data)])[0]
 
 
 def read_shards(shards: Shards) -> Checkpoint:
@@ -73,9 +74,8 @@ def _read(files: list[tuple]) -> tuple[dict[str, np.ndarray], str | None]:
 
     try:
         with contextlib.ExitStack() as stack:
-            roots = [
-                _Group(stack.enter_context(h5py.File(file, "r")), data) for file, data in files
-            ]
+            opened = [(stack.enter_context(h5py.File(file, "r")), data) for file, data in files]
+            roots = [_Group(file["/"].id, data) for file, data in opened]
             reader = _Reader()
             version = None
             if (old := _old_layers(roots[0])) is not None:
@@ -96,18 +96,48 @@ def _read(files: list[tuple]) -> tuple[dict[str, np.ndarray], str | None]:
         raise CheckpointError(f"the HDF5 file is damaged: {error}") from error
 
 
+class _Member(io.RawIOBase):
+    """A member of an archive as a file that h5py reads, which is not copied."""
+
+    def __init__(self, data: memoryview):
+        self._data = data
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}[whence]
+        self._position = max(start + offset, 0)
+        return self._position
+
+    def readinto(self, buffer) -> int:
+        part = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
+
+
 def _child(group, name: str):
+    """The group or dataset of a name in a group, by their identifiers in h5py: its objects would
+    take three times as long. None where there is no such name."""
     import h5py
 
-    if not isinstance(group, h5py.Group):
+    if not isinstance(group, h5py.h5g.GroupID):
         raise CheckpointError(f"the HDF5 file has a dataset where {name[:80]!r} is looked for")
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+    encoded = name.encode()
+    if not group.links.exists(encoded):
+        return None
+    if group.links.get_info(encoded).type != h5py.h5l.TYPE_HARD:
         raise CheckpointError(f"the HDF5 file has a link to elsewhere: {name[:80]!r}")
-    return group[name]
+    return h5py.h5o.open(group, encoded)
 
 
 class _Group(NamedTuple):
-    """A group of a file, and the data of the file."""
+    """The identifier of a group of a file, and the data of the file."""
 
     group: Any
     data: memoryview
@@ -126,15 +156,16 @@ class _Reader:
                 raise CheckpointError("the HDF5 file has too many groups")
             children = _children(groups, key)
             if key == "vars":
-                for child, data in children:
-                    for number in child:
-                        self.add("/".join((*names, number)), _child(child, number), data)
+                for child in children:
+                    for number in _keys([child]):
+                        dataset = _child(child.group, number)
+                        self.add("/".join((*names, number)), dataset, child.data)
             elif key != "seed_generator":  # the state of a random generator, no weight
                 self.walk(children, (*names, *_layer_names(children, key)), depth + 1)
 
     def take_old(self, layers: _Group) -> None:
         """Take the variables of the format before Keras 3."""
-        for layer in layers.group:
+        for layer in _keys([layers]):
             group, data = _children([layers], layer)[0]
             for number, name in enumerate(_old_names(group)):
                 self.objects += 1
@@ -148,37 +179,34 @@ class _Reader:
     def add(self, name: str, dataset, data: memoryview) -> None:
         import h5py
 
-        if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        stored = dataset.get_create_plist() if isinstance(dataset, h5py.h5d.DatasetID) else None
+        virtual = stored is not None and stored.get_layout() == h5py.h5d.VIRTUAL
+        if stored is None or virtual or stored.get_external_count():
             raise CheckpointError(f"the HDF5 file has no plain array {name[:80]!r}")
-        offset = dataset.id.get_offset()
+        offset = dataset.get_offset()
         if offset is None:
             raise CheckpointError(f"{name[:80]!r} is compressed or empty, as Keras writes none")
         if name in self.arrays:
             raise CheckpointError(f"the HDF5 file has two variables {name[:80]!r}")
-        marked = dataset.attrs.get("dtype")
-        dtype = "bfloat16" if marked == "bfloat16" else dataset.dtype.name
-        if dtype != "bfloat16" and (dataset.dtype.kind not in "fiub" or not dataset.dtype.isnative):
-            raise CheckpointError(f"{name[:80]!r} has the dtype {dataset.dtype}, not plain numbers")
+        kind = dataset.dtype
+        dtype = "bfloat16" if _attribute(dataset, "dtype") == "bfloat16" else kind.name
+        if dtype != "bfloat16" and (kind.kind not in "fiub" or not kind.isnative):
+            raise CheckpointError(f"{name[:80]!r} has the dtype {kind}, not plain numbers")
         self.arrays[name] = view(data, dtype, tuple(map(int, dataset.shape)), offset)
 
 
 def _old_layers(root: _Group) -> _Group | None:
     """The group of layers in a file of the format before Keras 3; None in another."""
-    import h5py
-
-    group = root.group
-    if _has(group, OLD_WEIGHTS):
-        group = _child(group, OLD_WEIGHTS)
-    named = isinstance(group, h5py.Group) and {"layer_names", "layer_names0"} & {*group.attrs}
-    return _Group(group, root.data) if named else None
+    inner = _child(root.group, OLD_WEIGHTS)
+    group = root.group if inner is None else inner
+    names = (_attribute(group, name) for name in ("layer_names", "layer_names0"))
+    return _Group(group, root.data) if any(n is not None for n in names) else None
 
 
 def _version(*groups: _Group) -> str:
     """The version of Keras that the attributes of a group note; else that it is the older one."""
     for group, _ in groups:
-        version = group.attrs.get("keras_version")
-        if isinstance(version, bytes):
-            version = version.decode()
+        version = _attribute(group, "keras_version")
         if isinstance(version, str):
             return version[:LONGEST_VERSION]
     return "2"
@@ -186,35 +214,57 @@ def _version(*groups: _Group) -> str:
 
 def _old_names(layer) -> list[str]:
     """The names of a layer's variables."""
-    numbered = (f"{OLD_NAMES}{number}" for number in itertools.count())
-    parts = itertools.chain([OLD_NAMES], itertools.takewhile(layer.attrs.__contains__, numbered))
-    names = [name for part in parts if part in layer.attrs for name in layer.attrs[part]]
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    numbered = (_attribute(layer, f"{OLD_NAMES}{number}") for number in itertools.count())
+    parts = [_attribute(layer, OLD_NAMES) or []]
+    parts += itertools.takewhile(lambda part: part is not None, numbered)
+    return [str(name) for part in parts for name in part]
 
 
-def _keys(groups: list[_Group]) -> Iterable[str]:
-    return dict.fromkeys(key for group, _ in groups for key in group)
+def _attribute(of, name: str) -> Any:
+    """The value of an attribute that is text, or a list of texts; None where there is none.
+
+    Of another type nothing is read, as HDF5 trusts what a damaged file says of its own numbers.
+    """
+    import h5py
+
+    if not h5py.h5a.exists(of, name.encode()):
+        return None
+    attribute = h5py.h5a.open(of, name.encode())
+    if not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
+        return None
+    value = np.empty(attribute.shape, attribute.dtype)
+    attribute.read(value)
+    read = value.tolist()
+    return [_text(part) for part in read] if isinstance(read, list) else _text(read)
 
 
-def _has(group, key: str) -> bool:
-    """Whether a group has a name, be it that of a link to nowhere."""
-    return group.get(key, getlink=True) is not None
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _keys(groups: list[_Group]) -> list[str]:
+    """The names in groups, each once."""
+    found: list[bytes] = []
+    for group, _ in groups:
+        group.links.iterate(found.append)
+    return [name.decode() for name in dict.fromkeys(found)]
 
 
 def _children(groups: list[_Group], key: str) -> list[_Group]:
     """The groups of a name in those that have one."""
     import h5py
 
-    children = [_Group(_child(group, key), data) for group, data in groups if _has(group, key)]
-    if not all(isinstance(child, h5py.Group) for child, _ in children):
+    found = [(_child(group, key), data) for group, data in groups]
+    children = [_Group(child, data) for child, data in found if child is not None]
+    if not all(isinstance(child, h5py.h5g.GroupID) for child, _ in children):
         raise CheckpointError(f"the HDF5 file has a dataset {key[:80]!r} out of place")
     return children
 
 
 def _layer_names(groups: list[_Group], key: str) -> tuple[str, ...]:
     """The name of a layer; none for a list of layers, which has no variables of its own."""
-    own = [_child(group, "vars") for group, _ in groups if _has(group, "vars")]
+    own = [variables for variables, _ in _children(groups, "vars")]
     if not own:
         return ()
-    names = [variables.attrs["name"] for variables in own if "name" in variables.attrs]
+    names = [name for name in (_attribute(each, "name") for each in own) if name is not None]
     return (names[0] if names and isinstance(names[0], str) else key,)
