@@ -1,6 +1,7 @@
 """How the command `keras-pvt` starts: what it imports, and what it shows after an error."""
 
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -124,3 +125,21 @@ def test_an_error_of_another_library_mentions_the_traceback(monkeypatch, capsys)
     assert capsys.readouterr().err == (
         "error: invalid literal for int() with base 10: 'three' (--traceback shows where)\n"
     )
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told so")
+def test_commands_keep_the_memory_that_they_freed():
+    """A large array costs no page that Linux clears anew, once there was one of its size."""
+    code = (
+        "import resource\n"
+        "from keras_pvt.cli import program\n"
+        "program.register_classes = program.say_backend = lambda: None\n"
+        "program.start_keras()\n"
+        "first = b'x' * 48_000_000; del first\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(3):\n"
+        "    again = b'x' * 48_000_000; del again\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000  # of 35,000 pages of 4 KiB
