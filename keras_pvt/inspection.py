@@ -25,6 +25,7 @@ from keras_pvt.conversion.recognise import (
     keras_array,
     layout_of,
     recognised,
+    swapped,
     told_of_state,
     trunk,
     twin,
@@ -184,8 +185,11 @@ def inspect_file(
     if found.classes is not None and len(found.classes) != facts.setdefault(
         "classes", len(found.classes)
     ):
-        facts["note"] = f"it names {len(found.classes)} classes, and its weights are of others"
-    facts |= _lines(str(file), facts, found)
+        has = "has no head for them" if facts["classes"] is None else "its weights are of others"
+        facts["note"] = f"it names {len(found.classes)} classes, and {has}"
+    if facts.get("note") is None and (buffers := swapped(state)):
+        facts["note"] = f"{len(buffers)} buffers of mmcv's EMAHook are not read"
+    facts |= _lines(str(file), facts, found, which)
     return Inspection(**facts)
 
 
@@ -383,10 +387,17 @@ def _unlike(found: Found, body: State) -> str:
     return f"{said}; {prefix}" if prefix else said
 
 
-def _lines(path: str, facts: Mapping[str, Any], found: Found) -> dict[str, str | None]:
-    """The line of Python that loads a file, and that of a shell that uses or converts it."""
+def _lines(
+    path: str, facts: Mapping[str, Any], found: Found, which: str | None
+) -> dict[str, str | None]:
+    """The line of Python that loads a file, and that of a shell that uses or converts it.
+
+    Of several state dicts, only `read_checkpoint` and `keras-pvt convert` take one by its name.
+    """
     quoted, word = json.dumps(path), shlex.quote(path)
-    arrays = f"keras_pvt.conversion.read_checkpoint({quoted})"
+    chosen = "" if which is None else f", which={json.dumps(which)}"
+    asks = "" if which is None else f" --which {shlex.quote(which)}"
+    arrays = f"keras_pvt.conversion.read_checkpoint({quoted}{chosen})"
     system, variant, task = (facts.get(name) for name in ("system", "variant", "task"))
     if task is not None:
         python = f"keras_pvt.load_model({quoted})"
@@ -397,16 +408,18 @@ def _lines(path: str, facts: Mapping[str, Any], found: Found) -> dict[str, str |
             f" --set backbone.{name}={','.join(map(str, value))}"
             for name, value in other.row.items()
         )
-        shell = f"keras-pvt convert {word} {other.name}.keras --variant {other.variant}{fields}"
-        return {"python": arrays, "shell": shell}
+        shell = (
+            f"keras-pvt convert {word} {other.name}.keras --variant {other.variant}{fields}{asks}"
+        )
+        return {"python": arrays, "shell": f"{shell}{asks}"}
     if system is None or not found.known:
         return {"python": arrays, "shell": None}
     predict = None
-    if system == "classifier" and facts.get("classes") is not None:
+    if system == "classifier" and facts.get("classes") is not None and not which:
         names = "imagenet" if facts["classes"] == IMAGENET else "NAMES.txt"
         named = "" if found.classes else f" --classes {names}"
         predict = f"keras-pvt predict IMAGE --model {word}{named}"
-    if found.system is None and found.description is None:
+    if found.system is None and found.description is None and not which:
         function = "PVTBackbone" if system == "backbone" else "classifier"
         python = f'keras_pvt.{function}("{variant}", weights={quoted})'
         return {"python": python, "shell": predict or f"keras-pvt convert {word} {variant}.keras"}
@@ -419,5 +432,5 @@ def _lines(path: str, facts: Mapping[str, Any], found: Found) -> dict[str, str |
     return {
         "python": "keras_pvt.conversion.model_from_checkpoint("
         f"keras_pvt.conversion.recognised({arrays}){options})[0]",
-        "shell": predict or f"keras-pvt convert {word} {system}.keras{told}",
+        "shell": predict or f"keras-pvt convert {word} {system}.keras{told}{asks}",
     }

@@ -8,7 +8,7 @@ import keras
 
 from keras_pvt.conversion import Checkpoint, Report, load_checkpoint, read_checkpoint
 from keras_pvt.conversion.fit import said_of_twin
-from keras_pvt.conversion.readers.shards import list_in
+from keras_pvt.conversion.readers.shards import file_in
 from keras_pvt.conversion.recognise import told_of_state, trunk, twin
 from keras_pvt.download.local import local_file
 from keras_pvt.variants import PRETRAINED, WEIGHTS, PVTConfig, default_name
@@ -84,8 +84,8 @@ def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:
 
     Args:
         variant: name of a row of the variant table, or a row of your own.
-        weights: a name, a file, or a folder with one list of shards; "pretrained" is the first name
-            of the variant.
+        weights: a name, a file, or a folder with one, see `read_checkpoint`; "pretrained" is the
+            first name of the variant.
     Raises:
         ValueError: neither a name for this variant nor a file.
         OSError: a file that cannot be had.
@@ -100,7 +100,7 @@ def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:
         return fetch(variant, str(weights))
     path = local_file(weights)
     if path.is_dir():
-        return list_in(path)
+        return file_in(path)
     if not path.is_file():
         names = [name for owner, name in WEIGHTS if owner == variant]
         raise ValueError(

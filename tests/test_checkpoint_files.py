@@ -311,12 +311,39 @@ def test_lists_of_safetensors_that_cannot_be(tmp_path, change, message):
 
 
 def test_a_folder_needs_one_list(tmp_path):
-    with pytest.raises(IsADirectoryError, match="is a folder with no list of shards; give a file"):
+    with pytest.raises(IsADirectoryError, match="a folder with no list of shards and no model"):
         read_checkpoint(tmp_path)
+    save_checkpoint({"whole": np.ones(2, "float32")}, tmp_path / "model.safetensors")
+    assert read_checkpoint(tmp_path).source == str(tmp_path / "model.safetensors")
     in_shards(tmp_path)
     (tmp_path / "other.weights.json").write_text("{}")
     with pytest.raises(IsADirectoryError, match=r"several lists of shards \(model\.saf.*other\.we"):
         read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("start", ["ema_model.", "model_ema.module."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict"])
+def test_averaged_weights_among_the_others(tmp_path, start, wrapper):
+    plain = {f"model.{key}": tensor for key, tensor in tensors().items()}
+    averaged = {f"{start}{key}": tensor for key, tensor in tensors().items()}
+    both = averaged | plain
+    torch.save(both if wrapper is None else {wrapper: both}, tmp_path / "x.pth")
+    assert read_checkpoint(tmp_path / "x.pth").keys() == both.keys()
+    assert read_checkpoint(tmp_path / "x.pth", which="ema").keys() == averaged.keys()
+    torch.save(plain if wrapper is None else {wrapper: plain}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="there are no averaged weights"):
+        read_checkpoint(tmp_path / "x.pth", which="ema")
+
+
+def test_a_pointer_of_git_lfs_is_told(tmp_path):
+    (tmp_path / "x.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(CheckpointError, match="a pointer of Git LFS, and not the file itself"):
+        read_checkpoint(tmp_path / "x.pth")
+
+
+def test_a_name_on_a_hub_is_no_file():
+    with pytest.raises(FileNotFoundError, match="constructor takes a name on a hub"):
+        read_checkpoint("hf://someone/pvt")
 
 
 def test_torch_is_not_needed(tmp_path):

@@ -190,6 +190,21 @@ def test_a_checkpoint_without_names_is_named_by_the_user(tmp_path, photo, capsys
     assert "gives 3 classes; got 2 names" in capsys.readouterr().err
 
 
+def test_a_keras_file_without_names_is_named_by_the_user(tmp_path, photo, capsys):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"{name}\n" for name in NAMES), "utf-8")
+    path = tmp_path / "x.keras"
+    for verb in ("segment", "predict"):
+        MODELS[verb]().save(path)
+        words = [verb, str(photo), "--model", str(path)]
+        words += ["--out", str(tmp_path / "out")] if verb == "segment" else []
+        lines = run(capsys, *words, "--classes", names).splitlines()
+        assert {line.split("\t")[1] for line in lines} <= set(NAMES)
+    keras_pvt.save_model(classifier(), path, NAMES)
+    assert main(["predict", str(photo), "--model", str(path), "--classes", str(names)]) == 1
+    assert "has names of its classes; leave out others" in capsys.readouterr().err
+
+
 def test_a_backbone_is_refused(tmp_path, photo, capsys):
     save_checkpoint(to_torch(keras_pvt.PVTBackbone("pvt_nano")), tmp_path / "x.npz")
     for verb in ("segment", "detect"):

@@ -1,5 +1,6 @@
 """Weights from a hub: the client's protocol, over a bad connection, and who may see what."""
 
+import json
 import logging
 import os
 import pathlib
@@ -7,11 +8,13 @@ import socket
 import sys
 import traceback
 
+import numpy as np
 import pytest
 from conftest import TINY, assert_same, perturb
 from fetching import closed, open_folder, started
 from hub_server import Repository
 from hubs import NAME, weights
+from safetensors.numpy import save
 from weights_server import Fault
 
 import keras_pvt
@@ -144,6 +147,23 @@ def test_a_repository_without_weights_says_what_it_has(hub):
 
 
 # ---- a hub that misbehaves
+
+
+def test_shards_come_with_their_list(hub, content, tmp_path):
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    shards = {name: save({key: np.ones(3, "float32")}) for key, name in index["weight_map"].items()}
+    hub.repositories["someone/pvt"] = Repository(
+        {"model.safetensors.index.json": json.dumps(index).encode(), **shards}
+    )
+    path = fetch(NAME)
+    assert path.name == "model.safetensors.index.json"
+    assert read_checkpoint(path).keys() == {"a", "b"}
+    asked = len(hub.cdn.requests)
+    assert fetch(NAME) == path
+    assert len(hub.cdn.requests) == asked
+    hub.repositories["someone/pvt"].push({"model.safetensors.index.json": b"{}"})
+    with pytest.raises(DownloadError, match="the list of shards is damaged"):
+        fetch(NAME)
 
 
 @pytest.mark.parametrize("ranges", [True, False])

@@ -83,6 +83,13 @@ def chosen(*files: str, name: str = "hf://a/b") -> str:
         (("a.pth", "training_args.bin", "optimizer.pt", "rng_state_0.pth"), "a.pth"),
         (("pvt_tiny.pth", "sub/other.pth"), "pvt_tiny.pth"),
         (("x.npz",), "x.npz"),
+        (("last.ckpt", "README.md"), "last.ckpt"),
+        (("model_best.pth.tar",), "model_best.pth.tar"),
+        (
+            ("m-1.safetensors", "m-2.safetensors", "m.safetensors.index.json"),
+            "m.safetensors.index.json",
+        ),
+        (("a_0.weights.h5", "a_1.weights.h5", "a.weights.json"), "a.weights.json"),
     ],
 )
 def test_which_file_has_the_weights(files, expected):

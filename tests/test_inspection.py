@@ -281,6 +281,29 @@ def test_prefix_part_and_writer(nano, tmp_path, capsys):
     assert rows["classes"].startswith("10: fish 0, fish 1")
 
 
+@pytest.mark.parametrize("which", ["state_dict", "state_dict_ema", "ema"])
+def test_the_lines_load_the_part_that_was_asked_for(nano, tmp_path, monkeypatch, which):
+    monkeypatch.chdir(tmp_path)
+    state = tensors(to_torch(nano))
+    averaged = {key: tensor + 1 for key, tensor in state.items()}
+    torch.save({"state_dict": state, "state_dict_ema": averaged}, "x.pth")
+    found = inspect_file("x.pth", which)
+    wanted = state if which == "state_dict" else averaged
+    model = eval(found.python, {"keras_pvt": keras_pvt})
+    np.testing.assert_array_equal(to_torch(model)["head.bias"], wanted["head.bias"])
+    assert main(shlex.split(found.shell)[1:]) == 0
+    np.testing.assert_array_equal(
+        to_torch(keras.saving.load_model("classifier.keras"))["head.bias"], wanted["head.bias"]
+    )
+
+
+def test_names_that_no_head_is_for(nano, tmp_path):
+    state = tensors(to_torch(nano))
+    state = {key: tensor for key, tensor in state.items() if not key.startswith(("head", "cls_"))}
+    torch.save({"state_dict": state, "meta": {"CLASSES": NAMES}}, tmp_path / "x.pth")
+    assert inspect_file(tmp_path / "x.pth").note == "it names 10 classes, and has no head for them"
+
+
 def test_of_a_look_alike(tmp_path, monkeypatch):
     mit = LOOK_ALIKES[0]
     row = dataclasses.replace(mit.config)

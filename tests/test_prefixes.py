@@ -126,17 +126,28 @@ def test_a_decoder_is_left_and_said(classifier):
     assert report.skipped["top.bias"] == "not part of the backbone"
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_buffers_of_mmcv_are_left_out(classifier, prefix):
+    """Its EMAHook names them by the keys, with underscores for dots."""
+    state = dict(to_torch(classifier))
+    buffers = {f"ema_{key.replace('.', '_')}": 2 * array for key, array in state.items()}
+    report = load_checkpoint(emptied(classifier), under(prefix, state | buffers))
+    assert_same(to_torch(classifier), state)
+    assert report.skipped.keys() == {f"{prefix}{key}" for key in buffers}
+    assert recognised(state | buffers).prefix == ""
+
+
 @pytest.mark.parametrize("prefix", ["visual.", "student.model.", "model.visual."])
 def test_another_prefix_is_shown(classifier, prefix):
     with pytest.raises(CheckpointError) as raised:
         load_checkpoint(classifier, under(prefix, to_torch(classifier)))
-    assert f"every key begins with {prefix!r}, and what follows does not fit" in str(raised.value)
+    assert f"every key begins with {prefix!r}, which is no wrapper's: take" in str(raised.value)
 
 
 def test_what_remains_has_to_fit(classifier):
     """Of another network nothing is taken off, and the error shows how its keys begin."""
     state = {f"model.layer{n}.weight": np.ones(3, "float32") for n in range(9)}
-    with pytest.raises(CheckpointError, match=r"9 unexpected: model\.layer0.*\n.*'model\.'"):
+    with pytest.raises(CheckpointError, match=r"9 unexpected: model\.layer0.*\n.*'model\.', and"):
         load_checkpoint(classifier, state)
     assert "every key begins with 'model.'" in recognised(state).unknown
 

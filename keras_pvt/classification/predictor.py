@@ -115,7 +115,9 @@ class FileClassifier:
         if weights is not None:
             raise ValueError(f"{source} is a file, which has its own weights; leave out --weights.")
         path = named_file(source)
-        if path.suffix != ".keras" and not path.is_dir():
+        whole = path.suffix == ".keras" or path.is_dir()
+        # A .keras file without names is a checkpoint for who names its classes.
+        if not whole or (classes is not None and not is_described(path)):
             return cls._of_checkpoint(source, recognised(read_checkpoint(path)), size, classes)
         if classes is not None:
             raise ValueError(f"{source} has names of its classes; leave out others.")
@@ -186,7 +188,10 @@ class FileClassifier:
     ) -> "FileClassifier":
         """The classifier of a file of weights, by the names that it or the user has."""
         if found.system is not None or not found.known:
-            raise ValueError(pointing_to_info(f"{source} is no checkpoint of a PVT classifier."))
+            why = "" if found.system else f": {found.unknown}"
+            raise ValueError(
+                pointing_to_info(f"{source} is no checkpoint of a PVT classifier{why}.")
+            )
         try:
             model, report = model_from_checkpoint(found, None if size is None else (size, size))
         except CheckpointError as error:

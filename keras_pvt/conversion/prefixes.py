@@ -8,8 +8,10 @@ WORDS = (
     "_orig_mod.",
     "backbone.",
     "bottom_up.",
+    "ema_model.",
     "encoder.",
     "model.",
+    "model_ema.",
     "module.",
     "net.",
 )
@@ -54,4 +56,10 @@ def said_of(keys: Iterable[str]) -> str:
         keys: of a state dict.
     """
     prefix = common(keys)
-    return f"every key begins with {prefix[:80]!r}, and what follows does not fit" if prefix else ""
+    if not prefix:
+        return ""
+    known = prefix in candidates([prefix])
+    why = (
+        "and what follows does not fit" if known else "which is no wrapper's: take it off the keys"
+    )
+    return f"every key begins with {prefix[:80]!r}, {why}"

@@ -148,6 +148,8 @@ def unwrap(state: State, whole: bool = False) -> Unwrapped:
         whole: whether they have to be those of a segmenter or detector.
     """
     fits = _system if whole else _speaks
+    buffers = swapped(state)
+    state = {key: array for key, array in state.items() if key not in buffers}
     own = _newer(state)
     prefixes = candidates(own)
     if prefixes and not fits(own):
@@ -157,11 +159,22 @@ def unwrap(state: State, whole: bool = False) -> Unwrapped:
                 for key, array in state.items()
                 if key.startswith(prefix)
             }
-            inner = _newer(inner)
+            within = swapped(inner)
+            inner = _newer({key: inner[key] for key in inner if key not in within})
             if fits(inner):
                 left = [key for key in state if not key.startswith(prefix)]
-                return Unwrapped(inner, prefix, left)
-    return Unwrapped(own, "", [])
+                left += [f"{prefix}{key}" for key in within]
+                return Unwrapped(inner, prefix, left + buffers)
+    return Unwrapped(own, "", buffers)
+
+
+def swapped(state: State) -> list[str]:
+    """The buffers of mmcv's EMAHook: each has the name of another key, its dots as underscores.
+
+    The averaged weights themselves are under the model's own names when it saves.
+    """
+    buffers = {f"ema_{key.replace('.', '_')}" for key in state}
+    return [key for key in state if key in buffers]
 
 
 def stuck(state: State) -> str:

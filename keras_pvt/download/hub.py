@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from keras_pvt.conversion.beside import FILES, LARGEST
+from keras_pvt.conversion.readers.mapped import CheckpointError
+from keras_pvt.conversion.readers.shards import LISTS, names_in
 from keras_pvt.download.cache import DownloadError
 from keras_pvt.download.hub_names import HubName, weights_file
 from keras_pvt.download.secrets import HIDDEN, discreet, redacted, redacted_text
@@ -84,16 +86,27 @@ def _fetch(hub: HubName) -> pathlib.Path:
         # It came by the name of its revision, for the cache to know what that stands for.
         if path.parents[file.count("/")].name == info.sha:
             _check(hub, path, listed[file], known)
-            for small in FILES:
-                beside = f"{folder}/{small}" if folder else small
-                if beside in listed:
+            wanted = dict.fromkeys(FILES, LARGEST) | dict.fromkeys(_shards(path), LARGEST_WEIGHTS)
+            for name, limit in wanted.items():
+                beside = f"{folder}/{name}" if folder else name
+                if beside in listed:  # a shard that is not, the reader of the list misses
                     known = _is_cached(hub, beside, info.sha)
-                    there = _download(hub, listed[beside], LARGEST, info.sha)
+                    there = _download(hub, listed[beside], limit, info.sha)
                     _check(hub, there, listed[beside], known)
             return path
     raise DownloadError(
         f"{hub} changes while it is fetched; name a commit, hf://OWNER/NAME@COMMIT."
     )
+
+
+def _shards(path: pathlib.Path) -> list[str]:
+    """Names of the files that a list of shards names; none, where a file is no such list."""
+    if not path.name.endswith(LISTS):
+        return []
+    try:
+        return names_in(path.read_bytes())
+    except CheckpointError as error:
+        raise ValueError(f"{path}: {error}.") from None
 
 
 def _listing(hub: HubName) -> Any:

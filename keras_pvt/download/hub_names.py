@@ -12,18 +12,32 @@ from collections.abc import Sequence
 FORM = "hf://OWNER/NAME, hf://OWNER/NAME@REVISION or hf://OWNER/NAME@REVISION/FILE"
 
 # Where weights usually lie, the best first: what holds arrays alone before what is a pickle, as
-# safetensors does. A kind of file that stands for several, as an index of shards does, is a line
-# here too.
+# safetensors does. A list of shards stands for them.
 USUAL = (
     "model.safetensors",
+    "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.pth",
     "model.pth",
     "model.keras",
     "model.weights.h5",
+    "model.weights.json",
 )
 # Of other names, those with the first of these endings that any has.
-ENDINGS = (".safetensors", ".npz", ".pth", ".pt", ".bin", ".keras", ".weights.h5", ".h5")
+ENDINGS = (
+    ".safetensors.index.json",
+    ".weights.json",
+    ".safetensors",
+    ".npz",
+    ".pth",
+    ".pth.tar",
+    ".pt",
+    ".bin",
+    ".ckpt",
+    ".keras",
+    ".weights.h5",
+    ".h5",
+)
 # What ends so and holds no weights of a model, or those of TensorFlow's models of transformers.
 OTHERS = re.compile(r"(training_args|optimizer|scheduler|rng_state.*|scaler)\.\w+|tf_model\.h5")
 SHOWN = 12  # names in a message

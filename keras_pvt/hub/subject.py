@@ -51,6 +51,8 @@ class Subject:
         if classes is None and trained is not None:
             classes = trained.classes
         bare: keras.Model = model.model if isinstance(model, TrainedModel) else model
+        if not getattr(bare, "inputs", None):
+            raise ValueError(f"{bare!r:.80} is no model that keras_pvt built.")
         names = None if classes is None else tuple(map(str, classes))
         described = dataclasses.replace(describe(bare), classes=names)
         config, system = families.config_of(bare), systems.SYSTEMS[described.system]

@@ -9,6 +9,7 @@ from keras_pvt.conversion.readers import CheckpointError, pointing_to_info
 from keras_pvt.conversion.readers.trained_file import KINDS, VERBS
 from keras_pvt.models.trained_model import (
     TrainedModel,
+    is_described,
     kind_of,
     load_model,
     named_file,
@@ -37,7 +38,9 @@ def load_trained(
         OSError: a file that cannot be opened.
     """
     where, file = os.fspath(path), named_file(path)
-    if file.suffix == ".keras" or file.is_dir():
+    whole = file.suffix == ".keras" or file.is_dir()
+    # A .keras file without names is a checkpoint for who names its classes.
+    if whole and (classes is None or is_described(file)):
         if classes is not None:
             raise ValueError(f"{where} has names of its classes; leave out others.")
         return load_model(file, task)

@@ -1,5 +1,6 @@
 """.keras files of models that say what has to be known to use them."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -15,6 +16,7 @@ import keras
 
 from keras_pvt.conversion.readers.keras_config import CONFIG_MEMBER
 from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, map_file
+from keras_pvt.conversion.readers.shards import file_in
 from keras_pvt.conversion.readers.trained_file import (
     KINDS,
     MEMBER,
@@ -210,8 +212,12 @@ def named_file(source: str | os.PathLike) -> pathlib.Path:
     path = local_file(source)
     if path.name == WEIGHTS and is_described(path.parent):
         return path.parent
-    if not (path.is_dir() and is_described(path)):
-        check_is_file(path)
+    if path.is_dir():
+        if is_described(path):
+            return path
+        with contextlib.suppress(IsADirectoryError):
+            return file_in(path)
+    check_is_file(path)
     return path
 
 

@@ -23,6 +23,9 @@ from keras_pvt.conversion.readers.mapped import (
     numpy_dtype,
 )
 
+# What a clone has in place of a file where Git LFS is not installed.
+LFS_POINTER = b"version https://"
+
 __all__ = [
     "CheckpointError",
     "numpy_dtype",
@@ -41,7 +44,8 @@ def read_checkpoint(path: str | os.PathLike, which: str | None = None) -> Checkp
     is run and torch is not needed.
 
     Args:
-        path: of a local file; or of a folder with one list of shards.
+        path: of a local file; or of a folder with one list of shards, or `model.safetensors`,
+            `pytorch_model.bin` or `model.weights.h5`.
         which: of the state dicts in a torch file: "ema" for the averaged weights, whatever the
             trainer calls them ("state_dict_ema", "model_ema", "ema_state_dict"), or a name in the
             file, such as "model". By default the averaged weights, else "state_dict" or "model",
@@ -56,7 +60,7 @@ def read_checkpoint(path: str | os.PathLike, which: str | None = None) -> Checkp
         Values are not looked at: they may be infinite or NaN.
     Raises:
         CheckpointError: a file of no such kind, or a damaged or hostile one; no such state dict.
-        OSError: a file that cannot be opened; a folder without one list of shards.
+        OSError: a file that cannot be opened; a folder without such a file.
     """
     try:
         checkpoint = open_checkpoint(path, which)
@@ -79,8 +83,13 @@ def open_checkpoint(path: str | os.PathLike, which: str | None = None) -> Checkp
         which: see `read_checkpoint`.
     """
     path = pathlib.Path(path)
+    if os.fspath(path).startswith("hf:/"):
+        raise FileNotFoundError(
+            f"{os.fspath(path)!r} is no file: `weights=` of a constructor takes a name on a hub, "
+            "and so does `keras-pvt convert`."
+        )
     if path.is_dir():
-        path = shards.list_in(path)
+        path = shards.file_in(path)
     try:
         checkpoint = _read(map_file(path), path, which)
         if not checkpoint:
@@ -139,6 +148,10 @@ def _read(mapped: mmap.mmap, path: pathlib.Path, which: str | None) -> Checkpoin
         if found_shards.suffix == shards.KERAS:
             return keras_files.read_shards(found_shards)
         return plain_files.read_safetensors_shards(found_shards)
+    if start.startswith(LFS_POINTER):
+        raise CheckpointError(
+            "a pointer of Git LFS, and not the file itself: `git lfs pull` in its clone gets that"
+        )
     raise CheckpointError(
         f"not a checkpoint: it begins with {start!r}; .pth, .safetensors, .npz, .weights.h5, "
         ".h5 and .keras files are read, and lists of shards"

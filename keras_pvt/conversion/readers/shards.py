@@ -15,6 +15,8 @@ MAX_SHARDS = 1000
 KERAS, SAFETENSORS = ".weights.h5", ".safetensors"
 # How the names of lists end.
 LISTS = (".weights.json", ".safetensors.index.json")
+# How libraries call the file of weights in a folder that has no list, the best first.
+WHOLE = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")
 
 
 class Shards(NamedTuple):
@@ -41,20 +43,36 @@ def read_list(mapped: mmap.mmap, path: pathlib.Path) -> Shards:
         CheckpointError: a damaged list; files that are not beside it.
         OSError: a file that cannot be opened.
     """
-    if len(mapped) > MAX_LIST:
-        raise CheckpointError(f"the list of shards has more than {MAX_LIST:,} bytes")
-    try:
-        table = json.loads(mapped[:])
-        suffix, names = _names(table)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"the list of shards is damaged: {error}") from error
+    suffix, names, weight_map = _parsed(mapped[: MAX_LIST + 1])
     files = {}
     for name in names:
         shard = path.with_name(name)
         if not shard.is_file():
             raise CheckpointError(f"the shard {name[:80]!r} is not beside the list")
         files[name] = shard, map_file(shard)
-    return Shards(suffix, files, table["weight_map"])
+    return Shards(suffix, files, weight_map)
+
+
+def names_in(text: bytes) -> list[str]:
+    """Names of the files in a list, which lie beside it, each once.
+
+    Args:
+        text: of the list.
+    Raises:
+        CheckpointError: a damaged list.
+    """
+    return _parsed(text)[1]
+
+
+def _parsed(text: bytes) -> tuple[str, list[str], Mapping[str, Any]]:
+    """Suffix and names of the files in a list, and what is in which."""
+    if len(text) > MAX_LIST:
+        raise CheckpointError(f"the list of shards has more than {MAX_LIST:,} bytes")
+    try:
+        table = json.loads(text)
+        return *_names(table), table["weight_map"]
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the list of shards is damaged: {error}") from error
 
 
 def _names(table: Any) -> tuple[str, list[str]]:
@@ -77,16 +95,21 @@ def _names(table: Any) -> tuple[str, list[str]]:
     return suffix, list(names)
 
 
-def list_in(folder: pathlib.Path) -> pathlib.Path:
-    """The list of shards in a folder.
+def file_in(folder: pathlib.Path) -> pathlib.Path:
+    """The file that a folder of weights stands for: its list of shards, or the one of `WHOLE`.
 
     Raises:
-        IsADirectoryError: there is none, or there are several.
+        IsADirectoryError: there is none, or there are several lists.
     """
     found = sorted(file for file in folder.iterdir() if file.name.endswith(LISTS))
-    if len(found) != 1:
+    if len(found) == 1:
+        return found[0]
+    if found:
         has = f"several lists of shards ({', '.join(file.name for file in found[:4])})"
-        raise IsADirectoryError(
-            f"{folder} is a folder with {has if found else 'no list of shards'}; give a file."
-        )
-    return found[0]
+        raise IsADirectoryError(f"{folder} is a folder with {has}; give a file.")
+    for name in WHOLE:
+        if (folder / name).is_file():
+            return folder / name
+    raise IsADirectoryError(
+        f"{folder} is a folder with no list of shards and no {' or '.join(WHOLE)}; give a file."
+    )

@@ -33,6 +33,8 @@ LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")
 # Where trainers put the state dict; the averaged weights first, as they are the better ones.
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict")
 WRAPPERS = (*AVERAGED, "state_dict", "model")
+# What stands before the keys of averaged weights, where they lie among the others.
+AMONG = ("ema_model.", "model_ema.")
 # How a caller asks for the averaged one, whatever the file calls it.
 EMA = "ema"
 
@@ -134,15 +136,26 @@ def _state_dict(
 ) -> StateDict:
     """The arrays of a file of `size` bytes; each storage is read once."""
     parts = _parts(content)
-    part = _chosen(content, parts, which)
+    start = _among(content, parts) if which == EMA else None
+    part = _chosen(content, parts, None if start else which)
     others = [name for name in parts if name != part]
     tensors = _checked(content if part is None else content[part], others, size)
+    if start:
+        tensors = {key: tensor for key, tensor in tensors.items() if key.startswith(start)}
     read = functools.cache(numbers)
     arrays = {key: _array(key, tensor, read(tensor.storage)) for key, tensor in tensors.items()}
     beside = {} if part is None else content
     return StateDict(
         arrays, part, others, trainers.written_by(beside), trainers.class_names(beside)
     )
+
+
+def _among(content: Any, parts: list[str]) -> str | None:
+    """What the keys of averaged weights begin with, where these are no state dict of their own."""
+    part = None if any(name in parts for name in AVERAGED) else _chosen(content, parts, None)
+    state = content if part is None else content[part]
+    keys = [key for key in state if isinstance(key, str)] if isinstance(state, dict) else []
+    return next((start for start in AMONG if any(key.startswith(start) for key in keys)), None)
 
 
 def _chosen(content: Any, parts: list[str], which: str | None) -> str | None:
@@ -186,7 +199,8 @@ def _checked(content: Any, others: list[str], size: int) -> Mapping[str, Tensor]
             f"is made. {OF_A_MODULE}"
         )
     if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"the file holds a {type(content).__name__}, not a state dict")
+        empty = "" if content else "empty "
+        raise CheckpointError(f"the file holds a {empty}{type(content).__name__}, not a state dict")
     wrong = {
         key if isinstance(key, str) else f"a key of type {type(key).__name__}": value
         for key, value in content.items()
