@@ -131,7 +131,7 @@ def test_an_error_of_another_library_mentions_the_traceback(monkeypatch, capsys)
 def test_commands_keep_the_memory_that_they_freed():
     """A large array costs no page that Linux clears anew, once there was one of its size."""
     code = (
-        "import resource\n"
+        "import resource, sys; sys.argv = ['/usr/bin/keras-pvt']\n"
         "from keras_pvt.cli import program\n"
         "program.register_classes = program.say_backend = lambda: None\n"
         "program.start_keras()\n"

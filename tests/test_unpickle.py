@@ -440,7 +440,7 @@ def test_not_a_state_dict(tmp_path):
     for content, message in (
         ([torch.zeros(1)], "holds a list"),
         ({"epoch": 3, "net": {"w": torch.zeros(1)}}, "not tensors: epoch, net"),
-        ({}, "holds a dict"),
+        ({}, "holds an empty dict"),
     ):
         torch.save(content, tmp_path / "x.pth")
         with pytest.raises(CheckpointError, match=message):

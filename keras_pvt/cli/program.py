@@ -37,7 +37,7 @@ def _keep_memory() -> None:
     """Let the C library keep freed memory for the next call, where it can be told so.
 
     glibc gives large arrays back at once, and Linux clears every page of them when they come
-    again, which takes up to a third of a training step on a CPU.
+    again, which is a tenth of an epoch at 224 pixels on a CPU.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -199,8 +199,8 @@ def _checked(content: Any, others: list[str], size: int) -> Mapping[str, Tensor]
             f"is made. {OF_A_MODULE}"
         )
     if not isinstance(content, dict) or not content:
-        empty = "" if content else "empty "
-        raise CheckpointError(f"the file holds a {empty}{type(content).__name__}, not a state dict")
+        held = "an empty dict" if content == {} else f"a {type(content).__name__}"
+        raise CheckpointError(f"the file holds {held}, not a state dict")
     wrong = {
         key if isinstance(key, str) else f"a key of type {type(key).__name__}": value
         for key, value in content.items()
