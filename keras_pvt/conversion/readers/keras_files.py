@@ -223,15 +223,18 @@ def _old_names(layer) -> list[str]:
 def _attribute(of, name: str) -> Any:
     """The value of an attribute that is text, or a list of texts; None where there is none.
 
-    Of another type nothing is read, as HDF5 trusts what a damaged file says of its own numbers.
+    An empty list has no type. Of another type nothing is read: HDF5 trusts what a damaged file says
+    of its numbers.
     """
     import h5py
 
     if not h5py.h5a.exists(of, name.encode()):
         return None
     attribute = h5py.h5a.open(of, name.encode())
+    if 0 in attribute.shape:
+        return []
     if not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
-        return None
+        raise CheckpointError(f"the HDF5 file has an attribute {name!r} that is no text")
     value = np.empty(attribute.shape, attribute.dtype)
     attribute.read(value)
     read = value.tolist()
