@@ -6,6 +6,8 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import sys
+import uuid
 from typing import Any
 
 from keras_pvt import formats
@@ -32,12 +34,29 @@ def of_file(path: pathlib.Path) -> str:
 
 
 def of_model(model) -> str:
-    """sha256 of a Keras model: of its configuration, and of its weights."""
-    found = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
+    """sha256 of a Keras model: its configuration but for its name, its weights, and the code of
+    layers that are neither Keras's nor of this package."""
+    found = hashlib.sha256(
+        json.dumps({**model.get_config(), "name": None}, sort_keys=True, default=str).encode()
+    )
+    found.update(_code_of(model).encode())
     for weight, value in zip(model.weights, model.get_weights(), strict=True):
         found.update(f"{weight.path} {value.dtype} {value.shape}".encode())
         found.update(value.tobytes())
     return found.hexdigest()
+
+
+def _code_of(model) -> str:
+    """Of the files that layers of others come from: these have no version that is known here."""
+    modules = {type(layer).__module__ for layer in model._flatten_layers()}
+    known = ("keras.", "keras_pvt.")
+    files = [
+        getattr(sys.modules.get(name), "__file__", None)
+        for name in sorted(modules)
+        if not name.startswith(known)
+    ]
+    # What was typed has no file, and might be typed otherwise the next time.
+    return digest([of_file(pathlib.Path(file)) if file else uuid.uuid4().hex for file in files])
 
 
 def of_folder(folder: pathlib.Path) -> str:

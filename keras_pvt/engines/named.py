@@ -52,7 +52,8 @@ class Wish:
     @property
     def makes(self) -> bool:
         """Whether to export where there is no artifact."""
-        return self.engine != table.AUTO or self.images is None or self.images >= WORTH
+        few = self.images is not None and self.images < WORTH
+        return not few or self.engine != table.AUTO or self.precision != "float32"
 
     @property
     def is_keras(self) -> bool:
@@ -130,7 +131,7 @@ def _by(wish: Wish, found: CropClassifier, subject: Subject) -> CropClassifier:
 
 def _hint(wish: Wish) -> None:
     if wish.engine == table.AUTO and wish.makes and not candidates(wish.precision, (1, 1)):
-        logger.info(table.hint())
+        logger.info(table.hint(wish.precision))
 
 
 def _facts(found: CropClassifier) -> dict[str, Any]:

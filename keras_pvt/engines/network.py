@@ -82,9 +82,11 @@ class Network:
         """The fastest engine of those that are installed."""
         engines = candidates(self.precision, self.subject.size)
         if not engines:
-            logger.info(table.hint())
+            logger.info(table.hint(self.precision))
             return table.KERAS
-        kind = f"{self.precision}, {'any' if self.subject.size is None else 'one'} size"
+        if engines == table.having("int8") and self.precision == "int8":
+            return engines[0]  # which Keras does not have
+        kind = f"{self.precision}, {self.subject.size or 'any size'}"
         known = choice.remembered(kind, engines)
         if known is not None:
             return known
@@ -99,9 +101,8 @@ class Network:
                 self._warn(error)
         if not contenders:
             return table.KERAS
-        if self.precision != "int8":
-            self._by_keras(images[: choice.MOST])  # compiles
-            contenders[table.KERAS] = self._by_keras
+        self._by_keras(images[: choice.MOST])  # compiles
+        contenders[table.KERAS] = self._by_keras
         fastest = choice.measured(kind, engines, contenders, images)
         self._artifacts = {fastest: self._artifacts[fastest]} if fastest in engines else {}
         return fastest

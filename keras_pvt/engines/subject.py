@@ -24,7 +24,17 @@ class Subject:
 
     @classmethod
     def of(cls, model: Any) -> "Subject":
-        """The subject of a model that is there."""
+        """The subject of a model that is there.
+
+        Raises:
+            ValueError: it is not functional, not built, or takes something else than images.
+        """
+        inputs = getattr(model, "inputs", None) or ()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            raise ValueError(
+                f"an engine computes functional models of one input (batch, height, width, "
+                f"channels); {getattr(model, 'name', model)!r} is none: call the model itself."
+            )
         height, width = model.inputs[0].shape[1:3]
         size = None if None in (height, width) else (height, width)
         identity = fingerprint.digest("model", fingerprint.of_model(model))

@@ -96,11 +96,8 @@ def check(engine: str, precision: str, images: bool) -> None:
         )
 
 
-def hint() -> str:
+def hint(precision: str) -> str:
     """How to install what computes faster than Keras on a CPU."""
-    return f"an engine is faster than Keras on a CPU: {install_command(*_extras())}"
-
-
-def _extras() -> list[str]:
-    first = next(iter(ENGINES.values()))
-    return [first.extra, *FORMATS[first.format].writers]
+    first = ENGINES[having(precision)[0]]
+    writer = next(iter(FORMATS[first.format].writers))
+    return f"an engine is faster than Keras on a CPU: {install_command(first.extra, writer)}"
