@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_pvt import default_backend, runtimes
 from keras_pvt.engines import agreement, fingerprint
-from keras_pvt.engines.cache import Entry, locked
+from keras_pvt.engines.cache import Entry, locked, read_table, write_table
 from keras_pvt.engines.subject import Representative, Subject
 from keras_pvt.engines.table import ENGINES
 from keras_pvt.formats import FORMATS
@@ -110,7 +110,8 @@ class Artifacts:
                     f"the {MOST_MADE} that are made at once"
                 )
             with locked(entry.path):
-                return self._from_cache(entry, says=True) or self._make(entry, shape, images)
+                opened = self._from_cache(entry, says=True)
+                return opened or self._made_once(entry, shape, images)
         except UnusableError:
             raise
         except OSError as error:
@@ -134,6 +135,17 @@ class Artifacts:
                 self._row.format, entry.artifact, processors(), self.precision == "bfloat16"
             )
         return _Opened(run, record)
+
+    def _made_once(self, entry: Entry, shape: Shape, images: np.ndarray) -> "_Opened":
+        """A new artifact; where there can be none, the next process need not try."""
+        reason = read_table(entry.refusal).get("reason")
+        if reason is not None:
+            raise UnusableError(f"{reason} (as {entry.refusal} says)")
+        try:
+            return self._make(entry, shape, images)
+        except (UnusableError, ValueError) as error:
+            write_table(entry.refusal, {"reason": _line(error)})
+            raise
 
     def _make(self, entry: Entry, shape: Shape, images: np.ndarray) -> "_Opened":
         from keras_pvt.exporting.export import export

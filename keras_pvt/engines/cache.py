@@ -6,6 +6,7 @@ any time, in part or whole:
     measured.json           which engine is the fastest on a machine, see `choice`
     MODEL/facts.json        what else a program has to know of the model
     MODEL/ARTIFACT/         the artifact and record.json
+    MODEL/ARTIFACT.json     why there is none
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras_pvt.download.cache import folder as cache_folder
-from keras_pvt.engines.fingerprint import of_file
+from keras_pvt.engines.fingerprint import digest, of_file
 from keras_pvt.utils.files import replacing, write_json
 
 RECORD, FACTS, MEASURED = "record.json", "facts.json", "measured.json"
@@ -83,6 +84,17 @@ def write_table(path: pathlib.Path, table: Mapping[str, Any]) -> None:
         write_json(temporary, table)
 
 
+def sealed(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with a digest of it, as anything may have written there."""
+    return {**table, "digest": digest(table)}
+
+
+def unsealed(table: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The table that `sealed` was given; None if this is no such table."""
+    content = {name: value for name, value in table.items() if name != "digest"}
+    return content if table.get("digest") == digest(content) else None
+
+
 class Entry:
     """An artifact in the cache.
 
@@ -103,10 +115,10 @@ class Entry:
         """
         if not self.path.exists():
             return None
-        record = read_table(self.path / RECORD)
-        files = record.get("files")
-        if not isinstance(files, dict) or self.artifact.name not in files:
+        record = unsealed(read_table(self.path / RECORD))
+        if record is None:
             raise DamagedError(f"{self.path} has no record")
+        files = record["files"]
         for name, expected in files.items():
             try:
                 found = of_file(self.path / pathlib.PurePath(name).name)
@@ -131,5 +143,10 @@ class Entry:
             temporary.mkdir()
             record = dict(make(temporary / self.artifact.name))
             record["files"] = {file.name: of_file(file) for file in sorted(temporary.iterdir())}
-            write_json(temporary / RECORD, record)
+            write_json(temporary / RECORD, sealed(record))
         return record
+
+    @property
+    def refusal(self) -> pathlib.Path:
+        """A table that says why there is no artifact, and is not tried again."""
+        return self.path.with_name(f"{self.path.name}.json")

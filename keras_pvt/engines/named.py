@@ -6,7 +6,6 @@ They are told apart by their files, so that Keras is imported only where it comp
 import contextlib
 import dataclasses
 import importlib.resources
-import logging
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -18,11 +17,9 @@ from keras_pvt.download.cache import file_name
 from keras_pvt.download.cache import folder as weights_folder
 from keras_pvt.download.local import local_file
 from keras_pvt.engines import cache, fingerprint, table
-from keras_pvt.engines.network import Network, candidates
+from keras_pvt.engines.network import Network
 from keras_pvt.engines.subject import Representative, Subject
 from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, are_none, default_name
-
-logger = logging.getLogger("keras_pvt.engines")
 
 # "auto" exports for so many images at least: it takes as long as Keras takes for hundreds.
 WORTH = 32
@@ -61,8 +58,7 @@ class Wish:
         if self.precision != "float32":
             return False
         if self.engine == table.AUTO:
-            none = not table.installed(self.precision)
-            return none or not (self.makes or cache.folder().exists())
+            return not (self.makes or cache.folder().exists())
         return self.engine == table.KERAS
 
     def network(self, subject: Subject, pixels: bool) -> Network:
@@ -106,21 +102,20 @@ def classifier(
         return FileClassifier.named(source, weights, size, classes)
 
     if wish.is_keras:
-        _hint(wish)
         return load()
     identity = _identity(source, weights, (size, classes))
     if identity is None:
         found = load()
         return _by(wish, found, Subject.of(found.model))
     path = cache.folder() / identity / cache.FACTS
-    known = _of_facts(cache.read_table(path))
+    known = _of_facts(cache.unsealed(cache.read_table(path)))
     if known is not None:
         side = known.size, known.size
         return _by(wish, known, Subject(identity, lambda: load().model, side))
     found = load()
     if wish.makes:
         with contextlib.suppress(OSError), cache.locked(path):  # which the artifact's is said of
-            cache.write_table(path, _facts(found))
+            cache.write_table(path, cache.sealed(_facts(found)))
     side = found.size, found.size
     return _by(wish, found, Subject(identity, lambda: found.model, side))
 
@@ -129,29 +124,21 @@ def _by(wish: Wish, found: CropClassifier, subject: Subject) -> CropClassifier:
     return dataclasses.replace(found, model=wish.network(subject, found.pixels))
 
 
-def _hint(wish: Wish) -> None:
-    if wish.engine == table.AUTO and wish.makes and not candidates(wish.precision, (1, 1)):
-        logger.info(table.hint(wish.precision))
-
-
 def _facts(found: CropClassifier) -> dict[str, Any]:
-    """What else than the model makes a classifier, with a digest, as anybody may write there."""
-    facts = {
+    """What else than the model makes a classifier."""
+    return {
         field.name: getattr(found, field.name)
         for field in dataclasses.fields(found)
         if field.name != "model"
     }
-    return {**facts, "digest": fingerprint.digest(facts)}
 
 
-def _of_facts(facts: dict[str, Any]) -> CropClassifier | None:
-    """The classifier without its model; None of what `_facts` has not written."""
-    facts = dict(facts)
-    digest = facts.pop("digest", None)
-    if digest != fingerprint.digest(facts):
+def _of_facts(facts: dict[str, Any] | None) -> CropClassifier | None:
+    """The classifier without its model; None: there are no facts."""
+    if facts is None:
         return None
-    facts["classes"] = tuple((id_, name) for id_, name in facts["classes"])
-    return CropClassifier(None, **facts)
+    classes = tuple((id_, name) for id_, name in facts["classes"])
+    return CropClassifier(None, **{**facts, "classes": classes})
 
 
 def _identity(source: str, weights: str | os.PathLike | None, options: Any) -> str | None:

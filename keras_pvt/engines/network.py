@@ -98,7 +98,7 @@ class Network:
                 self._of(engine).predict(images)
                 contenders[engine] = self._of(engine).predict
             except UnusableError as error:
-                self._warn(error)
+                logger.info("%s is left out: %s", engine, error)
         if not contenders:
             return table.KERAS
         self._by_keras(images[: choice.MOST])  # compiles

@@ -1,7 +1,6 @@
 """Detectors and segmenters whose networks an engine computes; what follows is as ever."""
 
 import dataclasses
-import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +72,11 @@ class _Finder:
         self._network: Network = wish.network(
             Subject.of(keras.Model(model.input, self._maps, name=model.name)), pixels=True
         )
-        self._make_boxes = functools.partial(
-            keras.Model.predict_on_batch,
-            keras.Model({**self._maps, "sizes": whole.input["sizes"]}, whole.output),
-        )
+        # A list, as Keras wants the names of tensors in a dictionary, and these are inside a model.
+        self._boxes = keras.Model([*self._maps.values(), whole.input["sizes"]], whole.output)
 
     def __call__(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """What `Detector` asks of a model that ends in boxes."""
         maps = self._network.predict_on_batch(images)
-        return self._make_boxes({**maps, "sizes": sizes.astype("float32")})
+        inputs = [*(maps[name] for name in self._maps), sizes.astype("float32")]
+        return self._boxes.predict_on_batch(inputs)
