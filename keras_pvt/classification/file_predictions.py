@@ -30,16 +30,7 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class CropClassifier:
-    """A model, and what has to be known to show it image files.
-
-    Args:
-        model: takes `(B, size, size, 3)`, and gives `(B, classes)`, by its `predict_on_batch`.
-        size: side of the crop in pixels.
-        resize_size: pixels of the image's short side before the crop.
-        classes: (id, name) of each class, in the order of the outputs; none where nothing tells.
-        logits: whether the model ends before softmax.
-        pixels: whether it takes RGB 0..255, else images normalised by `preprocess_input`.
-    """
+    """A `FileClassifier` of anything that has the `predict_on_batch` of a Keras model."""
 
     model: Any
     size: int

@@ -48,7 +48,7 @@ class Predictor:
 
     On first use the model is exported to the engine's format, compared with Keras on these images,
     and kept in the cache (docs/engines.md). Where an engine cannot compute, Keras does, and logger
-    "keras_pvt.engines" says why.
+    "keras_pvt" says why.
 
     Args:
         model: a Keras model of one image input; a `TrainedModel`; name of a variant, with its
