@@ -12,7 +12,6 @@ any time, in part or whole:
 import contextlib
 import json
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -32,21 +31,6 @@ class DamagedError(ValueError):
 def folder() -> pathlib.Path:
     """The folder of the cache."""
     return cache_folder() / "engines"
-
-
-def clear() -> int:
-    """Remove every artifact, and what was measured.
-
-    Returns:
-        Bytes that are free now.
-    Raises:
-        OSError: the folder cannot be removed.
-    """
-    place = folder()
-    size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-    if place.exists():
-        shutil.rmtree(place)
-    return size
 
 
 @contextlib.contextmanager
