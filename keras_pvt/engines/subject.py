@@ -29,7 +29,7 @@ class Subject:
         Raises:
             ValueError: it is not functional, not built, or takes something else than images.
         """
-        inputs = getattr(model, "inputs", None) or ()
+        inputs: Any = getattr(model, "inputs", None) or []
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             raise ValueError(
                 f"an engine computes functional models of one input (batch, height, width, "
