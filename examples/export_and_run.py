@@ -13,8 +13,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from keras_pvt import runtimes
 from keras_pvt.classification.decoding import decode_predictions
-from keras_pvt.exporting import export, runtimes
+from keras_pvt.exporting import export
 from keras_pvt.exporting.sources import load
 from keras_pvt.formats import FORMATS
 from keras_pvt.utils.image_files import image_files

@@ -37,6 +37,7 @@ if not _is_command():
         training,
     )
     from keras_pvt.classification.decoding import decode_predictions
+    from keras_pvt.engines.predictor import Predictor
     from keras_pvt.exporting import export
     from keras_pvt.inspection import Inspection, inspect_file
     from keras_pvt.models.backbone import PVTBackbone
@@ -79,6 +80,7 @@ __all__ = [
     "PVTTiny",
     "PVTV2B2Linear",
     "PVTV2Nano",
+    "Predictor",
     "TrainedModel",
     "classification",
     "classifier",

@@ -33,6 +33,11 @@ def choose() -> list[str]:
     return installed
 
 
+def chosen() -> str:
+    """The backend that Keras has, or will have once it is imported."""
+    return os.environ.get("KERAS_BACKEND") or _configured()
+
+
 def check() -> None:
     """Say what to install, if Keras is going to fail for want of a backend.
 
@@ -42,7 +47,7 @@ def check() -> None:
     if "keras" in sys.modules:
         return
     installed = _installed()
-    wanted = os.environ.get("KERAS_BACKEND") or _configured()
+    wanted = chosen()
     if wanted in installed:
         return
     if not installed and not os.environ.get("KERAS_BACKEND"):

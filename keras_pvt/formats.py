@@ -34,7 +34,7 @@ class Format:
             needs for that. The writer is the function of the format's name in
             `keras_pvt.exporting.on_BACKEND`.
         runtime: package that runs the artifact. Its runner is in
-            `keras_pvt.exporting.runtimes.RUNNERS`.
+            `keras_pvt.runtimes.RUNNERS`.
         quantizations: what `quantize` may be, each with the packages that it needs.
         batch_size: that it gets by default; None for any.
         beside: suffix of a second file of the same stem; "" for none.

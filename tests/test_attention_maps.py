@@ -8,7 +8,7 @@ import pytest
 from conftest import LINEAR, TINY, V2, perturb
 
 import keras_pvt
-from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
+from keras_pvt.classification.attention_grid import AttentionGrid, attention_maps
 
 pytestmark = pytest.mark.one_backend("looks into layers that test_layers.py has on each", full=True)
 

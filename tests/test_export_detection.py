@@ -6,8 +6,9 @@ import pytest
 from test_boxes import random_boxes
 
 import keras_pvt
+from keras_pvt import runtimes
 from keras_pvt.detection import NonMaxSuppression
-from keras_pvt.exporting import ExportError, runtimes
+from keras_pvt.exporting import ExportError
 from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 

@@ -9,13 +9,13 @@ from PIL import Image
 from test_tflite import operators
 
 import keras_pvt
-from keras_pvt import PVTBackbone
+from keras_pvt import PVTBackbone, runtimes
 from keras_pvt.cli import main
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.libraries import LABEL_KEYS, retinanet, without_input_warning
 from keras_pvt.detection.serving import AnchoredBoxes, serving_model
-from keras_pvt.exporting import runtimes, sources
+from keras_pvt.exporting import sources
 from keras_pvt.exporting.subject import half_precision, named
 from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND

@@ -10,9 +10,9 @@ from PIL import Image
 from test_tflite import operators
 
 import keras_pvt
+from keras_pvt import runtimes
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 from keras_pvt.detection.ops import roi_align
-from keras_pvt.exporting import runtimes
 from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 

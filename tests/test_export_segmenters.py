@@ -6,9 +6,10 @@ import pytest
 from conftest import SHALLOW, perturb
 
 import keras_pvt
+from keras_pvt import runtimes
 from keras_pvt.cli import main
 from keras_pvt.conversion import save_checkpoint, to_torch
-from keras_pvt.exporting import ExportError, runtimes, verification
+from keras_pvt.exporting import ExportError, verification
 from keras_pvt.exporting.sources import CROP, load
 from keras_pvt.exporting.subject import named
 from keras_pvt.formats import FORMATS

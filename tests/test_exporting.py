@@ -7,8 +7,9 @@ import recipe
 from conftest import LINEAR, SHALLOW, V2, perturb
 
 import keras_pvt
+from keras_pvt import runtimes
 from keras_pvt.conversion import load_checkpoint
-from keras_pvt.exporting import ExportError, runtimes, verification
+from keras_pvt.exporting import ExportError, verification
 from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 

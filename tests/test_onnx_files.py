@@ -9,8 +9,8 @@ from conftest import SHALLOW, perturb
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 import keras_pvt
+from keras_pvt import runtimes
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
-from keras_pvt.exporting import runtimes
 from keras_pvt.exporting.errors import ExportError
 from keras_pvt.ops import BACKEND
 from keras_pvt.segmentation import SemanticFPN, Trans2Seg

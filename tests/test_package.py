@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flops": {"families", "variants"},
     "utils": {"variants"},
     "formats": {"utils"},
+    "runtimes": set(),
     "default_backend": {"utils"},
     "strategies": set(),
     "recipes": {"systems", "utils", "variants"},
@@ -53,10 +54,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "exporting": {
         "classification", "conversion", "detection", "families", "formats", "layers", "models",
-        "ops", "systems", "utils", "variants", "weights",
+        "ops", "runtimes", "systems", "utils", "variants", "weights",
+    },
+    "engines": {
+        "classification", "conversion", "default_backend", "detection", "download", "exporting",
+        "formats", "models", "runtimes", "segmentation", "utils", "variants",
     },
     "cli": {
-        "classification", "conversion", "default_backend", "detection", "exporting", "families",
+        "classification", "conversion", "default_backend", "detection", "engines", "exporting",
+        "families",
         "flops", "formats", "inspection", "layers", "models", "ops", "recipes", "segmentation",
         "strategies", "systems", "training", "utils", "variants",
     },

@@ -7,9 +7,9 @@ from conftest import LINEAR, SHALLOW, V2, perturb
 from contracts import compiled
 
 import keras_pvt
-from keras_pvt import layers
+from keras_pvt import layers, runtimes
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
-from keras_pvt.exporting import ExportError, runtimes
+from keras_pvt.exporting import ExportError
 from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 from keras_pvt.segmentation import SemanticFPN, Trans2Seg

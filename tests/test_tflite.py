@@ -10,8 +10,8 @@ from cifar10_photographs import photographs
 from conftest import TINY, perturb
 
 import keras_pvt
+from keras_pvt import runtimes
 from keras_pvt.conversion import load_checkpoint
-from keras_pvt.exporting import runtimes
 from keras_pvt.formats import QUANTIZATIONS
 from keras_pvt.layers import PositionEmbedding
 from keras_pvt.ops import BACKEND

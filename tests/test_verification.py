@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_pvt.exporting import ExportError, runtimes, verification
+from keras_pvt import runtimes
+from keras_pvt.exporting import ExportError, verification
 
 pytestmark = pytest.mark.one_backend("reads files")
 

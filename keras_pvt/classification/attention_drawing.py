@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_pvt.classification.attention_maps import AttentionGrid
+from keras_pvt.classification.attention_grid import AttentionGrid
 from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 

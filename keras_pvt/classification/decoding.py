@@ -6,7 +6,6 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 # The tables, which `Weights.classes` and `decode_predictions` name.
@@ -32,6 +31,8 @@ def decode_predictions(
         ValueError: another rank, or number of columns than classes; values that are not numbers;
             `top` below 1; no such table.
     """
+    import keras  # the tables do without
+
     values = np.asarray(keras.ops.convert_to_numpy(preds), "float32")
     names = named_classes(classes)
     if values.ndim != 2 or values.shape[1] != len(names):

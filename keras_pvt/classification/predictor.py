@@ -1,15 +1,13 @@
-"""Predictions for image files."""
+"""Classifiers from what a user names."""
 
-import dataclasses
 import logging
 import os
-import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
-import numpy as np
 
 from keras_pvt.classification.decoding import class_table, named_classes
+from keras_pvt.classification.file_predictions import CropClassifier
 from keras_pvt.conversion import (
     CheckpointError,
     load_checkpoint,
@@ -21,31 +19,13 @@ from keras_pvt.conversion.recognise import Found, recognised
 from keras_pvt.families import config_of
 from keras_pvt.models.classifier import classifier
 from keras_pvt.models.inputs import takes_pixels
-from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.models.trained_model import TrainedModel, is_described, load_model, named_file
-from keras_pvt.utils.image_files import read_in_batches
-from keras_pvt.utils.images import default_resize_size, eval_transform
+from keras_pvt.utils.images import default_resize_size
 from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, are_none, default_name
 from keras_pvt.weights import find
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What a model makes of one file.
-
-    Args:
-        path: of the file.
-        scores: `(classes,)`, or None where the file could not be read.
-        error: what was wrong with the file, or None.
-    """
-
-    path: pathlib.Path
-    scores: np.ndarray | None
-    error: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class FileClassifier:
+class FileClassifier(CropClassifier):
     """A model, and what has to be known to show it image files.
 
     Args:
@@ -56,13 +36,6 @@ class FileClassifier:
         logits: whether the model ends before softmax.
         pixels: whether it takes RGB 0..255, else images normalised by `preprocess_input`.
     """
-
-    model: keras.Model
-    size: int
-    resize_size: int
-    classes: tuple[tuple[str, str], ...] = ()
-    logits: bool = False
-    pixels: bool = True
 
     @classmethod
     def of(cls, trained: TrainedModel) -> "FileClassifier":
@@ -210,58 +183,3 @@ class FileClassifier:
             raise ValueError(f"{source} has {count} classes; got {len(names)} names.")
         logits = model.get_layer("predictions").activation is keras.activations.linear
         return cls(model, size, default_resize_size(size), names, logits, takes_pixels(model))
-
-    def crop(self, path: str | os.PathLike) -> np.ndarray:
-        """The part of an image file that the model sees.
-
-        Args:
-            path: of the file.
-        Returns:
-            uint8 `(size, size, 3)`, RGB 0..255.
-        Raises:
-            OSError: the file cannot be opened.
-            ImageError: it cannot be read as an image.
-        """
-        return eval_transform(path, self.size, self.resize_size)
-
-    def model_input(self, crops: np.ndarray) -> np.ndarray:
-        """Crops in the form that the model takes.
-
-        Args:
-            crops: `(B, size, size, 3)`, RGB 0..255.
-        Returns:
-            The crops, normalised if the model does not normalise them itself.
-        """
-        return crops if self.pixels else preprocess_input(crops)
-
-    def predict(
-        self, paths: Iterable[str | os.PathLike], batch_size: int = 32
-    ) -> Iterator[Prediction]:
-        """Predictions for files, in their order; a file that cannot be read stops nothing.
-
-        Args:
-            paths: image files.
-            batch_size: images that the model gets at once. The last batch is filled up, so
-                that a compiled model sees one shape only.
-        Yields:
-            The prediction for each file.
-        """
-        for files in read_in_batches(paths, self.crop, batch_size):
-            yield from self._batch(files, batch_size)
-
-    def _batch(self, files, batch_size):
-        crops = [file.image for file in files if file.image is not None]
-        scores = iter(())
-        if crops:
-            batch = np.zeros((batch_size, self.size, self.size, 3), "uint8")
-            batch[: len(crops)] = crops
-            scores = iter(self._probabilities(batch))
-        for path, crop, error in files:
-            yield Prediction(path, None if crop is None else next(scores), error)
-
-    def _probabilities(self, batch):
-        values = self.model.predict_on_batch(self.model_input(batch))
-        if not self.logits:
-            return values
-        values = np.exp(values - values.max(axis=-1, keepdims=True))
-        return values / values.sum(axis=-1, keepdims=True)

@@ -32,8 +32,9 @@ COMMANDS = {
     "export": "export a model to SavedModel, TFLite, ONNX or OpenVINO",
     "train": "train a classifier, a detector or a segmenter",
 }
-# Commands that work without Keras. All others find every class registered when they run.
-WITHOUT_KERAS = ("info", "train")
+# Commands that work without Keras, or start it where they need it. All others find every class
+# registered when they run.
+WITHOUT_KERAS = ("info", "predict", "train")
 
 EPILOG = """\
 examples:

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from keras_pvt.engines import table
 from keras_pvt.utils.sizes import parse_size
 from keras_pvt.variants import VARIANTS
 
@@ -174,6 +175,52 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="side of the centre crop that the model sees (default: as it was trained)",
     )
+
+
+ENGINES_EPILOG = """\
+--engine takes a runtime that is faster than Keras on a CPU: litert [tflite], onnxruntime [onnx] or
+openvino [openvino], from the extra of keras-pvt in brackets. The model is exported once, compared
+with Keras on the first images, and kept with the weights; docs/engines.md has more. auto, the
+default, takes the fastest that is installed, as measured once on this machine: it exports for 32
+images or more, and for fewer uses what is there.
+"""
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """What computes, see `wish`."""
+    parser.add_argument(
+        "--engine",
+        choices=table.NAMES,
+        default=table.AUTO,
+        help="what computes: Keras, a runtime of an exported model, or the fastest there is "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=table.PRECISIONS,
+        default=table.PRECISIONS[0],
+        help="that the engine computes in (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--representative",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="about 100 images of what the model will see, for int8",
+    )
+
+
+def wish(options: argparse.Namespace, images: int) -> Any:
+    """What `add_engine_options` was given.
+
+    Args:
+        options: of the command line.
+        images: how many there are.
+    Raises:
+        ValueError, ImportError: see `keras_pvt.engines.table.check`.
+    """
+    from keras_pvt.engines.named import Wish
+
+    return Wish(options.engine, options.precision, options.representative, images)
 
 
 def add_predictor_options(parser: argparse.ArgumentParser) -> None:

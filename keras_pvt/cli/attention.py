@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _predictor(name, options):
     """The model, at a size at which its coarsest map shows something; and what to say of that."""
-    from keras_pvt.classification.attention_maps import AttentionGrid
+    from keras_pvt.classification.attention_grid import AttentionGrid
     from keras_pvt.classification.predictor import FileClassifier
 
     predictor = FileClassifier.named(name, options.weights, options.size)
@@ -93,7 +93,7 @@ def _query(config, pixel) -> str:
 def _rows(predictor, config, image, pixel):
     """The query in the blocks of stage 4, or a pixel in the last block of each stage."""
     from keras_pvt.classification.attention_drawing import AttentionRow
-    from keras_pvt.classification.attention_maps import AttentionGrid, attention_maps
+    from keras_pvt.classification.attention_grid import AttentionGrid, attention_maps
     from keras_pvt.models.graph import block_name
 
     if pixel is None:

@@ -8,16 +8,19 @@ import sys
 from collections.abc import Sequence
 
 from keras_pvt.cli import arguments
+from keras_pvt.cli.program import engine_log
 from keras_pvt.cli.results import choose_show, pictures_of, say_where, show_results
 
 DESCRIPTION = "Find objects in images by a trained detector, and draw their boxes."
 
-EPILOG = """\
+EPILOG = (
+    """\
 examples:
   keras-pvt detect photo.jpg --model runs/boxes/model.keras
   keras-pvt detect photos/ --model model.keras --out drawn --threshold 0.3
   keras-pvt detect photos/ --model hf://OWNER/NAME              # of keras_pvt.hub.save
   keras-pvt detect photo.jpg --model boxes.safetensors
+  keras-pvt detect photos/ --model model.keras --engine onnxruntime
   keras-pvt detect val2017/ --model model.keras --threshold 0 --json \\
       --annotations instances_val2017.json > results.json
 
@@ -37,7 +40,10 @@ annotations image_id is the path from the folder that all images lie in, and cat
 from 1.
 
 A file that cannot be read is reported and skipped, and the exit status is 1.
+
 """
+    + arguments.ENGINES_EPILOG
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,18 +69,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="annotations of a COCO set; --json uses their ids",
     )
+    arguments.add_engine_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from keras_pvt.detection.coco_results import CocoResults
     from keras_pvt.detection.detector import Detector
     from keras_pvt.detection.drawing import draw_detections
+    from keras_pvt.engines.tasks import detector_by
     from keras_pvt.utils.drawing import write_png
     from keras_pvt.utils.image_files import image_files
 
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)
+    wish = arguments.wish(options, len(files))
     detector = Detector.load(options.model, arguments.given_classes(options))
+    detector = detector_by(detector, wish)
     results = CocoResults(detector.classes, files, options.annotations)
     for line in results.report.lines():
         print(f"{options.annotations}: {line}", file=sys.stderr)
@@ -96,7 +106,8 @@ def run(options: argparse.Namespace) -> int:
             show(found.path, list(zip(names, scores, boxes, strict=True)))
 
     found = detector.detect(files, min(options.batch_size, len(files)), keep_images=True)
-    status = show_results(found, len(files), draw_and_show)
+    with engine_log():
+        status = show_results(found, len(files), draw_and_show)
     if options.json:
         print("[]" if next(separators) == "[" else "]")  # nothing found is a list too
     _say_missed(best, options.threshold)

@@ -4,11 +4,13 @@ import argparse
 import json
 
 from keras_pvt.cli import arguments
+from keras_pvt.cli.program import engine_log, start_keras
 from keras_pvt.cli.results import choose_show, show_results
 
 DESCRIPTION = "The most likely classes of images, with their probabilities."
 
-EPILOG = """\
+EPILOG = (
+    """\
 examples:
   keras-pvt predict photo.jpg
   keras-pvt predict photos/ --variant pvt_small --top 3 --batch-size 64
@@ -17,11 +19,16 @@ examples:
   keras-pvt predict scan.png --variant pvt_small --weights mine.safetensors --size 384
   keras-pvt predict photo.jpg --variant pvt_tiny --weights pvt_tiny.pth --classes imagenet
   keras-pvt predict photo.jpg --model hf://timm/pvt_v2_b2.in1k       # [hub]
+  keras-pvt predict photos/ --variant pvt_small --engine litert      # [tflite]
+  keras-pvt predict photos/ --precision int8 --representative some/  # the fastest on a CPU
 
 On a terminal the result is a table; otherwise it is a line for each class: file, class and
 probability, separated by tabs. --json writes one object a line for each file. A file that
 cannot be read is reported and skipped, and the exit status is 1.
+
 """
+    + arguments.ENGINES_EPILOG
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes for each image (default: %(default)s)",
     )
     arguments.add_model_options(parser)
+    arguments.add_engine_options(parser)
     parser.add_argument(
         "--classes",
         metavar="NAME|FILE",
@@ -44,13 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from keras_pvt.classification.decoding import best_classes, read_classes
-    from keras_pvt.classification.predictor import FileClassifier
+    from keras_pvt.engines.named import classifier
     from keras_pvt.utils.image_files import image_files
 
     files = image_files(options.images)
     classes = None if options.classes is None else read_classes(options.classes)
     source = options.model or options.variant
-    predictor = FileClassifier.named(source, options.weights, options.size, classes)
+    wish = arguments.wish(options, len(files))
+    with engine_log():
+        predictor = classifier(
+            source, options.weights, options.size, classes, wish, start=start_keras
+        )
     if not predictor.classes:
         raise ValueError(
             f"{options.weights or source} does not name its "
@@ -64,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
     def show_best(prediction):
         show(prediction.path, best_classes(prediction.scores, predictor.classes, options.top))
 
-    return show_results(predictions, len(files), show_best)
+    with engine_log():
+        return show_results(predictions, len(files), show_best)
 
 
 def _show_json(path, best):

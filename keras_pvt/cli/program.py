@@ -1,11 +1,13 @@
 """What programs of this project have in common: how they start, and how they end."""
 
 import argparse
+import contextlib
 import ctypes
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from keras_pvt import default_backend
 from keras_pvt.utils.quiet import quiet_libraries
@@ -44,6 +46,24 @@ def _keep_memory() -> None:
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_TOP_PAD, 2**26)
+
+
+@contextlib.contextmanager
+def engine_log() -> Iterator[None]:
+    """Print on stderr what engines do that takes time, and where Keras computes instead."""
+    logger = logging.getLogger("keras_pvt.engines")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = True
 
 
 def say_backend(used: int = 1) -> None:

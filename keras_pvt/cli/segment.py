@@ -6,16 +6,19 @@ import json
 import pathlib
 
 from keras_pvt.cli import arguments
+from keras_pvt.cli.program import engine_log
 from keras_pvt.cli.results import choose_show, pictures_of, say_where, show_results
 
 DESCRIPTION = "Find the class of each pixel by a trained segmenter, and draw them."
 
-EPILOG = """\
+EPILOG = (
+    """\
 examples:
   keras-pvt segment street.jpg --model runs/street/model.keras
   keras-pvt segment street.jpg --model hf://OWNER/NAME          # of keras_pvt.hub.save
   keras-pvt segment photos/ --model model.keras --out drawn --alpha 0.4
   keras-pvt segment street.jpg --model fpn_pvt_s_ade20k_40k.pth --classes ade20k.txt
+  keras-pvt segment photos/ --model model.keras --engine openvino
   keras-pvt segment photos/ --model model.keras --labels --json > shares.jsonl
   keras-pvt segment street.jpg --model model.keras --scales 0.75 1 1.25 --flip
   keras-pvt segment aerial.tif --model model.keras --mode slide --window 512 --stride 341
@@ -28,7 +31,10 @@ result is a table; otherwise it is a line for each class in an image: file, clas
 pixels, separated by tabs. --json writes one object a line for each file. Large images are cut into
 tiles. The last line, on stderr, says where the pictures are. A file that cannot be read is reported
 and skipped, and the exit status is 1.
+
 """
+    + arguments.ENGINES_EPILOG
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,11 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "than 255 classes in 16 bits",
     )
     arguments.add_predictor_options(parser)
+    arguments.add_engine_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from PIL import Image
 
+    from keras_pvt.engines.tasks import segment_by
     from keras_pvt.segmentation.drawing import draw_labels, shares
     from keras_pvt.segmentation.inference import Predictor
     from keras_pvt.segmentation.trained import TrainedSegmenter
@@ -71,8 +79,10 @@ def run(options: argparse.Namespace) -> int:
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)
     numbers = pictures_of(files, options.out / "labels") if options.labels else {}
+    wish = arguments.wish(options, len(files))
     segmenter = TrainedSegmenter.load(options.model, arguments.given_classes(options))
     predictor = Predictor(segmenter.model, **arguments.predictor_options(options, segmenter.size))
+    segment_by(predictor, wish)
     for picture in (*pictures.values(), *numbers.values()):
         picture.parent.mkdir(parents=True, exist_ok=True)
     show = choose_show(options, _show_table, _show_lines, _show_json)
@@ -92,7 +102,8 @@ def run(options: argparse.Namespace) -> int:
         show(file.path, found)
 
     results = itertools.chain.from_iterable(read_in_batches(files, load_image, 1))
-    status = show_results(results, len(files), draw_and_show)
+    with engine_log():
+        status = show_results(results, len(files), draw_and_show)
     folders = {"drawn": options.out} | ({"labels": options.out / "labels"} if numbers else {})
     say_where(next(drawn), **folders)
     return status

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -30,12 +30,15 @@ class Detector:
         size: of the images that the model sees, in pixels: of keras_pvt's what the shorter and
             the longer side are scaled to, see `Letterbox.within`; of other libraries' (height,
             width), no other.
+        finder: what finds boxes in place of the model itself, by a batch of images and the sizes
+            of what is visible, `(B, 2)`; None: the model does.
     """
 
     model: keras.Model
     library: str
     classes: list[str]
     size: tuple[int, int]
+    finder: Callable[[np.ndarray, np.ndarray], dict] | None = None
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a .keras file that also holds the classes and the size.
@@ -144,21 +147,25 @@ class Detector:
         canvases = [letterbox.canvas for _, letterbox in seen]
         for canvas in dict.fromkeys(canvases):
             rows = [row for row, own in enumerate(canvases) if own == canvas]
-            batch = np.empty((batch_size, *canvas, 3), "float32")
+            count = batch_size if self.finder is None else len(rows)
+            batch = np.empty((count, *canvas, 3), "float32")
             batch[:] = PADDING
-            sizes = np.full((batch_size, 2), canvas, "int32")
+            sizes = np.full((count, 2), canvas, "int32")
             for n, row in enumerate(rows):
                 batch[n] = seen[row][0]
                 sizes[n] = seen[row][1].visible_size
-            # Not predict_on_batch, whose input keras-cv's decoding does not understand, nor
-            # KerasHub's own predict, which needs TensorFlow or Grain.
-            with without_input_warning():
-                model = self._finder
-                inputs = {"images": batch, "sizes": sizes} if self.library == OWN else batch
-                found = keras.Model.predict(model, inputs, batch_size=batch_size, verbose=0)
+            found = (self.finder or self._by_keras)(batch, sizes)
             for n, row in enumerate(rows):
                 results[row] = _row(found, n)
         return results
+
+    def _by_keras(self, batch: np.ndarray, sizes: np.ndarray) -> dict:
+        # Not predict_on_batch, whose input keras-cv's decoding does not understand, nor
+        # KerasHub's own predict, which needs TensorFlow or Grain.
+        with without_input_warning():
+            model = self._finder
+            inputs = {"images": batch, "sizes": sizes} if self.library == OWN else batch
+            return keras.Model.predict(model, inputs, batch_size=len(batch), verbose=0)
 
     @functools.cached_property
     def _finder(self) -> keras.Model:

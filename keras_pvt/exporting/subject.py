@@ -67,13 +67,18 @@ def half_precision(model: keras.Model) -> bool:
 
 def float32_twin(model: keras.Model) -> keras.Model:
     """The same model and weights in float32."""
+    return twin(model, "float32")
+
+
+def twin(model: keras.Model, policy: str) -> keras.Model:
+    """The same model and weights under another dtype policy, such as "mixed_bfloat16"."""
     config = keras.saving.serialize_keras_object(model)
     with warnings.catch_warnings():
         # KerasHub's tasks compile themselves, which Keras says it cannot do again.
         warnings.filterwarnings("ignore", r"`compile\(\)` was not called", UserWarning)
-        twin = keras.saving.deserialize_keras_object(_in_float32(config))
-    copy_weights(model, twin)
-    return twin
+        other = keras.saving.deserialize_keras_object(_under(config, policy))
+    copy_weights(model, other)
+    return other
 
 
 def signature(model: keras.Model, size: tuple | None, batch_size: int | None) -> Shape:
@@ -128,12 +133,12 @@ def _outputs(model):
     return dict(zip(model.output_names, model.outputs, strict=True))
 
 
-def _in_float32(config):
-    """A serialized model with every plain policy of half precision replaced."""
+def _under(config, policy):
+    """A serialized model with every plain policy replaced."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy":
-            return config | {"config": config["config"] | {"name": "float32"}}
-        return {key: _in_float32(value) for key, value in config.items()}
+            return config | {"config": config["config"] | {"name": policy}}
+        return {key: _under(value, policy) for key, value in config.items()}
     if isinstance(config, list | tuple):
-        return type(config)(_in_float32(value) for value in config)
+        return type(config)(_under(value, policy) for value in config)
     return config

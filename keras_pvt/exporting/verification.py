@@ -7,7 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_pvt.exporting import runtimes
+from keras_pvt import runtimes
 from keras_pvt.exporting.errors import ExportError, reason
 from keras_pvt.exporting.subject import LABELS, Shape, takes_pixels
 from keras_pvt.models.preprocessing import preprocess_input
@@ -105,16 +105,21 @@ def _compared(name, input_shape, expected, found, quantize):
     if name == LABELS:
         share = float(np.mean(expected != found))
         return Comparison(name, input_shape, share, np.nan, share <= SHARES[quantize], True)
-    expected, found = (np.asarray(x, "float64").ravel() for x in (expected, found))
-    error = float(np.abs(expected - found).max())
-    norms = np.linalg.norm(expected) * np.linalg.norm(found)
-    cosine = float(expected @ found / norms) if norms else float(np.array_equal(expected, found))
+    error, cosine = difference(expected, found)
     if quantize is None:
-        scale = max(1.0, float(np.sqrt(np.mean(expected**2))))
+        scale = max(1.0, float(np.sqrt(np.mean(np.square(expected, dtype="float64")))))
         passed = error <= TOLERANCE * scale
     else:
         passed = cosine >= COSINES[quantize]
     return Comparison(name, input_shape, error, cosine, passed)
+
+
+def difference(expected: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """Largest absolute difference of two arrays of one shape, and the cosine of their angle."""
+    one, other = (np.asarray(x, "float64").ravel() for x in (expected, found))
+    norms = np.linalg.norm(one) * np.linalg.norm(other)
+    cosine = float(one @ other / norms) if norms else float(np.array_equal(one, other))
+    return float(np.abs(one - other).max()), cosine
 
 
 def _inputs(model, shape, images):

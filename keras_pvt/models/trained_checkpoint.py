@@ -22,7 +22,7 @@ DETECTOR_SIZE = (800, 1333)
 
 
 def load_trained(
-    path: str | os.PathLike, task: str, classes: Sequence[str] | None = None
+    path: str | os.PathLike, task: str | None = None, classes: Sequence[str] | None = None
 ) -> TrainedModel:
     """A model of a file, with the names of its classes.
 
@@ -30,7 +30,7 @@ def load_trained(
         path: of a `.keras` file that says what it is, see `load_model`; or of a checkpoint that
             `keras_pvt.conversion.read_checkpoint` reads and that says what no weight tells; or
             hf://OWNER/NAME, a hub's repository with one of these.
-        task: that it must be for.
+        task: that it must be for; None takes any.
         classes: names, in the order of the outputs, for a checkpoint; by default its own.
     Raises:
         ValueError: it is no such file, or one for another task; it does not name its classes, and
@@ -53,8 +53,9 @@ def load_trained(
         raise ValueError(pointing_to_info(f"{where}: {error}")) from error
     _, _, own = kind_of(model)
     if own is None:
-        raise ValueError(f"{where} is a backbone, which gives no answers; pass a {KINDS[task]}.")
-    if own != task:
+        wanted = "whole model" if task is None else KINDS[task]
+        raise ValueError(f"{where} is a backbone, which gives no answers; pass a {wanted}.")
+    if task is not None and own != task:
         raise ValueError(
             f"{where} is a {KINDS[own]}: use keras-pvt {VERBS[own]} IMAGE --model {where}, or "
             f"pass a {KINDS[task]}."
@@ -68,7 +69,7 @@ def load_trained(
             "line, and `keras-pvt convert` keeps those that a file has."
         )
     size = None if found.description is None else found.description.size
-    if size is None and task == "detection" and None in model.inputs[0].shape[1:3]:
+    if size is None and own == "detection" and None in model.inputs[0].shape[1:3]:
         size = DETECTOR_SIZE
         logging.getLogger("keras_pvt").warning(
             "%s does not say at which size it sees images: %sx%s is taken", where, *size

@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -93,7 +93,7 @@ class Predictor:
                 f"{type(model).__name__}."
             )
         self.model, self._align_corners = _without_resize(model)
-        self._pixels = takes_pixels(model)
+        self.takes_pixels = takes_pixels(model)
         self.num_classes = int(model.output_shape[-1])
         own = model.input_shape[1:3]
         self._own = None if None in own else own
@@ -121,6 +121,15 @@ class Predictor:
             raise ValueError(
                 f"`stride` {self.stride} would leave out pixels between windows of {self.window}."
             )
+
+    def compute_by(self, wrap: Callable[[keras.Model], Any]) -> None:
+        """Let something else compute the logits.
+
+        Args:
+            wrap: of the model up to its last resize, which the predictor does itself, gives what
+                has its `predict_on_batch`.
+        """
+        self.model = wrap(self.model)
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
         """The probability of each class at each pixel.
@@ -222,7 +231,7 @@ class Predictor:
         return total[:height, :width]
 
     def _predict(self, image) -> np.ndarray:
-        x = image if self._pixels else preprocess_input(image)
+        x = image if self.takes_pixels else preprocess_input(image)
         return np.asarray(self.model.predict_on_batch(np.ascontiguousarray(x)[None])[0], "float32")
 
     def _to_input(self, side: int, cells: int) -> np.ndarray:

@@ -4,7 +4,10 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -14,10 +17,10 @@ def quiet_libraries() -> Iterator[None]:
 
     TensorFlow 2.21 tells of oneDNN and of missing GPUs there before it looks at
     TF_CPP_MIN_LOG_LEVEL, and LiteRT of each delegate. What Python writes to `sys.stderr` is shown
-    as ever.
+    as ever. Threads wait for each other, as a process has one descriptor.
     """
-    sys.stderr.flush()
-    with contextlib.ExitStack() as stack:
+    with _ONE_AT_A_TIME, contextlib.ExitStack() as stack:
+        sys.stderr.flush()
         shown = stack.enter_context(os.fdopen(os.dup(2), "w", buffering=1))
         log = stack.enter_context(tempfile.TemporaryFile())
         if _is_of_descriptor_2(sys.stderr):

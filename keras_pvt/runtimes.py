@@ -9,7 +9,9 @@ import numpy as np
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
-def load(format: str, path: pathlib.Path, threads: int | None = None) -> Run:
+def load(
+    format: str, path: pathlib.Path, threads: int | None = None, bfloat16: bool = False
+) -> Run:
     """A function from float images `(B, H, W, channels)` to named outputs.
 
     Args:
@@ -17,7 +19,10 @@ def load(format: str, path: pathlib.Path, threads: int | None = None) -> Run:
         path: of the artifact.
         threads: to compute with; by default as the runtime has it. TensorFlow's are of the
             process.
+        bfloat16: let OpenVINO compute in bfloat16, where the processor does; others do not.
     """
+    if bfloat16:
+        return openvino(path, threads, "bf16")
     return RUNNERS[format](path, threads)
 
 
@@ -62,7 +67,7 @@ def onnx(path: pathlib.Path, threads: int | None) -> Run:
     return lambda images: dict(zip(names, session.run(None, {"images": images}), strict=True))
 
 
-def openvino(path: pathlib.Path, threads: int | None) -> Run:
+def openvino(path: pathlib.Path, threads: int | None, precision: str = "f32") -> Run:
     """Runs by OpenVINO."""
     with warnings.catch_warnings():
         # It looks at the machine in a process of its own, of which JAX warns.
@@ -70,7 +75,7 @@ def openvino(path: pathlib.Path, threads: int | None) -> Run:
         import openvino as ov
 
     # Some processors would compute in bfloat16 by themselves.
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads or 0}
+    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads or 0}
     compiled = ov.Core().compile_model(path, "CPU", settings)
     return lambda images: {output.any_name: value for output, value in compiled([images]).items()}
 

@@ -1,0 +1,82 @@
+"""Detectors and segmenters whose networks an engine computes; what follows is as ever."""
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_pvt.engines import table
+from keras_pvt.engines.named import Wish
+from keras_pvt.engines.network import Network
+from keras_pvt.engines.subject import Subject
+
+if TYPE_CHECKING:
+    from keras_pvt.detection.detector import Detector
+    from keras_pvt.segmentation.inference import Predictor
+
+logger = logging.getLogger("keras_pvt.engines")
+
+
+def segment_by(predictor: "Predictor", wish: Wish) -> None:
+    """Let an engine compute the logits of a segmenter, up to its last resize.
+
+    Args:
+        predictor: is changed.
+        wish: of the user's.
+    """
+    if not wish.is_keras:
+        pixels = predictor.takes_pixels
+        predictor.compute_by(lambda model: wish.network(Subject.of(model), pixels))
+
+
+def detector_by(detector: "Detector", wish: Wish) -> "Detector":
+    """Let an engine compute what a RetinaNet says of each anchor; Keras makes boxes of it.
+
+    Args:
+        detector: of this package or another.
+        wish: of the user's.
+    Returns:
+        The detector; itself where Keras computes, as it does of other systems, which is logged.
+    """
+    if wish.is_keras:
+        return detector
+    model = detector.model
+    if getattr(model, "system", None) != "retinanet" or not isinstance(model.output, dict):
+        if wish.makes and wish.engine != table.KERAS:
+            logger.warning(
+                "Keras computes: engines take RetinaNets of keras_pvt, and no other detectors yet"
+            )
+        return detector
+    finder = _Finder(model, wish)
+    return dataclasses.replace(detector, finder=finder)
+
+
+class _Finder:
+    """A RetinaNet in two parts: the network, and what makes boxes.
+
+    Args:
+        model: the RetinaNet.
+        wish: of the user's.
+    """
+
+    def __init__(self, model: Any, wish: Wish):
+        import keras
+
+        self._maps = {
+            f"{output}_{level}": tensor
+            for output, levels in model.output.items()
+            for level, tensor in levels.items()
+        }
+        whole = model.detector(padded=True)
+        self._network: Network = wish.network(
+            Subject.of(keras.Model(model.input, self._maps, name=model.name)), pixels=True
+        )
+        # A list, as Keras wants the names of tensors in a dictionary, and these are inside a model.
+        self._boxes = keras.Model([*self._maps.values(), whole.input["sizes"]], whole.output)
+
+    def __call__(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
+        """What `Detector` asks of a model that ends in boxes."""
+        maps = self._network.predict_on_batch(images)
+        inputs = [*(maps[name] for name in self._maps), sizes.astype("float32")]
+        return self._boxes.predict_on_batch(inputs)

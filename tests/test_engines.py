@@ -1,0 +1,438 @@
+"""Engines: the same answers as Keras's, artifacts in the cache, and what goes wrong with them."""
+
+import errno
+import json
+import logging
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import SHALLOW, perturb
+from PIL import Image
+
+import keras_pvt
+from keras_pvt.cli import main
+from keras_pvt.detection import Detector, RetinaNet
+from keras_pvt.engines import artifacts, choice, fingerprint, table
+from keras_pvt.engines.named import Wish
+from keras_pvt.engines.network import Network
+from keras_pvt.engines.subject import Representative, Subject
+from keras_pvt.engines.tasks import detector_by, segment_by
+from keras_pvt.exporting import ExportError
+from keras_pvt.exporting import export as real_export
+from keras_pvt.segmentation import Predictor, SemanticFPN
+
+pytestmark = pytest.mark.one_backend("exports by PyTorch, and runs what was written")
+
+IMAGES = pathlib.Path(__file__).parents[1] / "examples" / "images"
+# Odd, no squares, several at once; the last leaves one cell in stage 4.
+SHAPES = ((1, 64, 64, 3), (3, 72, 104, 3), (2, 33, 40, 3))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """An empty cache."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = keras_pvt.classifier(SHALLOW, input_shape=(None, None, 3), classifier_activation=None)
+    perturb(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def written(model, tmp_path_factory):
+    """Its ONNX file, for any size and number of images."""
+    path = tmp_path_factory.mktemp("written") / "model.onnx"
+    real_export(model, path, "onnx", batch_size=None, verify=False)
+    return path
+
+
+class Exports:
+    """In place of the export: copies an artifact, and counts."""
+
+    def __init__(self, written):
+        self.written = written
+        self.count = 0
+        self.before = lambda: None
+
+    def __call__(self, model, path, format, **options):
+        self.count += 1
+        self.before()
+        shutil.copy(self.written, path)
+
+
+@pytest.fixture
+def exports(written, monkeypatch):
+    found = Exports(written)
+    monkeypatch.setattr(sys.modules["keras_pvt.exporting.export"], "export", found)
+    return found
+
+
+@pytest.fixture
+def said(caplog):
+    """What the engines log."""
+    caplog.set_level(logging.INFO, "keras_pvt.engines")
+    return lambda: " | ".join(record.getMessage() for record in caplog.records)
+
+
+def network(model, engine="onnxruntime", **options):
+    return Network(Subject.of(model), engine, **options)
+
+
+def images(rng, shape=SHAPES[0]):
+    return rng.standard_normal(shape).astype("float32")
+
+
+def folder_of(home):
+    return home / "models" / "keras_pvt" / "engines"
+
+
+def artifacts_in(home):
+    return [file.parent for file in folder_of(home).glob("*/*/record.json")]
+
+
+@pytest.mark.parametrize(
+    ("engine", "count"),
+    [
+        ("onnxruntime", 1),
+        pytest.param("openvino", 1, marks=pytest.mark.full("writes one more artifact")),
+        pytest.param("litert", 3, marks=pytest.mark.full("writes an artifact a size")),
+    ],
+)
+def test_the_same_as_keras_at_any_size_and_number(engine, count, model, home, request, rng):
+    if engine == "onnxruntime":
+        request.getfixturevalue("exports")  # it was written once
+    ours = network(model, engine)
+    for shape in SHAPES:
+        x = images(rng, shape)
+        found = ours.predict_on_batch(x)
+        assert found.shape == (len(x), 7)
+        np.testing.assert_allclose(found, model.predict_on_batch(x), atol=1e-5, rtol=1e-5)
+    assert ours.engine == engine
+    assert len(artifacts_in(home)) == count
+
+
+def test_what_is_there_is_not_exported_again(model, exports, rng):
+    x = images(rng)
+    for _ in range(2):
+        found = network(model).predict_on_batch(x)
+        np.testing.assert_allclose(found, model.predict_on_batch(x), atol=1e-5, rtol=1e-5)
+    assert exports.count == 1
+
+
+def test_weights_configuration_versions_and_images_tell_artifacts_apart(model, tmp_path):
+    other = keras_pvt.classifier(SHALLOW, input_shape=(None, None, 3), classifier_activation=None)
+    perturb(other)
+    assert fingerprint.of_model(other) == fingerprint.of_model(model)
+    bias = other.weights[-1]
+    bias.assign(bias.numpy() + 1e-3 * np.eye(7)[3])
+    softmax = keras_pvt.classifier(SHALLOW, input_shape=(None, None, 3))
+    perturb(softmax)
+    found = {fingerprint.of_model(one) for one in (model, other, softmax)}
+    assert len(found) == 3
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    seen = {Representative(tmp_path, pixels).identity for pixels in (True, False)}
+    Image.new("RGB", (41, 40)).save(tmp_path / "b.png")
+    assert len({*seen, Representative(tmp_path, True).identity}) == 3
+
+
+def test_another_version_is_another_artifact(model, exports, monkeypatch, rng):
+    network(model).predict_on_batch(images(rng))
+    version = fingerprint.version
+    monkeypatch.setattr(
+        fingerprint, "version", lambda name: "9" if name == "onnxscript" else version(name)
+    )
+    network(model).predict_on_batch(images(rng))
+    assert exports.count == 2
+
+
+@pytest.mark.parametrize("damage", ["artifact", "record", "gone"])
+def test_a_damaged_artifact_is_made_again_and_said(damage, model, exports, home, said, rng):
+    x = images(rng)
+    expected = network(model).predict_on_batch(x)
+    (place,) = artifacts_in(home)
+    if damage == "artifact":
+        content = bytearray((place / "model.onnx").read_bytes())
+        content[len(content) // 2] ^= 1
+        (place / "model.onnx").write_bytes(content)
+    elif damage == "record":
+        record = (place / "record.json").read_text()
+        (place / "record.json").write_text(record.replace("predictions", "prediction"))
+    else:
+        (place / "model.onnx").unlink()
+    np.testing.assert_array_equal(network(model).predict_on_batch(x), expected)
+    assert exports.count == 2
+    assert "made again" in said()
+    assert "Keras computes" not in said()
+
+
+def test_what_differs_from_keras_is_not_used(model, exports, home, said, rng):
+    wrong = keras_pvt.classifier(SHALLOW, input_shape=(None, None, 3), classifier_activation=None)
+    perturb(wrong)
+    wrong.weights[-1].assign(wrong.weights[-1].numpy() + 1e-3)
+    x = images(rng, SHAPES[1])
+    ours = network(wrong)
+    for _ in range(2):
+        np.testing.assert_array_equal(ours.predict_on_batch(x), wrong.predict_on_batch(x))
+    assert exports.count == 1
+    assert said().count("Keras computes: onnxruntime differs from Keras: largest difference") == 1
+    network(wrong).predict_on_batch(x)
+    assert exports.count == 1
+    assert "differs from Keras: largest" in said().split("Keras computes: ")[2]
+    assert not artifacts_in(home)
+
+
+def test_threads_at_once_export_once(model, exports, rng):
+    x, found = images(rng), []
+    exports.before = lambda: time.sleep(0.3)
+    work = [
+        threading.Thread(target=lambda: found.append(network(model).predict_on_batch(x)))
+        for _ in range(3)
+    ]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert exports.count == 1
+    assert len(found) == 3
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+@pytest.mark.full("starts two processes that import Keras")
+def test_processes_at_once_export_once(home, tmp_path):
+    words = ["predict", str(IMAGES), "--engine", "onnxruntime", "--variant", "pvt_nano"]
+    run = [sys.executable, "-m", "keras_pvt", *words]
+    both = [
+        subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert outputs[0][0] == outputs[1][0]
+    assert sum(err.count("exporting") for _, err in outputs) == 1
+    assert len(artifacts_in(home)) == 1
+
+
+def test_a_cache_that_cannot_be_written(model, exports, home, said, rng):
+    home.write_text("no folder")
+    x = images(rng)
+    np.testing.assert_array_equal(network(model).predict_on_batch(x), model.predict_on_batch(x))
+    assert "Keras computes: the cache of engines cannot be used: " in said()
+    assert exports.count == 0
+
+
+def test_a_full_disk(model, exports, home, said, rng):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    exports.before = full
+    x = images(rng)
+    np.testing.assert_array_equal(network(model).predict_on_batch(x), model.predict_on_batch(x))
+    assert "No space left on device" in said()
+    assert not [path for path in folder_of(home).rglob("*") if path.suffix != ".lock"][1:]
+
+
+def test_more_sizes_than_are_exported(model, monkeypatch, said, rng):
+    monkeypatch.setattr(artifacts, "MOST_MADE", 0)
+    x = images(rng)
+    found = network(model, "litert").predict_on_batch(x)
+    np.testing.assert_array_equal(found, model.predict_on_batch(x))
+    assert "an artifact for each size" in said()
+
+
+def test_a_wrong_size_is_kerass_to_refuse(exports, rng):
+    fixed = keras_pvt.classifier(SHALLOW, input_shape=(64, 64, 3))
+    with pytest.raises(ValueError, match="64"):
+        network(fixed).predict_on_batch(images(rng, (1, 65, 64, 3)))
+    assert exports.count == 0
+
+
+def test_no_engine_is_a_hint(model, monkeypatch, said, rng):
+    monkeypatch.setattr(table.Engine, "is_installed", False)
+    ours = network(model, "auto")
+    x = images(rng)
+    np.testing.assert_array_equal(ours.predict_on_batch(x), model.predict_on_batch(x))
+    assert ours.engine == "keras"
+    assert 'pip install "keras-pvt[tflite' in said()
+    with pytest.raises(ImportError, match=r"'openvino' is not installed: pip .*\[openvino\]"):
+        network(model, "openvino")
+    with pytest.raises(ImportError, match="'litert' is not installed"):
+        Wish("auto", "int8", pathlib.Path("photos"))
+
+
+def test_the_fastest_is_remembered(model, exports, monkeypatch, home, said, rng):
+    times = {"onnxruntime": 2.0, "openvino": 3.0, "keras": 1.0}
+    monkeypatch.setattr(table, "installed", lambda precision: ["litert", "onnxruntime"])
+    measured = []
+
+    def milliseconds(predict, x):
+        name = ["onnxruntime", "keras"][len(measured) % 2]
+        measured.append(name)
+        return times[name]
+
+    monkeypatch.setattr(choice, "_milliseconds", milliseconds)
+    for _ in range(2):
+        ours = network(model, "auto")
+        ours.predict_on_batch(images(rng))
+        assert ours.engine == "keras"
+    assert measured == ["onnxruntime", "keras"]  # LiteRT is not for models of any size
+    assert "onnxruntime 2.0, keras 1.0" in said()
+    monkeypatch.setattr(choice, "machine", lambda: "another")
+    times["keras"] = 4.0
+    ours = network(model, "auto")
+    found = ours.predict_on_batch(images(rng))
+    assert ours.engine == "onnxruntime"
+    assert len(measured) == 4
+    assert len(json.loads((folder_of(home) / "measured.json").read_text())) == 2
+    assert found.shape == (1, 7)
+    monkeypatch.setattr(choice.fingerprint, "version", lambda name: "10")
+    assert choice.remembered("float32, any size", ["onnxruntime"]) is None
+
+
+def test_few_images_are_not_worth_an_export(model, exports, said, rng):
+    ours = network(model, "auto", make=False)
+    x = images(rng)
+    np.testing.assert_array_equal(ours.predict_on_batch(x), model.predict_on_batch(x))
+    assert (exports.count, said()) == (0, "")
+    assert [Wish(images=n).makes for n in (1, 31, 32, None)] == [False, False, True, True]
+    assert Wish("litert", images=1).makes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "tensorrt"}, "no engine 'tensorrt'; there are auto, keras, litert"),
+        ({"precision": "int4"}, "no precision 'int4'"),
+        ({"engine": "onnxruntime", "precision": "bfloat16"}, "of keras, openvino"),
+        ({"engine": "keras", "precision": "int8"}, "has no int8; it is of litert"),
+        ({"engine": "litert", "precision": "int8"}, "--representative FOLDER"),
+        ({"representative": pathlib.Path("photos")}, "are for int8"),
+    ],
+)
+def test_wishes_that_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        Wish(**options)
+
+
+def test_int8_without_a_folder(tmp_path):
+    with pytest.raises(NotADirectoryError, match="no folder of representative images"):
+        Representative(tmp_path / "none", True)
+
+
+@pytest.mark.full("a model in another precision")
+def test_keras_in_bfloat16(model, rng):
+    x = images(rng, SHAPES[1])
+    found = network(model, "keras", precision="bfloat16").predict_on_batch(x)
+    expected = model.predict_on_batch(x)
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() > 1e-5
+    cosine = found.ravel() @ expected.ravel() / np.linalg.norm(found) / np.linalg.norm(expected)
+    assert cosine > 0.9995
+
+
+@pytest.mark.full("exports by TensorFlow, and quantizes")
+def test_int8_says_how_it_agrees(said, rng, home):
+    nano = keras_pvt.PVTNano(weights="cifar10", include_preprocessing=True)
+    ours = network(nano, "auto", precision="int8", representative=Representative(IMAGES, True))
+    x = rng.uniform(0, 255, (3, 32, 32, 3)).astype("float32")
+    found = ours.predict_on_batch(x)
+    assert ours.engine == "litert"
+    assert np.abs(found - nano.predict_on_batch(x)).max() < 0.2
+    assert "litert in int8, next to Keras: largest difference" in said()
+
+
+def test_predict_without_keras_once_there_is_an_artifact(home, tmp_path, capsys):
+    words = ["predict", *map(str, sorted(IMAGES.glob("*.jpg"))), "--variant", "pvt_nano"]
+    assert main([*words, "--engine", "keras"]) == 0
+    expected = capsys.readouterr().out
+    assert main([*words, "--engine", "onnxruntime", "--batch-size", "4"]) == 0
+    out, err = capsys.readouterr()
+    assert out == expected
+    assert "exporting for onnxruntime, once" in err
+    code = (
+        "import sys; sys.argv[0] = 'keras-pvt'; from keras_pvt.cli import main\n"
+        "status = main(sys.argv[1:])\n"
+        "assert not {'keras', 'torch', 'tensorflow', 'jax'} & sys.modules.keys()\n"
+        "sys.exit(status)"
+    )
+    run = [sys.executable, "-c", code, *words, "--engine", "onnxruntime"]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == expected
+    facts = next(folder_of(home).glob("*/facts.json"))
+    facts.write_text(facts.read_text().replace('"cat"', '"dog"'))
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 1  # Keras was imported, as the names are another's
+    assert done.stdout == expected
+
+
+# Where the export fails, Keras computes what the engine would have.
+BY = pytest.mark.parametrize(
+    "fails",
+    [True, pytest.param(False, marks=pytest.mark.full("writes one more model"))],
+    ids=["keras", "onnxruntime"],
+)
+
+
+def fail(*arguments, **options):
+    raise ExportError("it cannot be written")
+
+
+@BY
+def test_segment(fails, rng, monkeypatch, said):
+    model = SemanticFPN(keras_pvt.PVTBackbone(SHALLOW), num_classes=5, neck_width=16)
+    perturb(model)
+    if fails:
+        monkeypatch.setattr(sys.modules["keras_pvt.exporting.export"], "export", fail)
+    plain, ours = Predictor(model), Predictor(model)
+    segment_by(ours, Wish("onnxruntime"))
+    assert isinstance(ours.model, Network)
+    for size in ((70, 99), (64, 33)):
+        image = rng.integers(0, 256, (*size, 3), dtype="uint8")
+        found, expected = ours.probabilities(image), plain.probabilities(image)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert ("Keras computes: it cannot be written" in said()) == fails
+
+
+@BY
+def test_detect(fails, monkeypatch, said):
+    model = RetinaNet(keras_pvt.PVTBackbone(SHALLOW), num_classes=3, neck_width=16, head_depth=1)
+    perturb(model)
+    if fails:
+        monkeypatch.setattr(sys.modules["keras_pvt.exporting.export"], "export", fail)
+    plain = Detector(model, "keras_pvt", ["a", "b", "c"], (96, 128))
+    ours = detector_by(plain, Wish("onnxruntime"))
+    assert ours.finder is not None
+    files = sorted(IMAGES.glob("*.jpg"))[:3]
+    for found, expected in zip(ours.detect(files, 2), plain.detect(files, 2), strict=True):
+        assert found.path == expected.path
+        assert len(found.scores) == len(expected.scores) > 0
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+        np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
+    assert ("Keras computes: it cannot be written" in said()) == fails
+    assert detector_by(plain, Wish("keras")) is plain
+
+
+def test_predictor(model, exports, tmp_path, rng):
+    path = tmp_path / "model.keras"
+    keras_pvt.save_model(model, path, list("abcdefg"), size=(64, 64))
+    files = sorted(IMAGES.glob("*.jpg"))[:2]
+    ours = keras_pvt.Predictor(path, "onnxruntime")
+    plain = keras_pvt.Predictor(keras_pvt.load_model(path), "keras")
+    for found, expected in zip(ours.predict(files), plain.predict(files), strict=True):
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    x = images(rng)
+    np.testing.assert_allclose(ours(x), model.predict_on_batch(x), atol=1e-5, rtol=1e-5)
+    assert exports.count == 1
+    with pytest.raises(ValueError, match="does not say which part"):
+        next(keras_pvt.Predictor(model, "keras").predict(files))
