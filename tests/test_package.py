@@ -58,12 +58,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "engines": {
         "classification", "conversion", "default_backend", "detection", "download", "exporting",
-        "formats", "models", "runtimes", "segmentation", "utils", "variants",
+        "formats", "models", "ops", "runtimes", "segmentation", "utils", "variants",
     },
     "cli": {
         "classification", "conversion", "default_backend", "detection", "engines", "exporting",
-        "families",
-        "flops", "formats", "inspection", "layers", "models", "ops", "recipes", "segmentation",
+        "families", "flops", "formats", "inspection", "layers", "models", "ops", "recipes", "segmentation",
         "strategies", "systems", "training", "utils", "variants",
     },
     "__main__": {"cli"},
