@@ -281,6 +281,34 @@ def longest_window(count, sides):
     return max(sides)
 
 
+# Rows that are computed together, or left out.
+_ROWS = 10
+
+
+def of_first_rows(function, numbers, *tensors):
+    """See `keras_pvt.ops.of_first_rows`. It has a gradient, unlike a loop of so many rounds."""
+    count = tensors[0].shape[1]
+    parts = -(-count // _ROWS)
+
+    def divided(x):
+        x = jnp.pad(x, [(0, 0), (0, parts * _ROWS - count)] + [(0, 0)] * (x.ndim - 2))
+        return jnp.moveaxis(x.reshape(x.shape[0], parts, _ROWS, *x.shape[2:]), 1, 0)
+
+    tensors = tuple(divided(x) for x in tensors)
+    spec = jax.eval_shape(function, *(x[0] for x in tensors))
+
+    def nothing(*_):
+        return jnp.zeros(spec.shape, spec.dtype)
+
+    def part(given):
+        first, *of_rows = given
+        return jax.lax.cond(first < jnp.max(numbers), function, nothing, *of_rows)
+
+    found = jax.lax.map(part, (_ROWS * jnp.arange(parts), *tensors))
+    found = jnp.moveaxis(found, 0, 1)
+    return found.reshape(found.shape[0], parts * _ROWS, *found.shape[3:])[:, :count]
+
+
 def windows_singly(maps, windows, down, across):
     """See `keras_pvt.ops.windows_singly`.
 

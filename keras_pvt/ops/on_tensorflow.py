@@ -72,6 +72,15 @@ def longest_window(count, sides):
     return tf.reduce_max(tf.reshape(count, (-1,)))
 
 
+def of_first_rows(function, numbers, *tensors):
+    """See `keras_pvt.ops.of_first_rows`."""
+    count, all_rows = tf.maximum(1, tf.reduce_max(numbers)), tf.shape(tensors[0])[1]
+    found = function(*(x[:, :count] for x in tensors))
+    found = tf.pad(found, [(0, 0), (0, all_rows - count)] + [(0, 0)] * (len(found.shape) - 2))
+    found.set_shape((found.shape[0], tensors[0].shape[1], *found.shape[2:]))
+    return found
+
+
 @tf.function
 def windows_singly(maps, windows, down, across):
     """See `keras_pvt.ops.windows_singly`. The loop can be written to a TFLite file too."""

@@ -222,6 +222,14 @@ def longest_window(count, sides):
     return int(count.max()) if count.numel() else 1
 
 
+def of_first_rows(function, numbers, *tensors):
+    """See `keras_pvt.ops.of_first_rows`."""
+    count = max(1, int(numbers.max()))
+    found = function(*(x[:, :count] for x in tensors))
+    rest = found.new_zeros(found.shape[0], tensors[0].shape[1] - count, *found.shape[2:])
+    return torch.cat([found, rest], dim=1)
+
+
 def windows_singly(maps, windows, down, across):
     """See `keras_pvt.ops.windows_singly`."""
     return _Windows.apply(windows, down, across, *maps)

@@ -89,3 +89,16 @@ def windows_singly(maps, windows, down, across):
         `(B, N, s, s, C)`, with a gradient for the maps alone.
     """
     return engine.windows_singly(maps, windows, down, across)
+
+
+def of_first_rows(function, numbers, *tensors):
+    """What a function gives of the rows that matter, and zeros; where `takes_windows_singly`.
+
+    Args:
+        function: of tensors `(B, any, ...)` makes one, each row for itself.
+        numbers: int tensor `(B,)`: how many rows matter, the first ones.
+        tensors: `(B, N, ...)`.
+    Returns:
+        `(B, N, ...)`; rows that do not matter may be computed too.
+    """
+    return engine.of_first_rows(function, numbers, *tensors)
