@@ -109,6 +109,25 @@ def test_assignment_costs_as_little_as_scipys(solver, kind, rng):
             assert cost[own[taken], taken].sum() == pytest.approx(least.sum(), abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["random", "alike", "ties"])
+def test_many_objects_of_few_queries(kind, rng):
+    """Steps look at pairs that there are: as many as the smaller number of them, squared."""
+    # Without a compiler the many small steps take long.
+    for rows, queries in [(30, 8)] if CALLS_HOST else [(300, 20), (60, 50)]:
+        costs = rng.standard_normal((2, rows, queries))
+        if kind == "alike":
+            costs = costs[:, :1] + 0.01 * rng.standard_normal(costs.shape)
+        costs = (np.round(costs) if kind == "ties" else costs).astype("float32")
+        exists = np.stack([rng.random(rows) < 0.9, np.arange(rows) < queries // 2])
+        owner = jitted(shortest_augmenting_paths)(*map(ops.convert_to_tensor, (costs, exists)))
+        for own, cost, there in zip(ops.convert_to_numpy(owner), costs, exists, strict=True):
+            (taken,) = np.nonzero(own >= 0)
+            assert len(taken) == len(set(own[taken])) == min(queries, there.sum())
+            assert there[own[taken]].all()
+            least = cost[there][linear_sum_assignment(cost[there])].sum()
+            assert cost[own[taken], taken].sum() == pytest.approx(least, abs=1e-3)
+
+
 def test_assignment_of_costs_that_are_none():
     costs = np.array([[[np.nan, 2.0, 1.0], [1.0, 0.0, np.inf]]], "float32")
     owner = jitted(assign)(ops.convert_to_tensor(costs), ops.ones((1, 2), "bool"))

@@ -128,3 +128,24 @@ def test_layers_lose_no_argument_in_a_file():
         config = layer.get_config()
         assert contracts.arguments(type(layer)) <= config.keys()
         assert type(layer).from_config(config).get_config() == config
+
+
+@pytest.mark.parametrize("numbers", [(3, 0), (0, 0), (11, 25)], ids=str)
+def test_masks_of_boxes_that_matter_are_those_of_all(numbers, rng):
+    """Of each image the first ones; 25 boxes are no whole number of parts on JAX."""
+    head = MaskHead(3, 8, depth=1)
+    shapes = [(2, 24, 30, 6), (2, 12, 15, 6), (2, 6, 8, 6), (2, 3, 4, 6)]
+    head.build(shapes)
+    maps = [keras.ops.convert_to_tensor(rng.standard_normal(s), "float32") for s in shapes]
+    start = rng.uniform(0, 60, (2, 25, 2))
+    boxes = np.concatenate([start, start + rng.uniform(5, 60, (2, 25, 2))], axis=-1)
+    boxes, classes = keras.ops.cast(boxes, "float32"), keras.ops.arange(50) % 3
+    classes = keras.ops.reshape(classes, (2, 25))
+    wanted = keras.ops.convert_to_numpy(head(maps, boxes, classes))
+    counts = keras.ops.convert_to_tensor(numbers, "int32")
+    found = keras.ops.convert_to_numpy(head(maps, boxes, classes, counts))
+    assert found.shape == wanted.shape
+    for own, right, number in zip(found, wanted, numbers, strict=True):
+        np.testing.assert_allclose(own[:number], right[:number], atol=1e-5)
+    if max(numbers) < 15:
+        assert not found[:, 20:].any(), "what nobody asked for was computed"

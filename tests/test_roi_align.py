@@ -60,9 +60,18 @@ def test_level_of_a_box(boxes):
     assert {name: n for name, n in zip(BOXES, found, strict=True) if n} == higher
 
 
-@pytest.mark.parametrize(("size", "cells"), [(7, module.CELLS), (14, 2**14)])
-def test_every_part_is_the_mean_of_its_samples(maps, boxes, size, cells, monkeypatch):
-    """All boxes at once, and a few at a time."""
+@pytest.mark.parametrize(
+    ("size", "singly", "cells"),
+    [
+        (7, True, None),
+        (14, True, None),
+        pytest.param(7, False, module.CELLS, marks=pytest.mark.full("as on GPUs, in exports")),
+        (14, False, 2**14),
+    ],
+)
+def test_every_part_is_the_mean_of_its_samples(maps, boxes, size, singly, cells, monkeypatch):
+    """Box after box, all at once, and a few at a time."""
+    monkeypatch.setattr(module, "takes_windows_singly", lambda *_: singly)
     monkeypatch.setattr(module, "CELLS", cells)
     align = jitted(lambda maps, boxes: roi_align(maps, boxes, size))
     found = align([ops.convert_to_tensor(x) for x in maps], ops.convert_to_tensor(boxes))
@@ -79,8 +88,10 @@ def test_every_part_is_the_mean_of_its_samples(maps, boxes, size, cells, monkeyp
     assert not found[0, nothing].any()
 
 
-def test_gradient_is_that_of_small_steps(maps, boxes, rng):
+@pytest.mark.parametrize("singly", [True, False])
+def test_gradient_is_that_of_small_steps(maps, boxes, rng, singly, monkeypatch):
     """It is linear in the maps, so that steps may be large."""
+    monkeypatch.setattr(module, "takes_windows_singly", lambda *_: singly)
     weights = rng.standard_normal((2, len(BOXES), 7, 7, CHANNELS)).astype("float32")
     weights = ops.convert_to_tensor(weights)
 
@@ -96,6 +107,32 @@ def test_gradient_is_that_of_small_steps(maps, boxes, rng):
     np.testing.assert_allclose((found * step).sum(), change - rest, rtol=1e-4)
     assert found[0].any()
     assert found[1].any()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_gradient_reaches_every_level(maps, boxes, dtype, rng, monkeypatch):
+    """Of boxes one by one as of all at once; in half precision where many lie on a cell, too."""
+    many = np.tile(boxes, (1, 10, 1))
+    weights = ops.convert_to_tensor(rng.uniform(0.5, 1, (2, many.shape[1], 7, 7, 1)), "float32")
+
+    @jitted
+    def weighed(*maps):
+        found = roi_align([ops.cast(x, dtype) for x in maps], ops.convert_to_tensor(many), 7)
+        return ops.cast(found, "float32") * weights
+
+    assert module.takes_windows_singly(list(map(ops.convert_to_tensor, maps)), weights)
+    for n, x in enumerate(maps):
+
+        def of_level(x, n=n, whole=weighed):
+            return whole(*(ops.convert_to_tensor(m) for m in maps[:n]), x, *maps[n + 1 :])
+
+        found = np.asarray(gradient(of_level, x))
+        step = rng.uniform(0.5, 1, x.shape).astype("float32")
+        others = [np.zeros_like(m) for m in maps]
+        alone = weighed(*map(ops.convert_to_tensor, [*others[:n], step, *others[n + 1 :]]))
+        wanted = ops.convert_to_numpy(alone).astype("float64").sum()
+        tolerance = 1e-4 if dtype == "float32" else 1e-2
+        np.testing.assert_allclose((found.astype("float64") * step).sum(), wanted, rtol=tolerance)
 
 
 @pytest.mark.parametrize(

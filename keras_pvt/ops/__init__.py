@@ -27,7 +27,17 @@ from keras_pvt.ops.layers import (
 )
 from keras_pvt.ops.pooling import pool
 from keras_pvt.ops.resizing import linear_weights, resize, resize_grid
-from keras_pvt.ops.tensors import argmax, class_crossentropy, fixed_point, onnx_roi_align, take_rows
+from keras_pvt.ops.tensors import (
+    argmax,
+    class_crossentropy,
+    fixed_point,
+    longest_window,
+    of_first_rows,
+    onnx_roi_align,
+    take_rows,
+    takes_windows_singly,
+    windows_singly,
+)
 
 __all__ = [
     "BACKEND",
@@ -49,6 +59,8 @@ __all__ = [
     "is_writing_onnx",
     "layer_norm",
     "linear_weights",
+    "longest_window",
+    "of_first_rows",
     "on_host",
     "onnx_roi_align",
     "overlap_conv",
@@ -59,5 +71,7 @@ __all__ = [
     "resize_grid",
     "softmax",
     "take_rows",
+    "takes_windows_singly",
     "to_rows",
+    "windows_singly",
 ]

@@ -58,6 +58,94 @@ def on_host(function, shape, *tensors):
     return result
 
 
+def takes_windows_singly(maps, boxes) -> bool:
+    """See `keras_pvt.ops.takes_windows_singly`."""
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+    # Sizes of its slices are of run time, which XLA cannot have.
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    return device() == ("cpu", 1) and not (graph and GraphOrParentsInXlaContext(graph))
+
+
+def longest_window(count, sides):
+    """See `keras_pvt.ops.longest_window`."""
+    return tf.reduce_max(tf.reshape(count, (-1,)))
+
+
+def of_first_rows(function, numbers, *tensors):
+    """See `keras_pvt.ops.of_first_rows`."""
+    count, all_rows = tf.maximum(1, tf.reduce_max(numbers)), tf.shape(tensors[0])[1]
+    found = function(*(x[:, :count] for x in tensors))
+    found = tf.pad(found, [(0, 0), (0, all_rows - count)] + [(0, 0)] * (len(found.shape) - 2))
+    found.set_shape((found.shape[0], tensors[0].shape[1], *found.shape[2:]))
+    return found
+
+
+@tf.function
+def windows_singly(maps, windows, down, across):
+    """See `keras_pvt.ops.windows_singly`. The loop can be written to a TFLite file too."""
+    size, channels = down.shape[2], maps[0].shape[3]
+    batch, count = tf.unstack(tf.shape(windows)[:2])
+    # All cells of all maps in one list, of which a window is some rows.
+    sides = [tf.unstack(tf.shape(x)[1:3]) for x in maps]
+    starts = [0]
+    for height, width in sides[:-1]:
+        starts.append(starts[-1] + batch * height * width)
+    cells = tf.concat([tf.reshape(x, (-1, channels)) for x in maps], axis=0)
+    n, top, rows, left, columns = tf.unstack(tf.reshape(windows, (-1, 5)), axis=1)
+    height, width = (tf.gather(tf.stack([side[axis] for side in sides]), n) for axis in (0, 1))
+    image = tf.range(batch * count) // count
+    first = tf.gather(tf.stack(starts), n) + (image * height + top) * width + left
+    places = tf.stack([first, width, rows, columns], axis=1)
+    down, across = (tf.reshape(x, (-1, size, tf.shape(x)[3])) for x in (down, across))
+    return tf.reshape(_products(cells, places, down, across), (batch, count, size, size, channels))
+
+
+def _products(cells, places, down, across):
+    """`windows_singly` of a list of cells `(M, C)`: (first cell, cells of a row of the map, rows,
+    columns) of each window, `(N, 4)`."""
+    size, channels = down.shape[1], cells.shape[1]
+
+    def numbers(first, width, rows, columns):
+        return first + tf.range(rows)[:, None] * width + tf.range(columns)
+
+    def product(window):
+        place, by_row, by_column = window
+        first, width, rows, columns = tf.unstack(place)
+        seen = tf.gather(cells, numbers(first, width, rows, columns))
+        part = tf.matmul(by_row[:, :rows], tf.reshape(seen, (rows, columns * channels)))
+        part = tf.reshape(part, (size, columns, channels))
+        return tf.matmul(by_column[:, :columns], part)
+
+    def add(n, slope, total):
+        """The slopes of cells, and what a window adds to them."""
+        first, width, rows, columns = tf.unstack(places[n])
+        part = tf.matmul(across[n, :, :columns], slope[n], transpose_a=True)
+        part = tf.reshape(part, (size, columns * channels))
+        part = tf.matmul(down[n, :, :rows], part, transpose_a=True)
+        place = tf.reshape(numbers(first, width, rows, columns), (-1, 1))
+        total = tf.tensor_scatter_nd_add(total, place, tf.reshape(part, (-1, channels)))
+        return n + 1, slope, total
+
+    # Else each window would have a gradient of all cells, to be added up.
+    @tf.custom_gradient
+    def products(cells):
+        weights = (tf.cast(x, cells.dtype) for x in (down, across))
+        spec = tf.TensorSpec((size, size, channels), cells.dtype)
+        found = tf.map_fn(product, (places, *weights), fn_output_signature=spec)
+
+        def differentiate(slope):
+            # Many windows lie on a cell: their sum has to keep its digits in half precision too.
+            slope = tf.cast(slope, down.dtype)
+            start = (0, slope, tf.zeros(tf.shape(cells), down.dtype))
+            total = tf.while_loop(lambda n, *_: n < tf.shape(places)[0], add, start)[2]
+            return tf.cast(total, cells.dtype)
+
+        return found, differentiate
+
+    return products(cells)
+
+
 def replica_share(loss):
     """See `keras_pvt.ops.replica_share`."""
     return loss / tf.distribute.get_strategy().num_replicas_in_sync

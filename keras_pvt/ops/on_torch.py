@@ -210,6 +210,73 @@ def onnx_roi_align(maps, boxes, level, size, finest):
     return found.permute(0, 2, 3, 1).reshape(batch, count, size, size, -1).to(maps[0].dtype)
 
 
+def takes_windows_singly(maps, boxes) -> bool:
+    """See `keras_pvt.ops.takes_windows_singly`."""
+    # Plain tensors, see `feed_forward`.
+    plain = all(type(x) is torch.Tensor for x in (*maps, boxes))
+    return plain and boxes.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def longest_window(count, sides):
+    """See `keras_pvt.ops.longest_window`."""
+    return int(count.max()) if count.numel() else 1
+
+
+def of_first_rows(function, numbers, *tensors):
+    """See `keras_pvt.ops.of_first_rows`."""
+    count = max(1, int(numbers.max()))
+    found = function(*(x[:, :count] for x in tensors))
+    rest = found.new_zeros(found.shape[0], tensors[0].shape[1] - count, *found.shape[2:])
+    return torch.cat([found, rest], dim=1)
+
+
+def windows_singly(maps, windows, down, across):
+    """See `keras_pvt.ops.windows_singly`."""
+    return _Windows.apply(windows, down, across, *maps)
+
+
+class _Windows(torch.autograd.Function):
+    """Neither way holds more than a window at a time, nor copies one."""
+
+    @staticmethod
+    def forward(ctx, windows, down, across, *maps):
+        dtype, shapes = maps[0].dtype, [x.shape for x in maps]
+        ctx.save_for_backward(windows, down, across)
+        ctx.dtype, ctx.shapes = dtype, shapes
+        batch, count, size, _ = down.shape
+        found = maps[0].new_empty(batch * count, size, size, maps[0].shape[3])
+        whole = [x.contiguous() for x in maps]
+        each = _each_window(windows, down.to(dtype), across.to(dtype), whole)
+        for out, (window, left, right) in zip(found, each, strict=True):
+            rows, columns, channels = window.shape
+            part = torch.mm(left, window.view(rows, columns * channels))
+            torch.matmul(right, part.view(size, columns, channels), out=out)
+        return found.view(batch, count, size, size, -1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slope):
+        windows, down, across = ctx.saved_tensors
+        # Many windows lie on a cell: their sum has to keep its digits in half precision too.
+        dtype = torch.promote_types(slope.dtype, torch.float32)
+        slopes = [slope.new_zeros(shape, dtype=dtype) for shape in ctx.shapes]
+        each = _each_window(windows, down.to(dtype), across.to(dtype), slopes)
+        for own, (window, left, right) in zip(slope.to(dtype).flatten(0, 1), each, strict=True):
+            rows, columns, channels = window.shape
+            part = torch.matmul(right.T, own).view(-1, columns * channels)
+            window.view(rows, columns * channels).addmm_(left.T, part)
+        return None, None, None, *(x.to(ctx.dtype) for x in slopes)
+
+
+def _each_window(windows, down, across, maps):
+    """Of each, a view `(rows, columns, C)` of its map, and its matrices `(s, rows)` and `(s,
+    columns)`."""
+    for image, *of_image in zip(range(len(windows)), windows.tolist(), down, across, strict=True):
+        for (n, top, rows, left, columns), by_row, by_column in zip(*of_image, strict=True):
+            window = maps[n][image, top : top + rows, left : left + columns]
+            yield window, by_row[:, :rows], by_column[:, :columns]
+
+
 def _value(variable, x):
     """The variable in the dtype, and on the device, of `x`."""
     return variable.value.to(x.device, x.dtype)

@@ -59,3 +59,46 @@ def onnx_roi_align(maps, boxes, level, size: int, finest: int):
         level: which of the maps each box is looked at in, int tensor `(B, N)`.
     """
     return engine.onnx_roi_align(maps, boxes, level, size, finest)
+
+
+def takes_windows_singly(maps, boxes) -> bool:
+    """Whether `windows_singly` is to be used: where a program may do a window after the other.
+
+    On a CPU that takes a fraction of the time of all windows at once, which have to be as large as
+    the largest; elsewhere, and in a graph that is written to a file, it would take longer or not
+    be possible.
+    """
+    return engine.takes_windows_singly(maps, boxes)
+
+
+def longest_window(count, sides):
+    """The most cells that a window has along an axis: of these, or where that is not known before
+    a program runs, of any on maps of these sides."""
+    return engine.longest_window(count, sides)
+
+
+def windows_singly(maps, windows, down, across):
+    """Products of each window of a pyramid with a matrix from the left and one from the right.
+
+    Args:
+        maps: of a pyramid, `(B, H, W, C)` each.
+        windows: (map, top, rows, left, columns) of each, int32 tensor `(B, N, 5)`.
+        down: weights of rows from the top of the window on, `(B, N, s, at least the most rows)`.
+        across: weights of columns, as `down`.
+    Returns:
+        `(B, N, s, s, C)`, with a gradient for the maps alone.
+    """
+    return engine.windows_singly(maps, windows, down, across)
+
+
+def of_first_rows(function, numbers, *tensors):
+    """What a function gives of the rows that matter, and zeros; where `takes_windows_singly`.
+
+    Args:
+        function: of tensors `(B, any, ...)` makes one, each row for itself.
+        numbers: int tensor `(B,)`: how many rows matter, the first ones.
+        tensors: `(B, N, ...)`.
+    Returns:
+        `(B, N, ...)`; rows that do not matter may be computed too.
+    """
+    return engine.of_first_rows(function, numbers, *tensors)

@@ -62,9 +62,22 @@ def shortest_augmenting_paths(costs, exists):
         it, which leaves fewer paths to look for.
     """
     n, m = costs.shape[1:]
-    if n > m:  # a row that ends in one of the columns that are added gets none
-        dear = ops.max(costs, axis=(1, 2), keepdims=True) + 1.0
-        costs = ops.concatenate([costs, ops.zeros((1, n, n - m)) + dear], axis=2)
+    if n <= m:
+        return _assigned(costs, exists)[0]
+    # Columns look for rows, as they are fewer. One that ends with a row that does not exist gets
+    # none: none does that as long as it can have another.
+    dear = ops.max(costs, axis=(1, 2), keepdims=True) + 1.0
+    costs = ops.swapaxes(ops.where(exists[..., None], costs, dear), 1, 2)
+    row = _assigned(costs, ops.ones_like(costs[..., 0], "bool"))[1]
+    return ops.where(take_rows(exists, row), row, -1)
+
+
+def _assigned(costs, exists):
+    """The row of each column `(B, M)`, and the column of each row `(B, N)`, or -1; N is at most M.
+
+    The time grows as N * N * M: as many paths as rows, of as many steps at most, each of which
+    looks at every column.
+    """
     rows, columns = (ops.arange(size, dtype="int32") for size in costs.shape[1:])
     best = _argmin(costs)
     wants = ops.logical_and(best[..., None] == columns, exists[..., None])  # (B, N, M)
@@ -95,7 +108,7 @@ def shortest_augmenting_paths(costs, exists):
         return of_row, of_column - gain, owner, column, waiting
 
     state = ops.while_loop(lambda *state: ops.any(state[-1]), serve, tuple(start.values()))
-    return state[2][:, :m]
+    return state[2:4]
 
 
 def _path(costs, of_row, of_column, owner, row, active):

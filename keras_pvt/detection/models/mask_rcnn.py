@@ -242,7 +242,7 @@ class MaskRCNN(DetectionModel):
             *ClassBoxes(dtype="float32", name="class_boxes")(boxes, scores, logits, deltas, **frame)
         )
         if self.mask_head is not None:
-            masks = self.mask_head(maps, found["boxes"], found["classes"])
+            masks = self.mask_head(maps, found["boxes"], found["classes"], found["num_detections"])
             layer = MaskProbabilities(dtype="float32", name="masks")
             found = found | {"masks": layer(masks, found["classes"])}
         return keras.Model(inputs, found, name=self.name)

@@ -10,7 +10,7 @@ from keras_pvt.detection.ops.roi_align import roi_align
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import FanOutNormal, Normal
 from keras_pvt.models.convolution import conv_layer
-from keras_pvt.ops import take_rows
+from keras_pvt.ops import of_first_rows, take_rows, takes_windows_singly
 
 BOX_PARTS, MASK_PARTS = 7, 14
 
@@ -96,6 +96,8 @@ class MaskHead(base.Composite):
         maps: of a pyramid, the finest first, `(B, H, W, C)`.
         boxes: "xyxy" in pixels of the images, float tensor `(B, N, 4)`.
         classes: int tensor `(B, N)`; below 0 counts as 0.
+        numbers: int tensor `(B,)`: how many boxes of each image matter, the first ones; what is
+            given of others may be zeros. By default all do.
     Returns:
         logits `(B, N, 28, 28)`, float32 at least.
     Source:
@@ -124,14 +126,21 @@ class MaskHead(base.Composite):
         )
         self.logits = conv_layer(num_classes, 1, policy, "logits")
 
-    def build(self, maps, boxes=None, classes=None):
+    def build(self, maps, boxes=None, classes=None, numbers=None):
         channels = maps[0][-1]
         for layer in (*self.convs, self.upsample, self.logits):
             layer.build((None, MASK_PARTS, MASK_PARTS, channels))
             channels = self.width
         self.built = True
 
-    def call(self, maps, boxes, classes):
+    def call(self, maps, boxes, classes, numbers=None):
+        if numbers is None or not takes_windows_singly(maps, boxes):
+            return self._logits(maps, boxes, classes)
+        return of_first_rows(
+            lambda *of_boxes: self._logits(maps, *of_boxes), numbers, boxes, classes
+        )
+
+    def _logits(self, maps, boxes, classes):
         x = roi_align(maps, boxes, MASK_PARTS, self.finest)
         x = ops.reshape(x, (-1, MASK_PARTS, MASK_PARTS, maps[0].shape[-1]))
         x = ops.cast(x, self.compute_dtype)
@@ -143,7 +152,7 @@ class MaskHead(base.Composite):
         batch, count = ops.shape(boxes)[:2]
         return ops.reshape(take_rows(at_least_float32(x), own), (batch, count, side, side))
 
-    def compute_output_spec(self, maps, boxes, classes):
+    def compute_output_spec(self, maps, boxes, classes, numbers=None):
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
         return keras.KerasTensor((*boxes.shape[:2], 2 * MASK_PARTS, 2 * MASK_PARTS), dtype)
 

@@ -5,7 +5,14 @@ import math
 from keras import ops
 
 from keras_pvt.detection.ops.boxes import area
-from keras_pvt.ops import is_writing_onnx, onnx_roi_align, take_rows
+from keras_pvt.ops import (
+    is_writing_onnx,
+    longest_window,
+    onnx_roi_align,
+    take_rows,
+    takes_windows_singly,
+    windows_singly,
+)
 
 # Side in cells of a box from which on the next coarser level is taken.
 SIDE = 28
@@ -55,6 +62,8 @@ def roi_align(maps, boxes, size: int, finest: int = 4):
     if is_writing_onnx():
         return onnx_roi_align(maps, boxes, level, size, finest)
     shapes = [ops.shape(x)[1:3] for x in maps]
+    if takes_windows_singly(maps, boxes):
+        return _box_after_box(maps, shapes, boxes, level, size, finest)
     channels = maps[0].shape[-1]
     # All cells of all levels in one list, so that a box takes its cells from any.
     cells = ops.concatenate(
@@ -119,6 +128,22 @@ def roi_align(maps, boxes, size: int, finest: int = 4):
     return ops.reshape(found, (*ops.shape(boxes)[:2], size, size, channels))
 
 
+def _box_after_box(maps, shapes, boxes, level, size, finest):
+    """`roi_align` as two products of each box with the cells under it, and with no others."""
+    sides = ops.take(ops.cast(ops.stack([ops.stack(x) for x in shapes]), "int32"), level, axis=0)
+    stride = ops.expand_dims(ops.cast(finest * 2**level, boxes.dtype), -1)
+    edges = boxes / stride - 0.5
+    windows, weights = [], []
+    for axis in (1, 0):  # of x and y
+        axis_of = (edges[..., axis], edges[..., axis + 2], sides[..., 1 - axis])
+        first, count = _window(*axis_of)
+        longest = longest_window(count, [shape[1 - axis] for shape in shapes])
+        windows += [first, count]
+        weights.append(sample_weights(*axis_of, size, longest, first))
+    windows = ops.stack([level, *windows], axis=-1)
+    return windows_singly(maps, ops.stop_gradient(windows), *map(ops.stop_gradient, weights))
+
+
 def sample_weights(low, high, cells, size: int, count, first=0):
     """The weight of each cell in the mean of the samples of each part of an interval.
 
@@ -169,11 +194,16 @@ def sample_weights(low, high, cells, size: int, count, first=0):
 
 def _axis(low, high, cells, size, longest):
     """The first cell and the number of cells that have a weight, and weights from there on."""
+    first, count = _window(low, high, cells)
+    return first, count, sample_weights(low, high, cells, size, longest, first)
+
+
+def _window(low, high, cells):
+    """The first cell and the number of cells that have a weight, see `_axis`."""
     last = ops.cast(ops.maximum(cells - 1, 0), low.dtype)  # `_in_parts` fills up with no cells
     first, end = (ops.clip(x, 0, last) for x in (ops.floor(low), ops.floor(high) + 1))
     first, end = ops.cast(first, "int32"), ops.cast(end, "int32")
-    weights = sample_weights(low, high, cells, size, longest, first)
-    return first, ops.maximum(end - first, 0) + 1, weights
+    return first, ops.maximum(end - first, 0) + 1
 
 
 def _take_last(x, index):
