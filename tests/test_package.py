@@ -62,8 +62,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         "classification", "conversion", "default_backend", "detection", "engines", "exporting",
-        "families", "flops", "formats", "inspection", "layers", "models", "ops", "recipes", "segmentation",
-        "strategies", "systems", "training", "utils", "variants",
+        "families", "flops", "formats", "inspection", "layers", "models", "ops", "recipes",
+        "segmentation", "strategies", "systems", "training", "utils", "variants",
     },
     "__main__": {"cli"},
 }  # fmt: skip
