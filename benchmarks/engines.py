@@ -13,10 +13,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-import random
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 
 import timing
@@ -55,11 +52,12 @@ def main() -> None:
         (place / "photographs").mkdir()
         files = make_images(place / "photographs", options.images)
         calls = contenders(options, place, files)
-        seconds = measure(calls, options.rounds)
+        # Each has gone over some files.
+        times = timing.interleave(calls, 0.0, options.rounds, warm_ups=0)
     print(f"{options.task}, {options.variant}, {len(files)} photographs, {threads} cores")
     print(f"| engine | images/s | / {KERAS} |\n|---|---|---|")
-    for name, value in seconds.items():
-        print(f"| {name} | {len(files) / value:.1f} | {seconds[KERAS] / value:.2f} |")
+    for name, ms in times.items():
+        print(f"| {name} | {1000 * len(files) / ms:.1f} | {times[KERAS] / ms:.2f} |")
 
 
 def contenders(options, place: pathlib.Path, files: list[pathlib.Path]) -> dict[str, Callable]:
@@ -159,19 +157,6 @@ def pipeline(options, files) -> Callable:
 def exhaust(function: Callable, files, batch_size: int) -> None:
     for answer in function(files, batch_size):
         assert answer.error is None
-
-
-def measure(calls: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """Median seconds of each, in an order that is shuffled in each round."""
-    order, shuffle = list(calls), random.Random(0).shuffle
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            calls[name]()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ Each result is held against SciPy's.
 """
 
 import argparse
-import statistics
-import time
+import functools
 
 import numpy as np
 import timing
@@ -34,21 +33,21 @@ def main() -> None:
     print(f"jax {jax.__version__}, {threads} threads")
     print("\n| objects | queries | random, ms | alike, ms |\n|---|---|---|---|")
     solve = jax.jit(shortest_augmenting_paths)
+
+    def match(costs, exists):
+        return jax.block_until_ready(solve(costs, exists))
+
     for objects, queries in SIZES:
         rng, figures = np.random.default_rng(0), []
         exists = np.ones((1, objects), bool)
         random = rng.standard_normal((1, objects, queries)).astype("float32")
         for costs in (random, random[:, :1] + 0.01 * random):
-            owner = np.asarray(solve(costs, exists))[0]
+            owner = np.asarray(match(costs, exists))[0]
             (taken,) = np.nonzero(owner >= 0)
             least = costs[0][linear_sum_assignment(costs[0])].sum()
             np.testing.assert_allclose(costs[0][owner[taken], taken].sum(), least, atol=1e-3)
-            times = []
-            for _ in range(args.rounds):
-                start = time.perf_counter()
-                jax.block_until_ready(solve(costs, exists))
-                times.append(1000 * (time.perf_counter() - start))
-            figures.append(f"{statistics.median(times):.1f}")
+            calls = {"jax": functools.partial(match, costs, exists)}
+            figures.append(f"{timing.interleave(calls, 0.0, args.rounds)['jax']:.1f}")
         print(f"| {objects} | {queries} | {' | '.join(figures)} |", flush=True)
 
 

@@ -27,19 +27,22 @@ def limit_threads(threads: int | None) -> int:
     return threads
 
 
-def interleave(calls: dict[str, Callable], seconds: float, min_rounds: int = 5) -> dict[str, float]:
+def interleave(
+    calls: dict[str, Callable], seconds: float, min_rounds: int = 5, warm_ups: int = 2
+) -> dict[str, float]:
     """Time calls in rounds, each call once a round, in an order that is shuffled anew.
 
     Args:
-        calls: name to what is timed; each is called twice before, for compilers and caches.
+        calls: name to what is timed.
         seconds: stop after this time, once `min_rounds` are done.
         min_rounds: rounds at least.
+        warm_ups: calls of each before, for compilers and caches.
     Returns:
         Name to median time in milliseconds.
     """
     for call in calls.values():
-        call()
-        call()
+        for _ in range(warm_ups):
+            call()
     order, shuffle = list(calls), random.Random(0).shuffle
     times: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds

@@ -3,7 +3,6 @@ and neither Keras nor a backend is imported."""
 
 import collections
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -31,6 +30,7 @@ from keras_pvt.conversion.recognise import (
     twin,
 )
 from keras_pvt.download.local import local_file
+from keras_pvt.utils.files import sha256_of
 from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig
 
 # Who has the names of a layout.
@@ -151,8 +151,7 @@ def inspect_file(
     file = pathlib.Path(state.source or path)
     digest = None
     if hashed and not file.name.endswith(LISTS):
-        with file.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest = sha256_of(file)
     origin = state.origin
     model = {} if origin is None or origin.model is None else origin.model
     dtypes = collections.Counter(array.dtype.name for array in state.values())
@@ -408,9 +407,7 @@ def _lines(
             f" --set backbone.{name}={','.join(map(str, value))}"
             for name, value in other.row.items()
         )
-        shell = (
-            f"keras-pvt convert {word} {other.name}.keras --variant {other.variant}{fields}{asks}"
-        )
+        shell = f"keras-pvt convert {word} {other.name}.keras --variant {other.variant}{fields}"
         return {"python": arrays, "shell": f"{shell}{asks}"}
     if system is None or not found.known:
         return {"python": arrays, "shell": None}

@@ -314,6 +314,10 @@ def test_of_a_look_alike(tmp_path, monkeypatch):
     assert found.variant is None
     assert run_shell(found.shell, tmp_path, monkeypatch) == 0
     assert (tmp_path / "mit_b0.keras").exists()
+    torch.save({"state_dict": tensors(dict(to_torch(model)))}, tmp_path / "x.pth")
+    shell = inspect_file(tmp_path / "x.pth", "state_dict").shell
+    assert shell.split()[-2:] == ["--which", "state_dict"]
+    assert shell.count("--which") == 1
 
 
 def test_the_published_file(nano, tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "conversion": {"families", "ops", "systems", "utils", "variants"},
     "download": {"conversion", "families", "utils", "variants"},
     "weights": {"conversion", "download", "variants"},
-    "inspection": {"conversion", "download", "families", "systems", "variants"},
+    "inspection": {"conversion", "download", "families", "systems", "utils", "variants"},
     "models": {"conversion", "families", "layers", "systems", "utils", "variants", "weights"},
     "hub": {"conversion", "families", "layers", "models", "systems", "utils", "variants"},
     "training": {"models", "ops", "recipes", "strategies", "systems", "utils", "variants"},

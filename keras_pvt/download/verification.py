@@ -1,7 +1,6 @@
 """Is a file the weights it should be: by its hash, or by its content the first time."""
 
 import contextlib
-import hashlib
 import logging
 import math
 import pathlib
@@ -13,7 +12,7 @@ from keras_pvt import families
 from keras_pvt.conversion.maps.entries import classifier_map
 from keras_pvt.conversion.readers import read_checkpoint
 from keras_pvt.conversion.recognise import likely_variant, look_alike
-from keras_pvt.utils.files import replacing
+from keras_pvt.utils.files import replacing, sha256_of
 from keras_pvt.variants import VARIANTS, PVTConfig
 
 logger = logging.getLogger("keras_pvt")
@@ -46,8 +45,7 @@ def verify(
     if known is None:
         known = _read(record)
         since = f"recorded at first use; delete {record} if this file is right"
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if known is None:
         check_content(path, config, any_head)
         # A read-only cache keeps no record; its file is checked by content at every use.

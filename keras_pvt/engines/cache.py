@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras_pvt.download.cache import folder as cache_folder
-from keras_pvt.engines.fingerprint import digest, of_file
-from keras_pvt.utils.files import replacing, write_json
+from keras_pvt.engines.fingerprint import digest
+from keras_pvt.utils.files import replacing, sha256_of, write_json
 
 RECORD, FACTS, MEASURED = "record.json", "facts.json", "measured.json"
 # Of a record, in bytes; a table of 20,000 names has less.
@@ -105,7 +105,7 @@ class Entry:
         files = record["files"]
         for name, expected in files.items():
             try:
-                found = of_file(self.path / pathlib.PurePath(name).name)
+                found = sha256_of(self.path / pathlib.PurePath(name).name)
             except OSError as error:
                 raise DamagedError(f"{self.path / name}: {error.strerror or error}") from error
             if found != expected:
@@ -126,7 +126,7 @@ class Entry:
         with replacing(self.path) as temporary:
             temporary.mkdir()
             record = dict(make(temporary / self.artifact.name))
-            record["files"] = {file.name: of_file(file) for file in sorted(temporary.iterdir())}
+            record["files"] = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
             write_json(temporary / RECORD, sealed(record))
         return record
 

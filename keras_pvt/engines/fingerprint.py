@@ -12,25 +12,13 @@ from typing import Any
 
 from keras_pvt import formats
 from keras_pvt.engines.table import ENGINES
-
-# Read at once.
-_BLOCK = 1 << 22
+from keras_pvt.utils.files import sha256_of
 
 
 def digest(*parts: Any) -> str:
     """32 hexadecimal digits of anything that JSON can tell."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def of_file(path: pathlib.Path) -> str:
-    """sha256 of a file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256", _bufsize=_BLOCK).hexdigest()
 
 
 def of_model(model) -> str:
@@ -56,7 +44,7 @@ def _code_of(model) -> str:
         if not name.startswith(known)
     ]
     # What was typed has no file, and might be typed otherwise the next time.
-    return digest([of_file(pathlib.Path(file)) if file else uuid.uuid4().hex for file in files])
+    return digest([sha256_of(pathlib.Path(file)) if file else uuid.uuid4().hex for file in files])
 
 
 def of_folder(folder: pathlib.Path) -> str:

@@ -19,6 +19,7 @@ from keras_pvt.download.local import local_file
 from keras_pvt.engines import cache, fingerprint, table
 from keras_pvt.engines.network import Network
 from keras_pvt.engines.subject import Representative, Subject
+from keras_pvt.utils.files import sha256_of
 from keras_pvt.variants import PRETRAINED, VARIANTS, WEIGHTS, are_none, default_name
 
 # "auto" exports for so many images at least: it takes as long as Keras takes for hundreds.
@@ -148,7 +149,7 @@ def _identity(source: str, weights: str | os.PathLike | None, options: Any) -> s
         return None
     variant = source if source in VARIANTS else None
     files = [path, *(path.with_name(name) for name in FILES)]
-    told = [fingerprint.of_file(file) for file in files if file.is_file()]
+    told = [sha256_of(file) for file in files if file.is_file()]
     version = fingerprint.version("keras_pvt"), fingerprint.version("keras")
     named = None if weights is None or os.path.exists(weights) else str(weights)
     return fingerprint.digest("files", path.suffix, told, variant, named, options, version)

@@ -273,7 +273,7 @@ def _polynomial(coefficients, x):
 def takes_windows_singly(maps, boxes) -> bool:
     """See `keras_pvt.ops.takes_windows_singly`."""
     known = all(isinstance(size, int) for x in (*maps, boxes) for size in x.shape)
-    return known and jax.default_backend() == "cpu" and jax.device_count() == 1
+    return known and on_cpu() and jax.device_count() == 1
 
 
 def longest_window(count, sides):

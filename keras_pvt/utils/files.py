@@ -1,12 +1,23 @@
-"""Writing to disk: all of it under its name, or nothing."""
+"""Files: written whole under their name or not at all, and told by their sha256."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+
+def sha256_of(path: pathlib.Path) -> str:
+    """sha256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
