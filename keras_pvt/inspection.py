@@ -16,7 +16,7 @@ from keras_pvt import families, systems
 from keras_pvt.conversion.maps.entries import Entry, as_stored, classifier_map
 from keras_pvt.conversion.prefixes import said_of
 from keras_pvt.conversion.readers import open_checkpoint
-from keras_pvt.conversion.readers.shards import LISTS
+from keras_pvt.conversion.readers.shards import LISTS, lists_of
 from keras_pvt.conversion.readers.trained_file import VERBS
 from keras_pvt.conversion.recognise import (
     Found,
@@ -29,6 +29,7 @@ from keras_pvt.conversion.recognise import (
     trunk,
     twin,
 )
+from keras_pvt.download.hub_names import is_hub_name
 from keras_pvt.download.local import local_file
 from keras_pvt.utils.files import sha256_of
 from keras_pvt.variants import VARIANTS, WEIGHTS, PVTConfig
@@ -188,7 +189,10 @@ def inspect_file(
         facts["note"] = f"it names {len(found.classes)} classes, and {has}"
     if facts.get("note") is None and (buffers := swapped(state)):
         facts["note"] = f"{len(buffers)} buffers of mmcv's EMAHook are not read"
-    facts |= _lines(str(file), facts, found, which)
+    if facts.get("note") is None and (lists := lists_of(file)):
+        facts["note"] = f"it is a shard, a part of a model; {', '.join(lists)} beside it lists all"
+    named = os.fspath(path) if is_hub_name(path) else str(file)
+    facts |= _lines(str(file), named, facts, found, which)
     return Inspection(**facts)
 
 
@@ -387,16 +391,17 @@ def _unlike(found: Found, body: State) -> str:
 
 
 def _lines(
-    path: str, facts: Mapping[str, Any], found: Found, which: str | None
+    path: str, named: str, facts: Mapping[str, Any], found: Found, which: str | None
 ) -> dict[str, str | None]:
     """The line of Python that loads a file, and that of a shell that uses or converts it.
 
-    Of several state dicts, only `read_checkpoint` and `keras-pvt convert` take one by its name.
+    Of several state dicts, only `read_checkpoint` and `keras-pvt convert` take one by its name;
+    `read_checkpoint` alone takes no name on a hub, as `named` may be, but the path of the file.
     """
-    quoted, word = json.dumps(path), shlex.quote(path)
+    quoted, word = json.dumps(named), shlex.quote(named)
     chosen = "" if which is None else f", which={json.dumps(which)}"
     asks = "" if which is None else f" --which {shlex.quote(which)}"
-    arrays = f"keras_pvt.conversion.read_checkpoint({quoted}{chosen})"
+    arrays = f"keras_pvt.conversion.read_checkpoint({json.dumps(path)}{chosen})"
     system, variant, task = (facts.get(name) for name in ("system", "variant", "task"))
     if task is not None:
         python = f"keras_pvt.load_model({quoted})"

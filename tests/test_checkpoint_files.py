@@ -250,7 +250,7 @@ def test_shards_are_read_as_one_file(tmp_path):
     ("content", "message"),
     [
         ({"weight_map": {}}, "no `weight_map`"),
-        ({"metadata": {}}, "no `weight_map`"),
+        ({"model_type": "pvt_v2"}, "no list of shards, as it has no `weight_map`: give the file"),
         ({"weight_map": {"/a": "../x.weights.h5"}}, "no name of a .weights.h5 file beside it"),
         ({"weight_map": {"/a": ["x.weights.h5", 3]}}, "'3' is no name of a .weights.h5 file"),
         ({"weight_map": {"/a": "x.pth"}}, "'x.pth' is no name of a .weights.h5 file"),

@@ -89,6 +89,16 @@ def test_fetched_once_with_what_is_beside(hub, repository, content, tmp_path, mo
     assert_same(to_torch(keras_pvt.classifier(TINY, weights=NAME)), to_torch(model))
 
 
+def test_info_gives_the_lines_for_a_name(hub, repository):
+    bundled = pathlib.Path(keras_pvt.__file__).parent / "data" / "pvt_nano_cifar10.safetensors"
+    repository.push({"model.safetensors": bundled.read_bytes()})
+    found = keras_pvt.inspect_file(NAME)
+    assert found.path == str(fetch(NAME))
+    assert NAME in found.python
+    assert NAME in found.shell
+    assert found.path not in found.python + found.shell
+
+
 def test_a_mirror_that_lists_neither_sizes_nor_hashes(hub, repository, content):
     hub.metadata = False
     assert fetch(NAME).read_bytes() == content
@@ -162,7 +172,7 @@ def test_shards_come_with_their_list(hub, content, tmp_path):
     assert fetch(NAME) == path
     assert len(hub.cdn.requests) == asked
     hub.repositories["someone/pvt"].push({"model.safetensors.index.json": b"{}"})
-    with pytest.raises(DownloadError, match="the list of shards is damaged"):
+    with pytest.raises(DownloadError, match="no list of shards, as it has no `weight_map`"):
         fetch(NAME)
 
 

@@ -196,6 +196,13 @@ def test_keras_hub_loads_classifiers_of_pvt_v2(tmp_path, pixels):
     np.testing.assert_allclose(loaded.predict(images, verbose=0), mine, atol=1e-5)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_was_not_measured_is_no_metric(tmp_path, value):
+    with pytest.raises(ValueError, match=r"words or finite numbers; got (nan|inf) for 'top-1'"):
+        save(built(V2), tmp_path / "x", "timm", classes=NAMES, metrics={"top-1": value})
+    assert not (tmp_path / "x").exists()
+
+
 def test_the_card(tmp_path):
     model = built(V2, name="birds")
     save(model, tmp_path / "x", "timm", classes=NAMES, metrics={"top-1 | val": 0.93126, "set": "x"})

@@ -142,6 +142,16 @@ def test_a_folder_with_one_list(nano, tmp_path, capsys):
         inspect_file(tmp_path)
 
 
+def test_a_shard_is_said_to_be_one(nano, tmp_path):
+    written(nano, tmp_path, ".safetensors.index.json")
+    (tmp_path / "y.weights.json").write_text("{")  # of no matter here
+    one = tmp_path / "model-00001-of-00003.safetensors"
+    assert "it is a shard, a part of a model; x.safetensors.index.json" in inspect_file(one).note
+    assert inspect_file(tmp_path / "x.safetensors.index.json").note is None
+    shutil.copy(one, tmp_path / "alone.safetensors")
+    assert inspect_file(tmp_path / "alone.safetensors").note is None
+
+
 @pytest.mark.parametrize("kind", [".pth", ".safetensors", ".keras", ".safetensors.index.json"])
 @pytest.mark.parametrize("which", ["classifier", "backbone"])
 def test_the_line_of_python_loads_it(nano, tmp_path, kind, which):

@@ -253,6 +253,13 @@ def test_descriptions_that_cannot_be(tmp_path, change):
 
 
 @pytest.mark.one_backend("what the commands say")
+def test_weights_alone_are_no_model(tmp_path):
+    conversion.save_checkpoint(conversion.to_torch(own_classifier()), tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="it holds no model; `keras-pvt info FILE` says what it"):
+        keras_pvt.load_model(tmp_path / "x.safetensors")
+
+
+@pytest.mark.one_backend("what the commands say")
 @pytest.mark.parametrize(
     ("change", "members", "message"),
     [

@@ -1,5 +1,6 @@
 """Folders for hubs: a model, what it is, and a card, as another library reads them."""
 
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,8 @@ def save(
         metrics: what was measured, for the card, such as {"top-1 on the validation set": 0.93}.
     Raises:
         ValueError: no such library, or one that has no such model; a model that keras_pvt did not
-            build; names that are none, or of another number than the model's outputs.
+            build; names that are none, or of another number than the model's outputs;
+            a metric that is NaN or infinite.
         ImportError: KerasHub is not installed.
         OSError: the folder has files of others in it, or cannot be written; it is as it was.
     Example:
@@ -56,6 +58,7 @@ def save(
     """
     if library not in LIBRARIES:
         raise ValueError(f"`library` must be one of {', '.join(LIBRARIES)}; got {library!r}.")
+    _check_metrics(metrics or {})
     writer, name = LIBRARIES[library]
     subject = Subject.of(model, classes)
     folder = pathlib.Path(folder)
@@ -69,6 +72,16 @@ def save(
         described = subject.description if library != "keras_hub" else subject.backbone
         own = {"library": library, "metrics": dict(metrics or {})}
         write_json(temporary / OWN, own | {"description": described.text()})
+
+
+def _check_metrics(metrics: Mapping[str, float | str]) -> None:
+    """Raise ValueError for what is no measured number, and JSON has none for."""
+    for key, value in metrics.items():
+        if not isinstance(value, str) and not math.isfinite(value):
+            raise ValueError(
+                f"`metrics` must be words or finite numbers; got {value!r} for {key!r}. Leave out "
+                "what was not measured."
+            )
 
 
 def _check_place(folder: pathlib.Path) -> None:

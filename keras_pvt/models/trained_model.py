@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from keras_pvt.conversion.readers.keras_config import CONFIG_MEMBER
-from keras_pvt.conversion.readers.mapped import Archive, CheckpointError, map_file
+from keras_pvt.conversion.readers.mapped import LOCAL_HEADER, Archive, CheckpointError, map_file
 from keras_pvt.conversion.readers.shards import file_in
 from keras_pvt.conversion.readers.trained_file import (
     KINDS,
@@ -390,7 +390,10 @@ def _members(path: pathlib.Path) -> dict[str, Callable[[], bytes]]:
     if path.is_dir():
         files = (item for item in path.iterdir() if item.is_file())
         return {item.name: functools.partial(_bounded, item) for item in files}
-    archive = Archive(map_file(path))
+    mapped = map_file(path)
+    if not mapped[:4].startswith(LOCAL_HEADER):
+        raise CheckpointError("it holds no model; `keras-pvt info FILE` says what it is.")
+    archive = Archive(mapped)
     return {name: functools.partial(_unpacked, archive, name) for name in archive.names}
 
 

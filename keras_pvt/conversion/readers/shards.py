@@ -1,6 +1,7 @@
 """Lists of files that are one checkpoint together: Keras's `.weights.json`, and the
 `.safetensors.index.json` of Hugging Face's libraries."""
 
+import contextlib
 import json
 import mmap
 import pathlib
@@ -64,13 +65,35 @@ def names_in(text: bytes) -> list[str]:
     return _parsed(text)[1]
 
 
+def lists_of(file: pathlib.Path) -> list[str]:
+    """Names of the lists beside a file that name it as one of several.
+
+    Args:
+        file: any, which exists.
+    """
+    found = []
+    for other in file.parent.iterdir() if file.name.endswith((KERAS, SAFETENSORS)) else ():
+        if other.name.endswith(LISTS):
+            with contextlib.suppress(CheckpointError, OSError), open(other, "rb") as opened:
+                names = names_in(opened.read(MAX_LIST + 1))
+                found += [other.name] if file.name in names and len(names) > 1 else []
+    return sorted(found)
+
+
 def _parsed(text: bytes) -> tuple[str, list[str], Mapping[str, Any]]:
     """Suffix and names of the files in a list, and what is in which."""
     if len(text) > MAX_LIST:
         raise CheckpointError(f"the list of shards has more than {MAX_LIST:,} bytes")
     try:
         table = json.loads(text)
+        if isinstance(table, dict) and "weight_map" not in table:
+            raise CheckpointError(
+                "a JSON file that is no list of shards, as it has no `weight_map`: give the file "
+                "of the weights"
+            )
         return *_names(table), table["weight_map"]
+    except CheckpointError:
+        raise
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the list of shards is damaged: {error}") from error
 
