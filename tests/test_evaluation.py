@@ -114,3 +114,38 @@ def test_nothing_found_and_nothing_readable(capsys):
     assert evaluate(readable, [found([BOX], [0.5], [0]), unread])["AP"] == pytest.approx(1)
     assert np.isnan(evaluate([sample([BOX], [0])], [unread])["AP"])
     assert capsys.readouterr().out == ""
+
+
+def drawn(rng, images=12, classes=2):
+    """Samples and detections of all kinds: crowds, any size, equal scores, more than 100."""
+    samples, detections = [], []
+    for number in range(images):
+        count = int(rng.integers(0, 9))
+        start = rng.uniform(0, [300, 200], (count, 2))
+        boxes = np.concatenate([start, start + rng.uniform(4, 100, (count, 2))], axis=1)
+        outlines = tuple([[x1, y1, x2, y1, x2, y2, x1, y2]] for x1, y1, x2, y2 in boxes.tolist())
+        truth = sample(boxes, rng.integers(0, classes, count), rng.random(count) < 0.2)
+        samples.append(dataclasses.replace(truth, segmentations=outlines))
+        guesses = 130 if number == 0 else 40
+        near = truth.boxes[rng.integers(0, count, guesses)] if count else np.zeros((guesses, 4))
+        near = near + rng.normal(0, 6, near.shape) + [0, 0, 8, 8]
+        near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 2)
+        scores = np.round(rng.random(guesses), 1)
+        one = found(near, np.sort(scores)[::-1], rng.integers(0, classes, guesses))
+        masks = rng.uniform(0.45, 1, (guesses, 28, 28)).astype("float32")
+        detections.append(dataclasses.replace(one, masks=masks, size=(300, 400)))
+    return DetectionSet(["a", "b"], samples, DataReport()), detections
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_the_numbers_are_those_of_pycocotools(rng, masks, monkeypatch):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    data, detections = drawn(rng)
+    ours = average_precision(data, detections, masks)
+    assert 0.05 < ours["mask_AP" if masks else "AP"] < 0.95
+    monkeypatch.setattr("faster_coco_eval.COCO", COCO)
+    monkeypatch.setattr("faster_coco_eval.COCOeval_faster", COCOeval)
+    theirs = average_precision(data, detections, masks)
+    assert ours == pytest.approx(theirs, abs=1e-12, nan_ok=True)

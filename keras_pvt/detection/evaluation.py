@@ -1,4 +1,4 @@
-"""Average precision as COCO defines it, by pycocotools (the extra "detection")."""
+"""Average precision as COCO defines it, by faster-coco-eval (the extra "detection")."""
 
 import contextlib
 import io
@@ -12,7 +12,7 @@ from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.results import Detections
 from keras_pvt.utils.extras import needed_for
 
-# What pycocotools' summary of 12 numbers begins with.
+# What the summary of 12 numbers begins with.
 METRICS = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
 MASK_METRICS = tuple(f"mask_{name}" for name in METRICS)
 
@@ -39,19 +39,19 @@ def average_precision(
         pixels, up to 96 x 96, and above), and "AP50 NAME" of each class; each 0 to 1, NaN where
         there is no object. For masks, the names begin with "mask_".
     Raises:
-        ImportError: pycocotools is not installed.
+        ImportError: faster-coco-eval is not installed.
     Source:
-        https://cocodataset.org/#detection-eval, computed by pycocotools.
+        https://cocodataset.org/#detection-eval, computed by faster-coco-eval, whose numbers are
+        those of pycocotools.
     """
     with needed_for("measuring average precision", "detection"):
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
+        from faster_coco_eval import COCO, COCOeval_faster
 
     pairs = zip(data.samples, detections, strict=True)
     readable = {n: pair for n, pair in enumerate(pairs, 1) if pair[1].error is None}
     truth = [entry for n, (sample, _) in readable.items() for entry in _truth(n, sample, masks)]
     guesses = [entry for n, (_, found) in readable.items() for entry in _guesses(n, found, masks)]
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports each step
+    with contextlib.redirect_stdout(io.StringIO()):  # it reports each step
         sets = []
         for annotations in (truth, guesses):
             coco = COCO()
@@ -65,7 +65,7 @@ def average_precision(
             }
             coco.createIndex()
             sets.append(coco)
-        evaluation = COCOeval(*sets, "segm" if masks else "bbox")
+        evaluation = COCOeval_faster(*sets, "segm" if masks else "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -125,7 +125,7 @@ def evaluate(
     Returns:
         What `average_precision` gives, of boxes and of masks.
     Raises:
-        ImportError: pycocotools is not installed.
+        ImportError: faster-coco-eval is not installed.
     """
     found = list(detector.detect([sample.path for sample in data.samples], batch_size))
     for unreadable in (one.error for one in found if one.error):

@@ -49,7 +49,7 @@ class DetectionTrainer(Trainer):
     def import_libraries(self):
         super().import_libraries()
         with needed_for("measuring average precision", "detection"):
-            import pycocotools.cocoeval  # noqa: F401
+            import faster_coco_eval  # noqa: F401
         if self.recipe.system == "detr":
             with needed_for("training DETR", "detection"):
                 import scipy.optimize  # noqa: F401
