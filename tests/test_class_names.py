@@ -22,7 +22,7 @@ from keras_pvt.conversion import (
 from keras_pvt.conversion.readers.trainers import class_names, written_by
 from keras_pvt.detection import Detector, RetinaNet
 from keras_pvt.exporting import class_names as names_in
-from keras_pvt.exporting.names import keep_names
+from keras_pvt.exporting.names import keep
 from keras_pvt.exporting.sources import load
 from keras_pvt.segmentation import SemanticFPN, TrainedSegmenter
 
@@ -300,7 +300,7 @@ def test_names_that_cannot_be(names, small, tmp_path):
 def test_what_does_not_come_back_is_an_error(tmp_path):
     (tmp_path / "assets.extra").mkdir()
     with pytest.raises(ValueError, match="other names of classes back"):
-        keep_names("saved_model", tmp_path, ["a\rb\nc"])
+        keep("saved_model", tmp_path, "{}", ["a\rb\nc"])
 
 
 def test_sources_have_them(tmp_path, monkeypatch):

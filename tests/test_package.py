@@ -60,8 +60,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "classification", "conversion", "default_backend", "detection", "download", "exporting",
         "formats", "models", "ops", "runtimes", "segmentation", "utils", "variants",
     },
+    "evaluation": {
+        "classification", "detection", "exporting", "inspection", "models", "ops", "runtimes",
+        "segmentation", "systems", "training", "utils", "variants",
+    },
     "cli": {
-        "classification", "conversion", "default_backend", "detection", "engines", "exporting",
+        "classification", "conversion", "default_backend", "detection", "engines", "evaluation",
+        "exporting",
         "families", "flops", "formats", "inspection", "layers", "models", "ops", "recipes",
         "segmentation", "strategies", "systems", "training", "utils", "variants",
     },

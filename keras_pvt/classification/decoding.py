@@ -1,5 +1,6 @@
 """Names of the classes that a model predicts, from tables that ship with the package."""
 
+import collections
 import functools
 import importlib.resources
 import json
@@ -110,3 +111,13 @@ def class_table(name: str) -> tuple[tuple[str, str], ...]:
     """
     file = importlib.resources.files("keras_pvt") / "data" / f"{name}_classes.json"
     return tuple((id_, label) for id_, label in json.loads(file.read_text("utf-8")))
+
+
+def class_titles(classes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """A different name for each class; ImageNet has two cranes, of which the ids tell.
+
+    Args:
+        classes: id and name of each.
+    """
+    count = collections.Counter(name for _, name in classes)
+    return tuple(name if count[name] == 1 else f"{name} ({id_})" for id_, name in classes)

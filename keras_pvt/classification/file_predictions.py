@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,15 +77,24 @@ class CropClassifier:
         for files in read_in_batches(paths, self.crop, batch_size):
             yield from self._batch(files, batch_size)
 
+    def scores(self, crops: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
+        """Probabilities of some crops.
+
+        Args:
+            crops: 1 to `batch_size` of uint8 `(size, size, 3)`, see `crop`.
+            batch_size: that a compiled model sees; the rest of it is filled up.
+        Returns:
+            `(len(crops), classes)`.
+        """
+        # An engine does not compile for a number of images.
+        rows = len(crops) if getattr(self.model, "any_batch", False) else batch_size
+        batch = np.zeros((rows, self.size, self.size, 3), "uint8")
+        batch[: len(crops)] = crops
+        return self._probabilities(batch)[: len(crops)]
+
     def _batch(self, files, batch_size):
         crops = [file.image for file in files if file.image is not None]
-        scores = iter(())
-        if crops:
-            # An engine does not compile for a number of images.
-            rows = len(crops) if getattr(self.model, "any_batch", False) else batch_size
-            batch = np.zeros((rows, self.size, self.size, 3), "uint8")
-            batch[: len(crops)] = crops
-            scores = iter(self._probabilities(batch))
+        scores = iter(self.scores(crops, batch_size) if crops else ())
         for path, crop, error in files:
             yield Prediction(path, None if crop is None else next(scores), error)
 

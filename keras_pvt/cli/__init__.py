@@ -31,6 +31,7 @@ COMMANDS = {
     "convert": "convert a checkpoint file",
     "export": "export a model to SavedModel, TFLite, ONNX or OpenVINO",
     "train": "train a classifier, a detector or a segmenter",
+    "evaluate": "measure a model or an exported artifact on a data set",
 }
 # Commands that work without Keras, or start it where they need it. All others find every class
 # registered when they run.
@@ -46,6 +47,7 @@ examples:
   keras-pvt attention photo.jpg --out attention.png
   keras-pvt export pvt_tiny --format tflite
   keras-pvt train finetune --data flowers --out runs/flowers
+  keras-pvt evaluate runs/flowers/model.keras flowers
 
 environment variables:
   KERAS_BACKEND            jax, tensorflow or torch: the library that computes. Otherwise it is

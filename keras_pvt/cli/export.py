@@ -125,7 +125,7 @@ def _export(options):
     from rich.console import Console
 
     from keras_pvt.exporting.export import check_request, export
-    from keras_pvt.exporting.sources import load
+    from keras_pvt.exporting.sources import load, resize_size
     from keras_pvt.exporting.subject import takes_pixels
 
     source = arguments.named_model(options)
@@ -165,6 +165,7 @@ def _export(options):
             argmax=options.argmax,
             opset=options.opset,
             classes=classes,
+            resize_size=resize_size(source, options.weights) if size == trained_size else None,
             overwrite=options.overwrite,
             verify=options.verify,
         )

@@ -14,8 +14,9 @@ from keras_pvt import formats
 from keras_pvt.detection.ops.nms import NonMaxSuppression
 from keras_pvt.exporting import subject, targets, verification
 from keras_pvt.exporting.errors import ExportError
+from keras_pvt.exporting.facts import Facts
 from keras_pvt.exporting.job import Job
-from keras_pvt.exporting.names import check_names, keep_names
+from keras_pvt.exporting.names import check_names, keep
 from keras_pvt.exporting.transfer import write
 from keras_pvt.models.trained_model import count_classes
 from keras_pvt.ops import BACKEND
@@ -62,6 +63,7 @@ def export(
     argmax: bool = False,
     opset: int | None = None,
     classes: Sequence[str] | None = None,
+    resize_size: int | None = None,
     overwrite: bool = False,
     verify: bool = True,
 ) -> Exported:
@@ -97,6 +99,8 @@ def export(
             there are. The file says the oldest version of the format (its IR) that has the opset.
         classes: names of what the model tells apart, in the order of its outputs, which the
             artifact keeps: docs/export.md says where; `keras_pvt.exporting.class_names` reads them.
+        resize_size: of a classifier, the pixels that the short side of an image is scaled to before
+            the crop, which `keras-pvt evaluate` does; by default by the official rule.
         overwrite: whether an artifact at `path` may be replaced.
         verify: run model and artifact on the same images and compare.
     Returns:
@@ -113,7 +117,7 @@ def export(
     path = pathlib.Path(path)
     writer = check_request(path, format, quantize, opset, overwrite, verify)
     names = None if classes is None else check_names(classes, count_classes(model))
-    model = subject.named(model, include_preprocessing, argmax)
+    whole, model = model, subject.named(model, include_preprocessing, argmax)
     if batch_size == "auto":
         batch_size = formats.FORMATS[format].batch_size
     shape = subject.signature(model, size, batch_size)
@@ -123,8 +127,8 @@ def export(
     with _naming_the_cause(model, shape), replacing(path) as temporary:
         needed = representative if quantize in formats.NEED_IMAGES else None
         write(model, Job(format, temporary, shape, quantize, opset), needed, writer)
-        if names is not None:
-            keep_names(format, temporary, names)
+        facts = Facts.of_model(whole, model, shape, resize_size)
+        keep(format, temporary, facts.text(), names)
         if verify:
             comparisons = verification.compare(
                 model, format, temporary, shape, quantize, representative

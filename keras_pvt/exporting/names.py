@@ -1,101 +1,102 @@
-"""The names of classes in an artifact, where its format keeps such things."""
+"""What an artifact keeps beside its network: the names of classes, and the facts of its use."""
 
 import json
 import pathlib
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-# Where ONNX and OpenVINO have them, as a list in JSON.
-ONNX_KEY = "classes"
-OPENVINO_KEYS = ("keras_pvt", "classes")
-# In a TFLite file, as TensorFlow's own metadata library adds files: a zip file at its end, a name a
-# line; and in the folder that SavedModel leaves to others.
-LABELS = "labels.txt"
-EXTRA = pathlib.PurePath("assets.extra", LABELS)
+CLASSES, FACTS = "classes", "keras_pvt"
+# Names of files, for the formats that keep files: of classes a name a line, as TensorFlow's own
+# metadata library has it.
+FILES = {CLASSES: "labels.txt", FACTS: "keras_pvt.json"}
+# The folder that SavedModel leaves to others; and the element of OpenVINO's.
+EXTRA, ROOM = "assets.extra", "keras_pvt"
+LARGEST = 1 << 24  # bytes of a text
 
 
 class Keeper(NamedTuple):
-    """How a format keeps names.
+    """How a format keeps texts.
 
     Args:
-        write: `(path, names)`, into an artifact.
-        read: `(path)`, the names in an artifact; none where it has none.
+        lines: whether names of classes are lines of text; else they are a list in JSON.
+        write: `(path, texts)`, into an artifact, by their keys.
+        read: `(path, key)`, the text in an artifact; None where it has none.
     """
 
-    write: Callable[[pathlib.Path, Sequence[str]], None]
-    read: Callable[[pathlib.Path], list[str]]
+    lines: bool
+    write: Callable[[pathlib.Path, Mapping[str, str]], None]
+    read: Callable[[pathlib.Path, str], str | None]
 
 
-def _to_tflite(path: pathlib.Path, names: Sequence[str]) -> None:
+def _to_tflite(path: pathlib.Path, texts: Mapping[str, str]) -> None:
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS, _lines(names))
+        for key, text in texts.items():
+            archive.writestr(FILES[key], text)
 
 
-def _of_tflite(path: pathlib.Path) -> list[str]:
+def _of_tflite(path: pathlib.Path, key: str) -> str | None:
     if not zipfile.is_zipfile(path):
-        return []
+        return None
     with zipfile.ZipFile(path) as archive:
-        return _names(archive.read(LABELS).decode())
+        if FILES[key] not in archive.namelist():
+            return None
+        if archive.getinfo(FILES[key]).file_size > LARGEST:
+            raise ValueError(f"{path}: its {FILES[key]} has more than {LARGEST:,} bytes.")
+        return archive.read(FILES[key]).decode()
 
 
-def _to_saved_model(path: pathlib.Path, names: Sequence[str]) -> None:
-    (path / EXTRA).parent.mkdir(exist_ok=True)
-    (path / EXTRA).write_text(_lines(names), "utf-8")
+def _to_saved_model(path: pathlib.Path, texts: Mapping[str, str]) -> None:
+    (path / EXTRA).mkdir(exist_ok=True)
+    for key, text in texts.items():
+        (path / EXTRA / FILES[key]).write_text(text, "utf-8")
 
 
-def _of_saved_model(path: pathlib.Path) -> list[str]:
-    file = path / EXTRA
-    return _names(file.read_text("utf-8")) if file.is_file() else []
+def _of_saved_model(path: pathlib.Path, key: str) -> str | None:
+    file = path / EXTRA / FILES[key]
+    return file.read_text("utf-8") if file.is_file() else None
 
 
-def _to_onnx(path: pathlib.Path, names: Sequence[str]) -> None:
+def _to_onnx(path: pathlib.Path, texts: Mapping[str, str]) -> None:
     import onnx
 
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, {**_properties(model), ONNX_KEY: json.dumps(list(names))})
+    onnx.helper.set_model_props(model, {**_properties(model), **texts})
     onnx.save(model, path)
 
 
-def _of_onnx(path: pathlib.Path) -> list[str]:
+def _of_onnx(path: pathlib.Path, key: str) -> str | None:
     import onnx
 
-    return json.loads(_properties(onnx.load(path)).get(ONNX_KEY, "[]"))
+    return _properties(onnx.load(path)).get(key)
 
 
 def _properties(model) -> dict[str, str]:
     return {prop.key: prop.value for prop in model.metadata_props}
 
 
-def _to_openvino(path: pathlib.Path, names: Sequence[str]) -> None:
+def _to_openvino(path: pathlib.Path, texts: Mapping[str, str]) -> None:
     tree = ElementTree.parse(path)  # of our own writing
     place = tree.getroot().find("rt_info")
     if place is None:
         place = ElementTree.SubElement(tree.getroot(), "rt_info")
-    room, key = OPENVINO_KEYS
-    ElementTree.SubElement(ElementTree.SubElement(place, room), key, value=json.dumps(list(names)))
+    room = ElementTree.SubElement(place, ROOM)
+    for key, text in texts.items():
+        ElementTree.SubElement(room, key, value=text)
     tree.write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _of_openvino(path: pathlib.Path) -> list[str]:
-    found = ElementTree.parse(path).getroot().find("/".join(("rt_info", *OPENVINO_KEYS)))
-    return [] if found is None else json.loads(found.get("value", "[]"))
-
-
-def _lines(names: Sequence[str]) -> str:
-    return "".join(f"{name}\n" for name in names)
-
-
-def _names(text: str) -> list[str]:
-    return text.split("\n")[:-1]
+def _of_openvino(path: pathlib.Path, key: str) -> str | None:
+    found = ElementTree.parse(path).getroot().find("/".join(("rt_info", ROOM, key)))
+    return None if found is None else found.get("value")
 
 
 KEEPERS = {
-    "saved_model": Keeper(_to_saved_model, _of_saved_model),
-    "tflite": Keeper(_to_tflite, _of_tflite),
-    "onnx": Keeper(_to_onnx, _of_onnx),
-    "openvino": Keeper(_to_openvino, _of_openvino),
+    "saved_model": Keeper(True, _to_saved_model, _of_saved_model),
+    "tflite": Keeper(True, _to_tflite, _of_tflite),
+    "onnx": Keeper(False, _to_onnx, _of_onnx),
+    "openvino": Keeper(False, _to_openvino, _of_openvino),
 }
 
 
@@ -116,21 +117,35 @@ def check_names(names: Sequence[str], count: int | None) -> tuple[str, ...]:
     return names
 
 
-def keep_names(format: str, path: pathlib.Path, names: Sequence[str]) -> None:
-    """Put the names of classes into an artifact, and read them back.
+def keep(format: str, path: pathlib.Path, facts: str, names: Sequence[str] | None) -> None:
+    """Put facts and the names of classes into an artifact, and read them back.
 
     Args:
         format: name of the format.
         path: of the artifact.
-        names: in the order of the outputs.
+        facts: JSON.
+        names: in the order of the outputs; None: not known.
     Raises:
-        ValueError: other names came back.
+        ValueError: something else came back.
     """
-    keeper = KEEPERS[format]
-    keeper.write(path, names)
-    found = keeper.read(path)
-    if found != list(names):
+    keeper, texts = KEEPERS[format], {FACTS: facts}
+    if names is not None:
+        lines = "".join(f"{name}\n" for name in names)
+        texts[CLASSES] = lines if keeper.lines else json.dumps(list(names))
+    keeper.write(path, texts)
+    if keeper.read(path, FACTS) != facts:
+        raise ValueError(f"the {format} gives other facts back than were written.")
+    found = class_names(path)
+    if names is not None and found != tuple(names):
         raise ValueError(f"the {format} gives other names of classes back: {found[:8]}.")
+
+
+def format_of(path: pathlib.Path) -> str | None:
+    """The format that the path of an artifact shows; None: it is none."""
+    formats = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino"}
+    if path.is_dir():
+        return "saved_model" if (path / "saved_model.pb").is_file() else None
+    return formats.get(path.suffix)
 
 
 def class_names(path: str | pathlib.Path) -> tuple[str, ...]:
@@ -144,9 +159,25 @@ def class_names(path: str | pathlib.Path) -> tuple[str, ...]:
         ValueError: an artifact of no known format.
         OSError: a file that cannot be opened.
     """
-    path = pathlib.Path(path)
-    formats = {".tflite": "tflite", ".onnx": "onnx", ".xml": "openvino"}
-    name = "saved_model" if path.is_dir() else formats.get(path.suffix)
+    text, keeper = _kept(pathlib.Path(path), CLASSES)
+    if text is None:
+        return ()
+    return tuple(text.split("\n")[:-1] if keeper.lines else json.loads(text))
+
+
+def facts_of(path: str | pathlib.Path) -> str | None:
+    """The facts in an artifact of `keras_pvt.export`, JSON; None where it has none.
+
+    Args:
+        path: of the file or folder.
+    Raises:
+        ValueError, OSError: see `class_names`.
+    """
+    return _kept(pathlib.Path(path), FACTS)[0]
+
+
+def _kept(path: pathlib.Path, key: str) -> tuple[str | None, Keeper]:
+    name = "saved_model" if path.is_dir() else format_of(path)
     if name is None:
-        raise ValueError(f"{path}: an artifact is a folder, or ends in {', '.join(formats)}.")
-    return tuple(KEEPERS[name].read(path))
+        raise ValueError(f"{path}: an artifact is a folder, or ends in .tflite, .onnx, .xml.")
+    return KEEPERS[name].read(path, key), KEEPERS[name]

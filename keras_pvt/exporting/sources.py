@@ -1,11 +1,10 @@
 """Models from what a user names: a variant, a checkpoint, a .keras file."""
 
-import collections
 from typing import NamedTuple
 
 import keras
 
-from keras_pvt.classification.decoding import class_table
+from keras_pvt.classification.decoding import class_table, class_titles
 from keras_pvt.conversion import (
     load_checkpoint,
     model_from_checkpoint,
@@ -148,9 +147,21 @@ def _table(variant: str, weights: str | None) -> tuple[str, ...] | None:
     row = WEIGHTS.get((variant, name))
     if row is None or row.classes is None:
         return None
-    table = class_table(row.classes)
-    count = collections.Counter(title for _, title in table)  # ImageNet has two cranes
-    return tuple(title if count[title] == 1 else f"{title} ({id_})" for id_, title in table)
+    return class_titles(class_table(row.classes))
+
+
+def resize_size(source: str, weights: str | None) -> int | None:
+    """Pixels of the short side before the crop, of a variant's weights that the table has.
+
+    Args:
+        source: see `load`.
+        weights: see there.
+    Returns:
+        None of others.
+    """
+    name = default_name(source) if source in VARIANTS and weights is None else str(weights)
+    row = WEIGHTS.get((source, name))
+    return None if row is None else row.resize_size
 
 
 def _untrained(variant: str, features: bool, logits: bool) -> keras.Model:

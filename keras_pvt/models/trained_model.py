@@ -354,14 +354,29 @@ def _ends_in_logits(model) -> bool:
     Raises:
         ValueError: it is a layer that does not tell.
     """
-    last = model.outputs[0]._keras_history.operation
-    name = getattr(getattr(last, "activation", None), "__name__", None)
-    if name not in ("linear", "softmax", "sigmoid"):
+    logits = says_logits(model)
+    if logits is None:
+        last = model.outputs[0]._keras_history.operation
         raise ValueError(
             f"the last layer {last.name!r} does not tell whether it gives logits or probabilities; "
             "pass `logits`, True or False."
         )
-    return name == "linear"
+    return logits
+
+
+def says_logits(model: keras.Model) -> bool | None:
+    """Whether the last layer of a functional model applies nothing to what it gives.
+
+    Args:
+        model: a classifier.
+    Returns:
+        None where it is a layer that does not tell.
+    """
+    last = model.outputs[0]._keras_history.operation
+    name = getattr(getattr(last, "activation", None), "__name__", None)
+    if isinstance(last, keras.layers.Softmax):
+        name = "softmax"
+    return name == "linear" if name in ("linear", "softmax", "sigmoid") else None
 
 
 def _read(path: str | os.PathLike) -> tuple[dict[str, Any], str]:

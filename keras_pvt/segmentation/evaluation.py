@@ -1,7 +1,10 @@
 """Evaluation of a segmenter on a data set."""
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 
 from keras_pvt.segmentation.data.samples import SegmentationSet
 from keras_pvt.segmentation.inference import Predictor
@@ -10,7 +13,10 @@ from keras_pvt.utils.threads import prefetched, processors, with_bar
 
 
 def evaluate(
-    predictor: Predictor, data: SegmentationSet, progress: bool = True
+    predictor: Predictor,
+    data: SegmentationSet,
+    progress: bool = True,
+    each: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
 ) -> dict[str, float]:
     """Predict the images of a set, and compare with their labels at the images' own sizes.
 
@@ -20,6 +26,7 @@ def evaluate(
         predictor: finds as many classes as the set has.
         data: images and labels.
         progress: whether to draw a bar, on a terminal.
+        each: is told the number of each image, its labels and those that were predicted.
     Returns:
         "mIoU", "pixel_accuracy", "mean_accuracy" and "IoU NAME" of each class, of all images
         together: 0 to 1, NaN where there is nothing to count. mIoU is the mean over classes that
@@ -37,7 +44,7 @@ def evaluate(
 
     def read(number):
         try:
-            return data.image(number), data.labels(number)
+            return number, data.image(number), data.labels(number)
         except (OSError, ValueError) as error:
             return f"{data.name(number)}: {error}"
 
@@ -53,9 +60,12 @@ def evaluate(
             if isinstance(sample, str):
                 print(f"not evaluated: {sample}", file=sys.stderr)
             else:
-                image, labels = sample
-                confusion.add(labels, predictor.labels(image))
+                number, image, labels = sample
+                found = predictor.labels(image)
+                confusion.add(labels, found)
                 measured += 1
+                if each is not None:
+                    each(number, labels, found)
     if not measured:
         raise ValueError(f"none of {len(data)} images to evaluate on could be read.")
     return confusion.results()

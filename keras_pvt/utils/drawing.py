@@ -1,9 +1,11 @@
 """Sheets of several pictures, and PNG files."""
 
 import pathlib
+import textwrap
 from collections.abc import Sequence
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from keras_pvt.utils.files import replacing
 
@@ -38,3 +40,22 @@ def write_png(picture: Image.Image, path: pathlib.Path) -> None:
     """Write a picture in one step."""
     with replacing(path) as temporary:
         picture.save(temporary, format="png", optimize=True)
+
+
+def captioned(image: np.ndarray | Image.Image, text: str, width: int = WIDTH) -> Image.Image:
+    """A picture with text below it.
+
+    Args:
+        image: uint8 `(H, W, 3)`, or a picture.
+        text: is cut where it is too long for two lines.
+        width: that the picture is scaled to, in pixels, so that text of it can be read.
+    """
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    picture = picture.resize((width, max(1, round(width * picture.height / picture.width))))
+    font = ImageFont.load_default(size=13)
+    letters = max(1, int(width / font.getlength("n")))
+    lines = textwrap.wrap(text, letters)[:2]
+    whole = Image.new("RGB", (width, picture.height + 36), "white")
+    whole.paste(picture, (0, 0))
+    ImageDraw.Draw(whole).text((3, picture.height + 2), "\n".join(lines), "black", font)
+    return whole

@@ -1,0 +1,212 @@
+"""`keras_pvt.evaluation.evaluate`: a model that a user names, on the data that he names."""
+
+import functools
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from keras_pvt import systems
+from keras_pvt.classification.decoding import named_classes
+from keras_pvt.classification.file_predictions import CropClassifier
+from keras_pvt.classification.predictor import FileClassifier
+from keras_pvt.detection.detector import Detector
+from keras_pvt.evaluation import artifacts
+from keras_pvt.evaluation.classification import ClassifierEvaluation
+from keras_pvt.evaluation.detection import DetectorEvaluation, open_set
+from keras_pvt.evaluation.report import Report
+from keras_pvt.evaluation.segmentation import SegmenterEvaluation
+from keras_pvt.exporting.names import format_of
+from keras_pvt.inspection import inspect_file
+from keras_pvt.segmentation.data.opening import has_split, open_split
+from keras_pvt.segmentation.data.samples import LabelRule
+from keras_pvt.segmentation.inference import Predictor
+from keras_pvt.segmentation.trained import TrainedSegmenter
+from keras_pvt.training.data.folder import FolderImages
+from keras_pvt.training.data.images import Images
+from keras_pvt.training.data.opening import VALIDATION, data_folder, open_images
+from keras_pvt.utils.data_report import DataReport
+from keras_pvt.variants import VARIANTS
+
+Evaluation = ClassifierEvaluation | DetectorEvaluation | SegmenterEvaluation
+
+
+def evaluate(
+    model: str | os.PathLike,
+    data: str | os.PathLike,
+    out: str | os.PathLike | None = None,
+    *,
+    split: str = "val",
+    images: str | os.PathLike | None = None,
+    weights: str | os.PathLike | None = None,
+    classes: str | Sequence[str] | None = None,
+    size: int | None = None,
+    ignored: Sequence[int] = LabelRule.ignore,
+    reduce_zero: bool = False,
+    threshold: float = 0.5,
+    batch_size: int | None = None,
+) -> Report:
+    """Measure a model on a data set.
+
+    Args:
+        model: a variant; a .keras file, a checkpoint or hf://OWNER/NAME, as `keras-pvt predict`,
+            `detect` and `segment` take them; or an artifact of `keras_pvt.export`.
+        data: of a classifier a folder with a folder for each class, perhaps below one for each
+            split; of a detector a JSON file in COCO's format; of a segmenter a folder of images
+            and labels; or, but for a detector, the name of a set of tensorflow-datasets.
+        out: folder for report.json, confusion.csv and pictures; None: nothing is written.
+        split: of the data; "val" is the first of "val", "validation" and "test" that there is, and
+            a folder without splits is taken whole.
+        images: folder of the images of a JSON file; by default its own.
+        weights: of a variant; by default its pretrained ones.
+        classes: names of the model's classes, in the order of its outputs, where it does not name
+            them; of a classifier also "imagenet" or "cifar10".
+        size: pixels: of a classifier the side of the crop; of a segmenter the shorter side that
+            images are scaled to, 0 for images as they are. By default as the model was trained.
+        ignored: of a segmenter's labels, ids that do not count.
+        reduce_zero: whether id 0 of them is no class, and the others move down by one.
+        threshold: smallest score, 0 to 1, of a box that counts in the confusion matrix.
+        batch_size: images at once; by default 32 of a classifier, 8 of a detector.
+    Returns:
+        The report.
+    Raises:
+        ValueError: a model, data or options that do not fit each other; no image can be read.
+        OSError: a file that cannot be read or written.
+        ImportError: a library is not installed; says what to install.
+    Example:
+        >>> keras_pvt.evaluation.evaluate("pvt_nano", "cifar10").numbers["top1"]
+        0.8336
+    """
+    source = os.fspath(model)
+    artifact, task = _task(source, classes)
+    if weights is not None and source not in VARIANTS:
+        raise ValueError(f"{source} is a file, which has its own weights; leave out others.")
+    named, where = _Named(source, artifact, classes), os.fspath(data)
+    evaluation: Evaluation
+    if task == "classification":
+        found = named.classifier(weights, size)
+        pictures, where = _labelled(data, split, where)
+        evaluation = ClassifierEvaluation(found, pictures, batch_size or 32)
+    elif task == "detection":
+        if size is not None:
+            raise ValueError("a detector sees images as it was trained; leave out the size.")
+        detector, masks = named.detector()
+        if not where.endswith(".json"):
+            raise ValueError(
+                f"a detector is measured on a JSON file in COCO's format; got {where}."
+            )
+        folder = pathlib.Path(data).parent if images is None else images
+        sets = open_set(data, folder, detector.classes, masks)
+        detect = functools.partial(detector.detect, batch_size=batch_size or 8)
+        evaluation = DetectorEvaluation(detect, *sets, threshold)
+    else:
+        predictor, names = named.segmenter(size)
+        rule = LabelRule(tuple(ignored), reduce_zero)
+        pairs = open_split(data, _split_of(data, split), names, rule)
+        for line in pairs.report.lines():
+            print(f"{where}: {line}", file=sys.stderr)
+        evaluation = SegmenterEvaluation(predictor, pairs)
+    report = evaluation.run(source, where)
+    if out is not None:
+        report.write(pathlib.Path(out), evaluation.draw)
+    return report
+
+
+class _Named(NamedTuple):
+    """A model as a user names it.
+
+    Args:
+        source: its name or path.
+        artifact: of an exported one; else None.
+        classes: names for its classes, or None.
+    """
+
+    source: str
+    artifact: artifacts.Artifact | None
+    classes: str | Sequence[str] | None
+
+    def classifier(self, weights: str | os.PathLike | None, size: int | None) -> CropClassifier:
+        """What gives probabilities of crops."""
+        if self.artifact is not None:
+            return artifacts.classifier(self.artifact, size)
+        return FileClassifier.named(self.source, weights, size, self.classes)
+
+    def detector(self) -> tuple[Detector | artifacts.ArtifactDetector, bool]:
+        """What gives boxes, and whether it may give masks."""
+        if self.artifact is not None:
+            self._check(self.artifact.classes)
+            return artifacts.ArtifactDetector(self.artifact), True
+        detector = Detector.load(self.source, _names(self.classes))
+        return detector, getattr(detector.model, "masks", False)
+
+    def segmenter(
+        self, size: int | None
+    ) -> tuple[Predictor | artifacts.ArtifactSegmenter, Sequence[str]]:
+        """What gives classes of pixels, and their names."""
+        if self.artifact is not None:
+            self._check(self.artifact.classes)
+            return artifacts.ArtifactSegmenter(self.artifact), self.artifact.classes
+        segmenter = TrainedSegmenter.load(self.source, _names(self.classes))
+        short_side = (segmenter.size if size is None else size) or None
+        return Predictor(segmenter.model, short_side=short_side), segmenter.classes
+
+    def _check(self, names: Sequence[str]) -> None:
+        if not names:
+            raise ValueError(
+                f"{self.source} does not name its classes: --classes names them, in a file with a "
+                "name a line."
+            )
+
+
+def _task(
+    source: str, classes: str | Sequence[str] | None
+) -> tuple[artifacts.Artifact | None, str]:
+    """The artifact, if it is one, and what the model is for.
+
+    Raises:
+        ValueError: it gives no answers.
+    """
+    artifact, task = None, None
+    if source in VARIANTS:
+        task = "classification"
+    elif not source.startswith("hf://") and format_of(pathlib.Path(source)) is not None:
+        names = _names(classes)
+        artifact = artifacts.Artifact(source, names)
+        task = artifact.facts.task
+    else:
+        found = inspect_file(source, hashed=False)
+        task = found.task
+        if task is None and found.system is not None:
+            task = systems.named(found.system).task
+    if task in (None, "features"):
+        raise ValueError(f"{source} gives no answers that could be measured: a backbone, or heads.")
+    return artifact, str(task)
+
+
+def _names(classes: str | Sequence[str] | None) -> list[str] | None:
+    return None if classes is None else [name for _, name in named_classes(classes)]
+
+
+def _labelled(data: str | os.PathLike, split: str, where: str) -> tuple[Images, str]:
+    """The labelled images of a split, or of a folder without splits, and how they are called."""
+    folder, report = data_folder(data), DataReport()
+    images: Images
+    if folder is not None and not _has_split(folder, split):
+        images = FolderImages(folder, report=report)
+    else:
+        images, where = open_images(data, split, report=report), f"{where}, {split}"
+    for line in report.lines():
+        print(f"{where}: {line}", file=sys.stderr)
+    return images, where
+
+
+def _has_split(folder: pathlib.Path, split: str) -> bool:
+    names = VALIDATION if split == "val" else (split,)
+    return any((folder / name).is_dir() for name in names)
+
+
+def _split_of(data: str | os.PathLike, split: str) -> str:
+    """The split, or "" of a folder without splits."""
+    folder = data_folder(data)
+    return split if folder is None or has_split(folder, split) else ""
