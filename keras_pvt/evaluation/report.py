@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_pvt.utils.drawing import sheet, write_png
+from keras_pvt.utils.drawing import WIDTH, sheet, write_png
 from keras_pvt.utils.files import replacing, write_json
 
 # Rows of a matrix that is drawn: of more classes those with the most errors.
@@ -124,7 +124,8 @@ class Report:
         if self.worst:
             files.append(folder / "worst.png")
             pictures = [draw(one.name) for one in self.worst[:PICTURES]]
-            write_png(sheet(pictures, columns=min(3, len(pictures))), files[-1])
+            columns = min(4 if pictures[0].width == WIDTH else 2, len(pictures))
+            write_png(sheet(pictures, columns, pictures[0].width), files[-1])
         return files
 
     def _drawn(self) -> tuple[Sequence[str], np.ndarray]:
