@@ -1,5 +1,6 @@
 """The demo, with small weights from a file, and where the download cannot be had."""
 
+import json
 import re
 
 import keras
@@ -111,3 +112,30 @@ def test_the_bundled_detector_finds_most_cells(cells):
     found = list(cells.load().detect([sample.path for sample in data.samples], 2))
     assert average_precision(data, found)["AP50"] > 0.83
     assert cells.WEIGHTS.stat().st_size < 6e6
+
+
+def notebook_cells() -> list[dict]:
+    notebook = json.loads((EXAMPLES / "quickstart.ipynb").read_text("utf-8"))
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def test_the_notebook_has_no_outputs():
+    for cell in notebook_cells():
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+
+
+# Keras and TensorFlow, of which the export is, warn about each other.
+@pytest.mark.full("trains and exports")
+@pytest.mark.filterwarnings("default")
+def test_the_notebook_runs_from_top_to_bottom(monkeypatch, capsys):
+    plots = pytest.importorskip("matplotlib.pyplot")
+    plots.switch_backend("agg")
+    monkeypatch.chdir(ROOT)
+    names: dict = {"__name__": "__main__"}
+    for cell in notebook_cells():
+        exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    plots.close("all")
+    out = capsys.readouterr().out
+    assert "15 cells" in out
+    assert float(re.search(r"top-1 of the exported file: ([\d.]+)", out)[1]) > 0.9

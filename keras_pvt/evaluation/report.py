@@ -65,7 +65,11 @@ class Report:
     curve: Sequence[tuple[int, float, float]] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the matrix, for JSON, which has no NaN: it is null there."""
+        """Everything but the matrix, for JSON, which has no NaN.
+
+        Returns:
+            The fields by their names; null stands for NaN.
+        """
         content = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
