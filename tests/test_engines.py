@@ -546,3 +546,47 @@ def test_a_bound_that_is_none(text, home, monkeypatch, said):
     removal.remove_old()
     assert old.exists()
     assert f"KERAS_PVT_ENGINES_GIB is no number of GiB: {text!r}; 2 are kept" in said()
+
+
+def test_a_file_tells_its_model_which_keras_need_not_describe(
+    model, exports, tmp_path, monkeypatch
+):
+    describe = fingerprint.of_model
+    monkeypatch.setattr(fingerprint, "of_model", fail)  # it imports TensorFlow
+    path, x = tmp_path / "model.keras", np.ones((1, 64, 64, 3), "float32")
+    keras_pvt.save_model(model, path, list("abcdefg"), size=(64, 64))
+    for _ in range(2):
+        found = keras_pvt.Predictor(path, "onnxruntime")(x)
+        np.testing.assert_allclose(found, model.predict_on_batch(x), atol=1e-5, rtol=1e-5)
+    assert exports.count == 1
+    file = Wish("onnxruntime").file(path)
+    parts = {Subject.of(model, f"{file}{part}").identity for part in ("", ", in part")}
+    monkeypatch.setattr(fingerprint, "of_model", describe)
+    assert len({*parts, Subject.of(model).identity}) == 3
+    monkeypatch.setattr(fingerprint, "_code_of", lambda model: "other code")
+    assert Subject.of(model, file).identity not in parts
+    keras_pvt.save_model(model, path, list("abcdefh"), size=(64, 64))
+    assert Wish("onnxruntime").file(path) != file
+    others = (tmp_path, tmp_path / "no.keras", "hf://a/b.keras", "weights.safetensors")
+    assert [Wish("onnxruntime").file(other) for other in others] == [None] * 4
+    assert Wish("keras").file(path) is None
+
+
+@pytest.mark.full("builds two models for commands")
+@pytest.mark.parametrize("task", ["segment", "detect"])
+def test_the_commands_tell_a_model_by_its_file(task, tmp_path, monkeypatch, capsys):
+    if task == "segment":
+        model = SemanticFPN(keras_pvt.PVTBackbone(SHALLOW), num_classes=2, neck_width=16)
+    else:
+        model = RetinaNet(keras_pvt.PVTBackbone(SHALLOW), 2, neck_width=16, head_depth=1)
+    path = tmp_path / "model.keras"
+    keras_pvt.save_model(model, path, ["a", "b"], size=(64, 64))
+    monkeypatch.setattr(fingerprint, "of_model", lambda model: pytest.fail("it is described"))
+    monkeypatch.setattr(sys.modules["keras_pvt.exporting.export"], "export", fail)
+    words = [task, str(IMAGES / "cat.jpg"), "--model", str(path), "--out", str(tmp_path / "out")]
+    said = []
+    for engine in ("keras", "onnxruntime"):
+        assert main([*words, "--engine", engine]) == 0
+        said.append(capsys.readouterr())
+    assert said[0].out == said[1].out
+    assert "Keras computes: it cannot be written" in said[1].err
