@@ -31,7 +31,7 @@ from keras_pvt.exporting import ExportError
 from keras_pvt.exporting import export as real_export
 from keras_pvt.segmentation import Predictor, SemanticFPN
 
-pytestmark = pytest.mark.one_backend("exports by PyTorch, and runs what was written")
+pytestmark = pytest.mark.one_backend("runs what was written", full=True)
 
 WORKER = pathlib.Path(__file__).with_name("engine_worker.py")
 IMAGES = pathlib.Path(__file__).parents[1] / "examples" / "images"
@@ -154,7 +154,9 @@ def test_another_version_is_another_artifact(model, exports, monkeypatch, rng):
     network(model).predict_on_batch(images(rng))
     version = fingerprint.version
     monkeypatch.setattr(
-        fingerprint, "version", lambda name: "9" if name == "onnxscript" else version(name)
+        fingerprint,
+        "version",
+        lambda name: "9" if name in ("onnxscript", "tf2onnx") else version(name),
     )
     network(model).predict_on_batch(images(rng))
     assert exports.count == 2
@@ -276,8 +278,15 @@ def test_more_sizes_than_are_exported(model, monkeypatch, said, rng):
 
 def test_a_wrong_size_is_kerass_to_refuse(exports, rng):
     fixed = keras_pvt.classifier(SHALLOW, input_shape=(64, 64, 3))
-    with pytest.raises(ValueError, match="64"):
-        network(fixed).predict_on_batch(images(rng, (1, 65, 64, 3)))
+    x = images(rng, (1, 65, 64, 3))
+
+    def outcome(model):
+        try:
+            return model.predict_on_batch(x)
+        except ValueError as error:
+            return "64" in str(error)
+
+    np.testing.assert_array_equal(outcome(network(fixed)), outcome(fixed))  # JAX refuses none
     assert exports.count == 0
 
 
@@ -379,7 +388,7 @@ def test_openvino_in_bfloat16_where_the_processor_has_it(model, said, rng):
 
 
 @pytest.mark.parametrize("has", [True, False])
-def test_without_bfloat16_the_artifact_is_that_of_float32(has, model, exports, monkeypatch, said):
+def test_without_bfloat16_the_artifact_is_that_of_float32(has, model, monkeypatch, said):
     monkeypatch.setattr(runtimes, "has_bfloat16", lambda: has)
     asked = []
     monkeypatch.setitem(runtimes.RUNNERS, "openvino", lambda path, threads: asked.append("f32"))
