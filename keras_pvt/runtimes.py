@@ -69,15 +69,24 @@ def onnx(path: pathlib.Path, threads: int | None) -> Run:
 
 def openvino(path: pathlib.Path, threads: int | None, precision: str = "f32") -> Run:
     """Runs by OpenVINO."""
+    # Some processors would compute in bfloat16 by themselves.
+    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads or 0}
+    compiled = _openvino_core().compile_model(path, "CPU", settings)
+    return lambda images: {output.any_name: value for output, value in compiled([images]).items()}
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO computes in bfloat16 on this processor; else it takes float32, silently."""
+    return "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _openvino_core():
     with warnings.catch_warnings():
         # It looks at the machine in a process of its own, of which JAX warns.
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-        import openvino as ov
+        import openvino
 
-    # Some processors would compute in bfloat16 by themselves.
-    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads or 0}
-    compiled = ov.Core().compile_model(path, "CPU", settings)
-    return lambda images: {output.any_name: value for output, value in compiled([images]).items()}
+    return openvino.Core()
 
 
 RUNNERS = {

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import os
 import pathlib
 import shutil
 import subprocess
@@ -10,15 +11,18 @@ import sys
 import threading
 import time
 
+import filelock
 import numpy as np
 import pytest
 from conftest import SHALLOW, perturb
+from fetching import started
 from PIL import Image
 
 import keras_pvt
+from keras_pvt import runtimes
 from keras_pvt.cli import main
 from keras_pvt.detection import Detector, RetinaNet
-from keras_pvt.engines import artifacts, choice, fingerprint, table
+from keras_pvt.engines import artifacts, choice, fingerprint, removal, table
 from keras_pvt.engines.named import Wish
 from keras_pvt.engines.network import Network
 from keras_pvt.engines.subject import Representative, Subject
@@ -27,8 +31,9 @@ from keras_pvt.exporting import ExportError
 from keras_pvt.exporting import export as real_export
 from keras_pvt.segmentation import Predictor, SemanticFPN
 
-pytestmark = pytest.mark.one_backend("exports by PyTorch, and runs what was written")
+pytestmark = pytest.mark.one_backend("runs what was written", full=True)
 
+WORKER = pathlib.Path(__file__).with_name("engine_worker.py")
 IMAGES = pathlib.Path(__file__).parents[1] / "examples" / "images"
 # Odd, no squares, several at once; the last leaves one cell in stage 4.
 SHAPES = ((1, 64, 64, 3), (3, 72, 104, 3), (2, 33, 40, 3))
@@ -149,7 +154,9 @@ def test_another_version_is_another_artifact(model, exports, monkeypatch, rng):
     network(model).predict_on_batch(images(rng))
     version = fingerprint.version
     monkeypatch.setattr(
-        fingerprint, "version", lambda name: "9" if name == "onnxscript" else version(name)
+        fingerprint,
+        "version",
+        lambda name: "9" if name in ("onnxscript", "tf2onnx") else version(name),
     )
     network(model).predict_on_batch(images(rng))
     assert exports.count == 2
@@ -207,8 +214,28 @@ def test_threads_at_once_export_once(model, exports, rng):
     np.testing.assert_array_equal(found[0], found[2])
 
 
+@pytest.mark.full("starts four processes that import Keras")
+def test_four_processes_export_once(home, rng):
+    x = rng.uniform(0, 255, (3, 32, 32, 3)).astype("float32")
+    np.save(home.with_name("images.npy"), x)
+    with started([WORKER, home.with_name("images.npy")], 4) as processes:
+        outputs = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    told = "".join(outputs)
+    assert (told.count("exporting for onnxruntime"), told.count("Keras computes")) == (1, 0)
+    model = keras_pvt.PVTNano(weights="cifar10", include_preprocessing=True)
+    for output in outputs:
+        found = np.array(json.loads(output.splitlines()[-1]))
+        np.testing.assert_allclose(found, model.predict_on_batch(x), atol=1e-5, rtol=1e-5)
+    (place,) = artifacts_in(home)
+    files = {str(path.relative_to(place.parent)) for path in place.parent.rglob("*")}
+    assert files - {f"{place.name}.lock"} == {
+        place.name, f"{place.name}/model.onnx", f"{place.name}/record.json"
+    }  # fmt: skip
+
+
 @pytest.mark.full("starts two processes that import Keras")
-def test_processes_at_once_export_once(home, tmp_path):
+def test_commands_at_once_export_once(home, tmp_path):
     words = ["predict", str(IMAGES), "--engine", "onnxruntime", "--variant", "pvt_nano"]
     run = [sys.executable, "-m", "keras_pvt", *words]
     both = [
@@ -251,8 +278,15 @@ def test_more_sizes_than_are_exported(model, monkeypatch, said, rng):
 
 def test_a_wrong_size_is_kerass_to_refuse(exports, rng):
     fixed = keras_pvt.classifier(SHALLOW, input_shape=(64, 64, 3))
-    with pytest.raises(ValueError, match="64"):
-        network(fixed).predict_on_batch(images(rng, (1, 65, 64, 3)))
+    x = images(rng, (1, 65, 64, 3))
+
+    def outcome(model):
+        try:
+            return model.predict_on_batch(x)
+        except ValueError as error:
+            return "64" in str(error)
+
+    np.testing.assert_array_equal(outcome(network(fixed)), outcome(fixed))  # JAX refuses none
     assert exports.count == 0
 
 
@@ -337,6 +371,35 @@ def test_keras_in_bfloat16(model, rng):
     assert np.abs(found - expected).max() > 1e-5
     cosine = found.ravel() @ expected.ravel() / np.linalg.norm(found) / np.linalg.norm(expected)
     assert cosine > 0.9995
+
+
+@pytest.mark.full("writes one more artifact")
+def test_openvino_in_bfloat16_where_the_processor_has_it(model, said, rng):
+    x = images(rng, SHAPES[1])
+    ours = network(model, "openvino", precision="bfloat16")
+    found, expected = ours.predict_on_batch(x), model.predict_on_batch(x)
+    error = np.abs(found - expected).max() / max(1, np.abs(expected).max())
+    cosine = found.ravel() @ expected.ravel() / np.linalg.norm(found) / np.linalg.norm(expected)
+    assert cosine > 0.9995
+    computed = "bfloat16" if runtimes.has_bfloat16() else "float32"
+    assert (error > 1e-5) == (computed == "bfloat16")
+    assert f"openvino in {computed}, next to Keras: " in said()
+    assert said().count("openvino computes in float32") == (computed == "float32")
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_without_bfloat16_the_artifact_is_that_of_float32(has, model, monkeypatch, said):
+    monkeypatch.setattr(runtimes, "has_bfloat16", lambda: has)
+    asked = []
+    monkeypatch.setitem(runtimes.RUNNERS, "openvino", lambda path, threads: asked.append("f32"))
+    monkeypatch.setattr(runtimes, "openvino", lambda path, threads, name: asked.append(name))
+    for precision in ("float32", "bfloat16"):
+        found = artifacts.Artifacts(Subject.of(model), "openvino", precision)
+        entry = found._entry((None, None, None, 3))
+        found._load(entry, {"batch": None, "structure": None})
+        assert found.precision in entry.path.name
+    assert asked == ["f32", "bf16" if has else "f32"]
+    assert ("this processor has no bfloat16" in said()) != has
 
 
 @pytest.mark.full("exports by TensorFlow, and quantizes")
@@ -436,3 +499,103 @@ def test_predictor(model, exports, tmp_path, rng):
     assert exports.count == 1
     with pytest.raises(ValueError, match="does not say which part"):
         next(keras_pvt.Predictor(model, "keras").predict(files))
+
+
+def an_artifact(home, name, days, mib):
+    """Put one into the cache that was used some days ago."""
+    place = folder_of(home) / "other" / name
+    place.mkdir(parents=True)
+    (place / "model.onnx").write_bytes(bytes(mib * 2**20))
+    (place / "record.json").write_text("{}")
+    then = time.time() - 86400 * days
+    os.utime(place / "record.json", (then, then))
+    return place
+
+
+def test_what_was_not_used_for_the_longest_time_is_removed(home, monkeypatch, said):
+    ages = {"c": 9, "a": 8, "d": 7, "b": 6, "now": 0.02}
+    c, a, d, b, now = (an_artifact(home, name, days, 1) for name, days in ages.items())
+    removal.remove_old()
+    assert len(artifacts_in(home)) == 5
+    monkeypatch.setenv(removal.VARIABLE, str(3.5 / 1024))
+    with filelock.FileLock(f"{c}.lock"):  # it is being written
+        removal.remove_old()
+    assert [path.exists() for path in (c, a, d, b, now)] == [True, False, False, True, True]
+    assert said().count("removed from the cache of engines") == 2
+    assert f"{a} of 1 MB" in said()
+    monkeypatch.setenv(removal.VARIABLE, "0")
+    removal.remove_old()
+    assert artifacts_in(home) == [now]  # may be in use
+
+
+def test_an_artifact_that_is_written_makes_room_and_one_in_use_says_so(
+    model, exports, home, monkeypatch, rng
+):
+    monkeypatch.setenv(removal.VARIABLE, "0")
+    old, x = an_artifact(home, "old", 1, 1), images(rng)
+    left = {days: old.with_name(f".keras_pvt-{days}") for days in (0, 2)}  # of killed processes
+    for days, path in left.items():
+        path.mkdir()
+        os.utime(path, (time.time() - 86400 * days,) * 2)
+    ours = network(model)
+    ours.predict_on_batch(x)
+    (own,) = artifacts_in(home)
+    assert [path.exists() for path in left.values()] == [True, False]
+    for opened in (network(model), ours):
+        os.utime(own / "record.json", (0, 0))
+        opened.predict_on_batch(x)
+        assert (own / "record.json").stat().st_mtime > time.time() - 60
+        monkeypatch.setattr(removal, "SAYS", -1)  # the next one has it open for long
+
+
+@pytest.mark.parametrize("text", ["2 GB", "-1", "nan"])
+def test_a_bound_that_is_none(text, home, monkeypatch, said):
+    old = an_artifact(home, "old", 1, 1)
+    monkeypatch.setenv(removal.VARIABLE, text)
+    removal.remove_old()
+    assert old.exists()
+    assert f"KERAS_PVT_ENGINES_GIB is no number of GiB: {text!r}; 2 are kept" in said()
+
+
+def test_a_file_tells_its_model_which_keras_need_not_describe(
+    model, exports, tmp_path, monkeypatch
+):
+    describe = fingerprint.of_model
+    monkeypatch.setattr(fingerprint, "of_model", fail)  # it imports TensorFlow
+    path, x = tmp_path / "model.keras", np.ones((1, 64, 64, 3), "float32")
+    keras_pvt.save_model(model, path, list("abcdefg"), size=(64, 64))
+    for _ in range(2):
+        found = keras_pvt.Predictor(path, "onnxruntime")(x)
+        np.testing.assert_allclose(found, model.predict_on_batch(x), atol=1e-5, rtol=1e-5)
+    assert exports.count == 1
+    file = Wish("onnxruntime").file(path)
+    parts = {Subject.of(model, f"{file}{part}").identity for part in ("", ", in part")}
+    monkeypatch.setattr(fingerprint, "of_model", describe)
+    assert len({*parts, Subject.of(model).identity}) == 3
+    monkeypatch.setattr(fingerprint, "_code_of", lambda model: "other code")
+    assert Subject.of(model, file).identity not in parts
+    keras_pvt.save_model(model, path, list("abcdefh"), size=(64, 64))
+    assert Wish("onnxruntime").file(path) != file
+    others = (tmp_path, tmp_path / "no.keras", "hf://a/b.keras", "weights.safetensors")
+    assert [Wish("onnxruntime").file(other) for other in others] == [None] * 4
+    assert Wish("keras").file(path) is None
+
+
+@pytest.mark.full("builds two models for commands")
+@pytest.mark.parametrize("task", ["segment", "detect"])
+def test_the_commands_tell_a_model_by_its_file(task, tmp_path, monkeypatch, capsys):
+    if task == "segment":
+        model = SemanticFPN(keras_pvt.PVTBackbone(SHALLOW), num_classes=2, neck_width=16)
+    else:
+        model = RetinaNet(keras_pvt.PVTBackbone(SHALLOW), 2, neck_width=16, head_depth=1)
+    path = tmp_path / "model.keras"
+    keras_pvt.save_model(model, path, ["a", "b"], size=(64, 64))
+    monkeypatch.setattr(fingerprint, "of_model", lambda model: pytest.fail("it is described"))
+    monkeypatch.setattr(sys.modules["keras_pvt.exporting.export"], "export", fail)
+    words = [task, str(IMAGES / "cat.jpg"), "--model", str(path), "--out", str(tmp_path / "out")]
+    said = []
+    for engine in ("keras", "onnxruntime"):
+        assert main([*words, "--engine", engine]) == 0
+        said.append(capsys.readouterr())
+    assert said[0].out == said[1].out
+    assert "Keras computes: it cannot be written" in said[1].err

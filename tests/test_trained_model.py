@@ -15,7 +15,7 @@ from keras_pvt import conversion
 from keras_pvt.cli import main
 from keras_pvt.detection import DETR, RetinaNet
 from keras_pvt.exporting import sources
-from keras_pvt.models.trained_model import MEMBER
+from keras_pvt.models.trained_model import MEMBER, bare_copy
 from keras_pvt.segmentation import SemanticFPN
 
 NAMES = ["cat", "dog", "emu"]
@@ -309,3 +309,12 @@ def test_a_file_of_keras_without_a_description(tmp_path, photo, capsys):
     own_classifier().save(tmp_path / "plain.keras")
     error = refused(capsys, "predict", photo, "--model", tmp_path / "plain.keras")
     assert "keras_pvt.save_model(model, path, classes=[...])" in error
+
+
+def test_a_copy_has_arrays_of_its_own():
+    """On JAX those that a model predicts by are gone, if another holds them."""
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    copy, x = bare_copy(model), np.ones((1, 3))
+    expected = copy.predict_on_batch(x)
+    np.testing.assert_array_equal(model.predict_on_batch(x), expected)

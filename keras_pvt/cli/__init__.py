@@ -55,6 +55,7 @@ environment variables:
                            writes into it by itself, or nothing, the first of TensorFlow, JAX and
                            PyTorch that is installed. At a terminal the first line names it.
   KERAS_PVT_TRACEBACK=1    the same as --traceback
+  KERAS_PVT_ENGINES_GIB=2  how much is kept of what --engine exports
 """
 
 

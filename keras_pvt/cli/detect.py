@@ -83,8 +83,9 @@ def run(options: argparse.Namespace) -> int:
     files = image_files(options.images)
     pictures = pictures_of(files, options.out)
     wish = arguments.wish(options, len(files))
+    file = wish.file(options.model)
     detector = Detector.load(options.model, arguments.given_classes(options))
-    detector = detector_by(detector, wish)
+    detector = detector_by(detector, wish, file)
     results = CocoResults(detector.classes, files, options.annotations)
     for line in results.report.lines():
         print(f"{options.annotations}: {line}", file=sys.stderr)

@@ -80,9 +80,10 @@ def run(options: argparse.Namespace) -> int:
     pictures = pictures_of(files, options.out)
     numbers = pictures_of(files, options.out / "labels") if options.labels else {}
     wish = arguments.wish(options, len(files))
+    file = wish.file(options.model)
     segmenter = TrainedSegmenter.load(options.model, arguments.given_classes(options))
     predictor = Predictor(segmenter.model, **arguments.predictor_options(options, segmenter.size))
-    segment_by(predictor, wish)
+    segment_by(predictor, wish, file)
     for picture in (*pictures.values(), *numbers.values()):
         picture.parent.mkdir(parents=True, exist_ok=True)
     show = choose_show(options, _show_table, _show_lines, _show_json)

@@ -1,13 +1,15 @@
 """The artifacts of a model for an engine: opened, or made and compared with Keras."""
 
+import functools
 import logging
 import pathlib
+import time
 from typing import Any
 
 import numpy as np
 
 from keras_pvt import default_backend, runtimes
-from keras_pvt.engines import agreement, fingerprint
+from keras_pvt.engines import agreement, fingerprint, removal
 from keras_pvt.engines.cache import Entry, locked, read_table, write_table
 from keras_pvt.engines.subject import Representative, Subject
 from keras_pvt.engines.table import ENGINES
@@ -34,7 +36,7 @@ class Artifacts:
     Args:
         subject: the model.
         engine: name of a row of the table.
-        precision: that is computed in.
+        precision: that is asked for.
         representative: images for int8.
     """
 
@@ -45,12 +47,21 @@ class Artifacts:
         precision: str = "float32",
         representative: Representative | None = None,
     ):
-        self.subject, self.engine, self.precision = subject, engine, precision
+        self.subject, self.engine = subject, engine
+        self._asked = precision
         self._row = ENGINES[engine]
         self._representative = representative
         self._open: dict[Shape, _Opened] = {}
         self._refused: dict[Shape, UnusableError] = {}
         self._made = 0
+
+    @functools.cached_property
+    def precision(self) -> str:
+        """What is computed in: float32, which is said, where the processor has no bfloat16."""
+        if self._asked != "bfloat16" or runtimes.has_bfloat16():
+            return self._asked
+        logger.info("%s computes in float32: this processor has no bfloat16", self.engine)
+        return "float32"
 
     def predict(self, images: np.ndarray, make: bool = True) -> Any:
         """What the model gives for images, as its `predict_on_batch`.
@@ -121,6 +132,7 @@ class Artifacts:
             raise UnusableError(_line(error)) from error
 
     def _from_cache(self, entry: Entry, says: bool = False) -> "_Opened | None":
+        removal.used(entry.path)  # first, so that it is not removed meanwhile
         try:
             record = entry.read()
             return None if record is None else self._load(entry, record)
@@ -134,7 +146,7 @@ class Artifacts:
             run = runtimes.load(
                 self._row.format, entry.artifact, processors(), self.precision == "bfloat16"
             )
-        return _Opened(run, record)
+        return _Opened(run, record, entry.path)
 
     def _made_once(self, entry: Entry, shape: Shape, images: np.ndarray) -> "_Opened":
         """A new artifact; where there can be none, the next process need not try."""
@@ -181,6 +193,7 @@ class Artifacts:
             return {**record, "agreement": str(found)}
 
         record = entry.write(write)
+        removal.remove_old()
         return self._load(entry, record)
 
 
@@ -190,10 +203,12 @@ class _Opened:
     Args:
         run: of `keras_pvt.runtimes`.
         record: of the artifact.
+        path: of its folder.
     """
 
-    def __init__(self, run: runtimes.Run, record: dict[str, Any]):
+    def __init__(self, run: runtimes.Run, record: dict[str, Any], path: pathlib.Path):
         self._run, self._has_run = run, False
+        self._path, self._said = path, time.monotonic()
         self._batch = record["batch"]
         self._structure = record["structure"]
 
@@ -210,6 +225,9 @@ class _Opened:
 
     def predict(self, images: np.ndarray) -> Any:
         """The outputs, as `predict_on_batch` of the model gives them."""
+        if time.monotonic() - self._said > removal.SAYS:
+            removal.used(self._path)
+            self._said = time.monotonic()
         outputs = self.outputs(images)
         if isinstance(self._structure, list):
             return [outputs[name] for name in self._structure]

@@ -34,6 +34,20 @@ def of_model(model) -> str:
     return found.hexdigest()
 
 
+def of_loaded(model, file: str) -> str:
+    """Of a Keras model that is as its file has it: for this Keras need not describe it, which would
+    import TensorFlow, for seconds, where that is installed.
+
+    Args:
+        model: the model.
+        file: what tells its file from others.
+    """
+    import keras
+
+    settings = keras.config.dtype_policy().name, keras.config.image_data_format()
+    return digest(file, _code_of(model), settings)
+
+
 def _code_of(model) -> str:
     """Of the files that layers of others come from: these have no version that is known here."""
     modules = {type(layer).__module__ for layer in model._flatten_layers()}

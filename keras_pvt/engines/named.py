@@ -62,6 +62,20 @@ class Wish:
             return not (self.makes or cache.folder().exists())
         return self.engine == table.KERAS
 
+    def file(self, source: str | os.PathLike) -> str | None:
+        """sha256 of a .keras file, which has all of its model; None: another, or no need to know.
+
+        Args:
+            source: a path, or a name on a hub.
+        """
+        path = pathlib.Path(source)
+        if self.is_keras or path.suffix != ".keras":
+            return None
+        try:
+            return sha256_of(path)
+        except OSError:  # a folder, or who loads the model says why
+            return None
+
     def network(self, subject: Subject, pixels: bool) -> Network:
         """What computes a model.
 

@@ -82,6 +82,7 @@ class Predictor:
         self._variant: str | None = None
         self._trained: TrainedModel | None = None
         self._model: keras.Model | None = None
+        self._file: str | None = None
         if isinstance(model, TrainedModel):
             self._trained = model
         elif isinstance(model, keras.Model):
@@ -89,6 +90,7 @@ class Predictor:
         elif os.fspath(model) in VARIANTS:
             self._variant = os.fspath(model)
         else:
+            self._file = self._wish.file(model)
             self._trained = load_trained(model)
 
     def __call__(self, images: np.ndarray) -> Any:
@@ -149,15 +151,15 @@ class Predictor:
     @functools.cached_property
     def _detector(self) -> Detector:
         assert self._trained is not None
-        return detector_by(Detector.of(self._trained), self._wish)
+        return detector_by(Detector.of(self._trained), self._wish, self._file)
 
     @functools.cached_property
     def _segmenter(self) -> Segmenter:
         assert self._trained is not None
         size = self._trained.size
         found = Segmenter(self._trained.model, short_side=None if size is None else min(size))
-        segment_by(found, self._wish)
+        segment_by(found, self._wish, self._file)
         return found
 
     def _network(self, model: Any) -> Network:
-        return self._wish.network(Subject.of(model), takes_pixels(model))
+        return self._wish.network(Subject.of(model, self._file), takes_pixels(model))

@@ -23,9 +23,13 @@ class Subject:
         self._load = load
 
     @classmethod
-    def of(cls, model: Any) -> "Subject":
+    def of(cls, model: Any, file: str | None = None) -> "Subject":
         """The subject of a model that is there.
 
+        Args:
+            model: a Keras model.
+            file: what tells the file from others that the model is of, unchanged, and which part
+                of it; None: there is none.
         Raises:
             ValueError: it is not functional, not built, or takes something else than images.
         """
@@ -37,8 +41,8 @@ class Subject:
             )
         height, width = model.inputs[0].shape[1:3]
         size = None if None in (height, width) else (height, width)
-        identity = fingerprint.digest("model", fingerprint.of_model(model))
-        return cls(identity, lambda: model, size)
+        told = fingerprint.of_model(model) if file is None else fingerprint.of_loaded(model, file)
+        return cls(fingerprint.digest("model", told), lambda: model, size)
 
     @functools.cached_property
     def model(self) -> Any:

@@ -18,24 +18,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger("keras_pvt.engines")
 
 
-def segment_by(predictor: "Predictor", wish: Wish) -> None:
+def segment_by(predictor: "Predictor", wish: Wish, file: str | None = None) -> None:
     """Let an engine compute the logits of a segmenter, up to its last resize.
 
     Args:
         predictor: is changed.
         wish: of the user's.
+        file: what `wish` has of the file that its model is of; None: of none.
     """
     if not wish.is_keras:
         pixels = predictor.takes_pixels
-        predictor.compute_by(lambda model: wish.network(Subject.of(model), pixels))
+        predictor.compute_by(lambda model: wish.network(_part(model, file), pixels))
 
 
-def detector_by(detector: "Detector", wish: Wish) -> "Detector":
+def detector_by(detector: "Detector", wish: Wish, file: str | None = None) -> "Detector":
     """Let an engine compute what a RetinaNet says of each anchor; Keras makes boxes of it.
 
     Args:
         detector: of this package or another.
         wish: of the user's.
+        file: see `segment_by`.
     Returns:
         The detector; itself where Keras computes, as it does of other systems, which is logged.
     """
@@ -48,8 +50,13 @@ def detector_by(detector: "Detector", wish: Wish) -> "Detector":
                 "Keras computes: engines take RetinaNets of keras_pvt, and no other detectors yet"
             )
         return detector
-    finder = _Finder(model, wish)
+    finder = _Finder(model, wish, file)
     return dataclasses.replace(detector, finder=finder)
+
+
+def _part(model: Any, file: str | None) -> Subject:
+    """What an engine computes of the model in a file, which is not the whole."""
+    return Subject.of(model, None if file is None else f"{file}, in part")
 
 
 class _Finder:
@@ -58,9 +65,10 @@ class _Finder:
     Args:
         model: the RetinaNet.
         wish: of the user's.
+        file: see `segment_by`.
     """
 
-    def __init__(self, model: Any, wish: Wish):
+    def __init__(self, model: Any, wish: Wish, file: str | None):
         import keras
 
         self._maps = {
@@ -70,7 +78,7 @@ class _Finder:
         }
         whole = model.detector(padded=True)
         self._network: Network = wish.network(
-            Subject.of(keras.Model(model.input, self._maps, name=model.name)), pixels=True
+            _part(keras.Model(model.input, self._maps, name=model.name), file), pixels=True
         )
         # A list, as Keras wants the names of tensors in a dictionary, and these are inside a model.
         self._boxes = keras.Model([*self._maps.values(), whole.input["sizes"]], whole.output)

@@ -113,7 +113,8 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     for owner, taker in zip(_owners(source), _owners(target), strict=True):
         store: dict = {}
         owner.save_own_variables(store)
-        taker.load_own_variables(store)
+        # Copies, as on JAX both would have one array, which `predict` and `fit` take from either.
+        taker.load_own_variables({name: keras.ops.copy(value) for name, value in store.items()})
 
 
 def _owners(model: keras.Model) -> list[keras.layers.Layer]:

@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# How the folders begin in which things are written before they get their names.
+TEMPORARY = ".keras_pvt-"
+
 
 def sha256_of(path: pathlib.Path) -> str:
     """sha256 of a file, in hexadecimal digits.
@@ -39,7 +42,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         raise OSError(f"{str(path)!r} is no name of a file; give another.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {str(path.parent)!r}; create it.")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".keras_pvt-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=TEMPORARY) as folder:
         new, old = pathlib.Path(folder) / "new", pathlib.Path(folder) / "old"
         new.mkdir()
         old.mkdir()
