@@ -76,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Modules that nothing imports unless the library is in use.
 IMPORTED_WHERE_THERE = {
     "ops/on_jax.py": {"jax"},
+    "ops/windows_on_jax.py": {"jax"},
     "ops/on_tensorflow.py": {"tensorflow"},
     "ops/on_torch.py": {"torch"},
     "exporting/on_tensorflow.py": {"tensorflow"},

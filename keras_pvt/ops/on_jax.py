@@ -1,6 +1,5 @@
 """What XLA computes slowly, or cannot export, in another form."""
 
-import functools
 import math
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import keras
 
 from keras_pvt.ops.shortcuts import is_plain, patches
+from keras_pvt.ops.windows_on_jax import windows_singly as windows_singly
 
 # The normal distribution's tail beyond t >= 0 is 0.5 / q(t)**8, and q(t) a polynomial of these
 # coefficients, the lowest power first; t times the tail is within 6e-8. Fitted for this package
@@ -307,102 +307,3 @@ def of_first_rows(function, numbers, *tensors):
     found = jax.lax.map(part, (_ROWS * jnp.arange(parts), *tensors))
     found = jnp.moveaxis(found, 0, 1)
     return found.reshape(found.shape[0], parts * _ROWS, *found.shape[3:])[:, :count]
-
-
-def windows_singly(maps, windows, down, across):
-    """See `keras_pvt.ops.windows_singly`.
-
-    Sizes are static, and so each window goes with others into a loop over windows as large as the
-    largest of them.
-    """
-    batch, count, size = down.shape[:3]
-    dtype = jnp.promote_types(maps[0].dtype, "float32")
-    # All maps on one canvas: the first, and below it all others in a row.
-    shapes = [x.shape[1:3] for x in maps]
-    places, width = [(0, 0)], 0
-    for shape in shapes[1:]:
-        places.append((shapes[0][0], width))
-        width += shape[1]
-    sides = shapes[0][0] + max((a for a, _ in shapes[1:]), default=0), max(shapes[0][1], width)
-    canvas = jnp.zeros((batch, *sides, maps[0].shape[3]), dtype)
-    for x, (row, column) in zip(maps, places, strict=True):
-        canvas = jax.lax.dynamic_update_slice(canvas, x.astype(dtype), (0, row, column, 0))
-
-    n, top, rows, left, columns = windows.reshape(-1, 5).T
-    # Below the last level the area of a box is bounded, so that one side at least is short.
-    sizes: list = []
-    for a, b in ((16, 16), (32, 32), (32, sides[1]), (sides[0], 32), shapes[-1], sides):
-        a, b = min(a, sides[0]), min(b, sides[1])
-        if not any(a <= more and b <= wider for more, wider in sizes):
-            sizes.append((a, b))
-    fits = jnp.stack([(rows <= a) & (columns <= b) for a, b in sizes], axis=1)
-    kind = jnp.argmax(fits, axis=1)
-    place = {
-        "order": jnp.argsort(kind).astype("int32"),
-        "ends": jnp.cumsum(jnp.bincount(kind, length=len(sizes))).astype("int32"),
-        "image": jnp.repeat(jnp.arange(batch, dtype="int32"), count),
-        "first": jnp.stack([top, left], axis=1) + jnp.asarray(places, "int32")[n],
-    }
-    weights = []
-    for x, side in zip((down, across), sides, strict=True):
-        x = x.reshape(batch * count, size, -1).astype(dtype)
-        weights.append(jnp.pad(x, ((0, 0), (0, 0), (side, max(0, side - x.shape[2])))))
-    found = _windows(tuple(sizes), canvas, place, tuple(weights))
-    return found.reshape(batch, count, *found.shape[1:]).astype(maps[0].dtype)
-
-
-# As JAX itself has it, each window would have a gradient of a whole canvas, to be added up.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _windows(sizes, canvas, place, weights):
-    """`windows_singly`, of a canvas `(B, H, W, C)`: `(N, s, s, C)`."""
-
-    def product(found, own, at, left, right):
-        window = jax.lax.dynamic_slice(canvas, at, (1, *_sides(left, right), channels))
-        part = (left @ window.reshape(left.shape[1], -1)).reshape(*right.shape, channels)
-        return found.at[own].set(jnp.einsum("jx,ixc->ijc", right, part))
-
-    channels, (count, size, _) = canvas.shape[3], weights[0].shape
-    found = jnp.zeros((count, size, size, channels), canvas.dtype)
-    return _each_window(product, found, sizes, canvas.shape[1:3], place, weights)
-
-
-def _differentiate_windows(sizes, kept, slope):
-    canvas, place, weights = kept
-
-    def add(total, own, at, left, right):
-        part = jnp.einsum("jx,ijc->ixc", right, slope[own])
-        part = left.T @ part.reshape(left.shape[0], -1)
-        part = part.reshape(1, *_sides(left, right), -1)
-        window = jax.lax.dynamic_slice(total, at, part.shape)
-        return jax.lax.dynamic_update_slice(total, window + part, at)
-
-    total = jnp.zeros_like(canvas)
-    return _each_window(add, total, sizes, canvas.shape[1:3], place, weights), None, None
-
-
-_windows.defvjp(lambda sizes, *args: (_windows(sizes, *args), args), _differentiate_windows)
-
-
-def _sides(left, right):
-    return left.shape[1], right.shape[1]
-
-
-def _each_window(change, total, sizes, edges, place, weights):
-    """`change(total, number, place, left, right)` by each window in turn."""
-
-    def step(size, number, total):
-        own = place["order"][number]
-        first = place["first"][own]
-        # What would reach out of the canvas is moved into it, and the weights the other way.
-        begin = jnp.minimum(first, jnp.asarray(edges, "int32") - jnp.asarray(size, "int32"))
-        left, right = (
-            jax.lax.dynamic_slice(x, (own, 0, edge - by), (1, x.shape[1], side))[0]
-            for x, edge, by, side in zip(weights, edges, first - begin, size, strict=True)
-        )
-        return change(total, own, (place["image"][own], *begin, 0), left, right)
-
-    start = 0
-    for end, size in zip(place["ends"], sizes, strict=True):
-        total = jax.lax.fori_loop(start, end, functools.partial(step, size), total)
-        start = end
-    return total

@@ -12,6 +12,8 @@ from keras_pvt.ops.shortcuts import is_plain, patches
 
 # Hidden features of a feed-forward at a time (8 MiB in float32), which then stay in the cache.
 _HIDDEN = 1 << 21
+# Items of a greedy choice that are settled together.
+_SETTLED = 128
 
 
 def device():
@@ -210,11 +212,42 @@ def onnx_roi_align(maps, boxes, level, size, finest):
     return found.permute(0, 2, 3, 1).reshape(batch, count, size, size, -1).to(maps[0].dtype)
 
 
+def runs_as_it_comes(*tensors) -> bool:
+    """Whether a CPU computes these now, so that their values may say what is computed next."""
+    # Plain tensors, see `feed_forward`.
+    plain = all(type(x) is torch.Tensor and x.device.type == "cpu" for x in tensors)
+    return plain and not torch.compiler.is_compiling()
+
+
+def greedy(beats, items, valid):
+    """See `keras_pvt.ops.greedy`.
+
+    All pairs at once would be tensors of many MiB, one for each step of `beats`. Here some items
+    are settled at a time, and only those that stay are held against the worse ones.
+    """
+    keep, count = valid.clone(), valid.shape[1]
+    # Columns lie together, else torch compares a number at a time.
+    items = [x.movedim(-1, 0).contiguous().movedim(0, -1) if x.ndim > 2 else x for x in items]
+    for image, of_image in enumerate(keep):
+        for first in range(0, count, _SETTLED):
+            end = min(first + _SETTLED, count)
+            own = [x[image : image + 1, first:end] for x in items]
+            wins = beats(own, own)[0].triu(1)
+            usable = of_image[first:end]
+            before, stays = None, usable
+            while before is None or not torch.equal(stays, before):
+                before, stays = stays, usable & ~wins[stays].any(dim=0)
+            usable.copy_(stays)
+            if end < count:
+                worse = [x[image : image + 1, end:] for x in items]
+                beaten = beats([x[:, stays] for x in own], worse)[0].any(dim=0)
+                of_image[end:].logical_and_(~beaten)
+    return keep
+
+
 def takes_windows_singly(maps, boxes) -> bool:
     """See `keras_pvt.ops.takes_windows_singly`."""
-    # Plain tensors, see `feed_forward`.
-    plain = all(type(x) is torch.Tensor for x in (*maps, boxes))
-    return plain and boxes.device.type == "cpu" and not torch.compiler.is_compiling()
+    return runs_as_it_comes(*maps, boxes)
 
 
 def longest_window(count, sides):

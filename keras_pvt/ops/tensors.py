@@ -51,6 +51,31 @@ def fixed_point(step, x):
     )[0]
 
 
+def greedy(beats, items, valid):
+    """What stays of sorted items, if each goes that a better one which stays beats.
+
+    Args:
+        beats: of items `(B, n, ...)` and `(B, m, ...)`, which of the first beat which of the
+            second, boolean `(B, n, m)`.
+        items: tensors `(B, K, ...)`, the best first, K static.
+        valid: boolean tensor `(B, K)`; other items neither stay nor beat any.
+    Returns:
+        Boolean tensor `(B, K)`.
+    """
+    if BACKEND == "torch" and engine.runs_as_it_comes(*items):
+        return engine.greedy(beats, items, valid)
+    rank = ops.arange(valid.shape[1])
+    wins = ops.logical_and(ops.expand_dims(rank, 1) < rank, beats(items, items))
+
+    # An item is settled once all better ones are, so that each pass settles at least one more
+    # and what a pass does not change is the greedy answer. A few passes do in practice.
+    def unbeaten_by(keep):
+        beaten = ops.any(ops.logical_and(wins, ops.expand_dims(keep, 2)), axis=1)
+        return ops.logical_and(valid, ops.logical_not(beaten))
+
+    return fixed_point(unbeaten_by, valid)
+
+
 def onnx_roi_align(maps, boxes, level, size: int, finest: int):
     """`keras_pvt.detection.ops.roi_align` by ONNX's RoiAlign, for a file that is being written.
 

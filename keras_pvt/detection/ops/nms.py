@@ -8,7 +8,7 @@ from keras import ops
 from keras_pvt.detection.ops import boxes as box_ops
 from keras_pvt.detection.ops.boxes import iou
 from keras_pvt.layers import base
-from keras_pvt.ops import fixed_point, take_rows
+from keras_pvt.ops import greedy, take_rows
 
 _NEVER = -math.inf  # score of what is not a detection
 
@@ -26,20 +26,13 @@ def suppress(boxes, groups, valid, iou_threshold: float):
     Returns:
         Boolean tensor `(B, K)`: what stays.
     """
-    rank = ops.arange(boxes.shape[-2])
-    beats = ops.logical_and(
-        ops.expand_dims(rank, 1) < ops.expand_dims(rank, 0),
-        ops.expand_dims(groups, 2) == ops.expand_dims(groups, 1),
-    )  # (B, K, K): row beats column
-    beats = ops.logical_and(beats, iou(boxes, boxes) > iou_threshold)
 
-    # A box is settled once all better ones are, so that each pass settles at least one more
-    # and what a pass does not change is the greedy answer. A few passes do in practice.
-    def beaten_by(keep):
-        beaten = ops.any(ops.logical_and(beats, ops.expand_dims(keep, 2)), axis=1)
-        return ops.logical_and(valid, ops.logical_not(beaten))
+    def beats(better, worse):
+        """Of `(B, n)` and `(B, m)` boxes and groups: `(B, n, m)`."""
+        same = ops.expand_dims(better[1], 2) == ops.expand_dims(worse[1], 1)
+        return ops.logical_and(same, iou(better[0], worse[0]) > iou_threshold)
 
-    return fixed_point(beaten_by, valid)
+    return greedy(beats, (boxes, groups), valid)
 
 
 def non_max_suppression(
