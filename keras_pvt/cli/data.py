@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("path", metavar="PATH", type=pathlib.Path, help="folder, or file that describes the data")
     add("--format", default="", metavar="NAME", help="such as voc (default: the one that fits)")
     add("--images", type=pathlib.Path, help="folder of a COCO JSON's images (default: its own)")
+    add("--reduce-zero", action="store_true", help="of masks: 0 has no class, 1 is the first")
     add("--classes", metavar="A,B", help="names in the order of the labels (default: as it has)")
     add(
         "--out",
@@ -53,9 +54,11 @@ def run(options: argparse.Namespace) -> int:
     default_backend.check()
     from keras_pvt.cli.summaries import draw, summarize
 
-    classes = options.classes.split(",") if options.classes else None
-    summary = summarize(options.path, options.format, classes, options.images)
     out = options.out or (None if options.json else SHEET)
+    if out is not None and out.resolve().is_relative_to(options.path.resolve()):
+        raise ValueError(f"the sheet {out} would be an image of the data; pass --out elsewhere.")
+    classes = options.classes.split(",") if options.classes else None
+    summary = summarize(options.path, options.format, classes, options.images, options.reduce_zero)
     if out is not None:
         draw(summary, out, options.seed)
     if options.json:

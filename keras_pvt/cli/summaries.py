@@ -15,9 +15,9 @@ from keras_pvt.detection.data.formats import choice as boxes
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.data.segmentations import mask
 from keras_pvt.detection.drawing import draw_boxes
-from keras_pvt.segmentation.data.folders import find_folders
+from keras_pvt.segmentation.data.layouts import find_layout
 from keras_pvt.segmentation.data.opening import open_split
-from keras_pvt.segmentation.data.samples import SegmentationSet
+from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet
 from keras_pvt.segmentation.drawing import below, legend, overlay
 from keras_pvt.training.data.folder import FolderImages
 from keras_pvt.utils.colours import colours
@@ -56,6 +56,7 @@ def summarize(
     name: str = "",
     classes: list[str] | None = None,
     images: pathlib.Path | None = None,
+    reduce_zero: bool = False,
 ) -> Summary:
     """Read a data set of any kind, and check it.
 
@@ -64,6 +65,7 @@ def summarize(
         name: of the format; empty: the only one that fits.
         classes: names in the order of the labels; by default as the format has them.
         images: folder of the images, of a COCO JSON.
+        reduce_zero: of masks: id 0 has no class, and 1 is the first.
     Raises:
         OSError, ImportError, ValueError: see `load_folder`, `open_split` and `FolderImages`.
     """
@@ -89,7 +91,7 @@ def summarize(
     if chosen == "classes":
         return _of_classes(listing, found[chosen], classes)
     if chosen == "folders":
-        return _of_pixels(listing, found[chosen], classes)
+        return _of_pixels(listing, found[chosen], classes, reduce_zero)
     splits = boxes.FORMATS[chosen].read(listing)
     plain, outlined = {}, {}
     for split, (file, folder) in splits.items():
@@ -213,32 +215,42 @@ def _boxes_of(data: DetectionSet) -> dict[str, Any]:
     return found
 
 
+RULE = LabelRule(reduce_zero=True)  # which no layout refuses
+
+
 def _pixels_fit(listing: Listing) -> str | None:
     """What makes a folder one of images and masks, in words."""
     if listing.given is not None:
         return None
     for split in ("train", "val", ""):
         try:
-            images, labels = find_folders(listing.root, split)
+            layout = find_layout(listing.root, split, RULE, DataReport())
         except FileNotFoundError:
             continue
-        if any(image.is_relative_to(labels) for image in listing.images):
-            return f"{labels.name} has images, as {images.name} has"
+        except ValueError as error:
+            if "has no image" in str(error):  # as labels/ of YOLO has none
+                continue
+            raise
+        if layout.pairs.files:
+            image, label = (file.relative_to(listing.root) for file in layout.pairs.files[0])
+            return f"{label} has the pixels of {image}"
     return None
 
 
-def _of_pixels(listing: Listing, why: str, classes: list[str] | None) -> Summary:
+def _of_pixels(listing: Listing, why: str, classes: list[str] | None, reduce_zero: bool) -> Summary:
     sets: dict[str, SegmentationSet] = {}
+    title = ""
     for split in ("train", "val", ""):
         try:
-            find_folders(listing.root, split)
+            title = title or find_layout(listing.root, split, RULE, DataReport()).title
         except FileNotFoundError:
             continue
         names = next(iter(sets.values())).classes if sets else classes
         if split or not sets:
-            sets[split] = open_split(listing.root, split, names)
+            rule = LabelRule(reduce_zero=reduce_zero or title == "ADE20K")
+            sets[split] = open_split(listing.root, split, names, rule)
     content: dict[str, Any] = {"task": "pixels", "format": "folders", "why": why}
-    content["title"] = "folders of images and of labels"
+    content["title"] = title
     content["splits"] = {split: _pixels_of(data) for split, data in sets.items()}
     data = next(iter(sets.values()))
 
