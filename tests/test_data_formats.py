@@ -383,7 +383,7 @@ class TestCVAT:
         pixels = mask(masked.samples[0].segmentations[3], (HEIGHT, WIDTH))
         assert pixels[20:22, 12:15].all()
 
-    def test_a_box_turns_clockwise(self, tmp_path):
+    def test_a_turned_box_has_upright_bounds(self, tmp_path):
         write_image(tmp_path / "a.jpg")
         box = '<box label="cat" xtl="30" ytl="30" xbr="50" ybr="34" rotation="30"/>'
         write_cvat(tmp_path, cvat_image("a.jpg", box))
