@@ -365,5 +365,4 @@ def test_a_folder_in_place_of_a_json_file(trainer, data, tmp_path, capsys, part)
     photos = data["train"].parent / "images"
     assert trainer(words(data, tmp_path / "out", **{f"{part}data": photos})) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"--{part}data {photos} is a folder; a detector needs a JSON file in COCO's" in line
-    assert f"the folder of its images by --{part}images" in line
+    assert f"{photos} is no JSON in COCO's format, which --images and --val-images are for" in line

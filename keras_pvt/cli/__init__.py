@@ -30,12 +30,13 @@ COMMANDS = {
     "info": "parameters, GFLOPs and shapes of a variant or system; what a trained model is",
     "convert": "convert a checkpoint file",
     "export": "export a model to SavedModel, TFLite, ONNX or OpenVINO",
+    "data": "what a data set is: format, classes, sizes, what is wrong; a sheet of samples",
     "train": "train a classifier, a detector or a segmenter",
     "evaluate": "measure a model or an exported artifact on a data set",
 }
 # Commands that work without Keras, or start it where they need it. All others find every class
 # registered when they run.
-WITHOUT_KERAS = ("info", "predict", "train")
+WITHOUT_KERAS = ("data", "info", "predict", "train")
 
 EPILOG = """\
 examples:
@@ -46,6 +47,7 @@ examples:
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
   keras-pvt export pvt_tiny --format tflite
+  keras-pvt data photos/
   keras-pvt train finetune --data flowers --out runs/flowers
   keras-pvt evaluate runs/flowers/model.keras flowers
 

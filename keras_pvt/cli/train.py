@@ -26,8 +26,11 @@ Train a PVT classifier, detector or segmenter. RECIPE is a .toml file of your ow
 be given here instead; `keras-pvt train RECIPE --show` prints the recipe with all its values.
 
 DATA is, of a classifier, a folder with CLASS/*, or with train/CLASS/* and val/CLASS/*; of a
-detector, a JSON file in COCO's format; of a segmenter, a folder with images/ and masks/, or with
-train/, train_labels/, val/ and val_labels/; or the name of a set of tensorflow-datasets.
+detector, a JSON file in COCO's format, or a folder of Pascal VOC, YOLO, LabelMe, CVAT, Label
+Studio, Supervisely, Roboflow or COCO; of a segmenter, a folder with images/ and masks/, with
+train/, train_labels/, val/ and val_labels/, or as Pascal VOC, Cityscapes or ADE20K have them; or
+the name of a set of tensorflow-datasets. `keras-pvt data DATA` says what it is; docs/data.md has
+all formats.
 
 A run that was stopped, at whatever moment, goes on when the same command is given again, with the
 same result as if it had not been. One that is over is trained for longer by --extend."""
@@ -37,6 +40,7 @@ examples:
   keras-pvt train finetune --data flowers --out runs/flowers
   keras-pvt train finetune --data flowers --out runs/small --variant pvt_small
   keras-pvt train retinanet_finetune --data boxes.json --images photos --out runs/boxes
+  keras-pvt train retinanet_finetune --data yolo/data.yaml --out runs/boxes
   keras-pvt train semantic_fpn_finetune --data street --out runs/street
   keras-pvt train finetune --data flowers --out runs/flowers --epochs 40 --extend
   keras-pvt train mask_rcnn_coco_1x --data annotations/instances_train2017.json \\

@@ -8,6 +8,7 @@ import keras
 from keras_pvt.detection.data import augmentation
 from keras_pvt.detection.data.batches import DetectionBatches
 from keras_pvt.detection.data.coco import load_coco
+from keras_pvt.detection.data.formats.choice import is_coco_file, load_folder
 from keras_pvt.detection.data.samples import DetectionSet
 from keras_pvt.detection.data.tfds import as_coco
 from keras_pvt.detection.detector import Detector
@@ -55,8 +56,9 @@ class DetectionTrainer(Trainer):
                 import scipy.optimize  # noqa: F401
 
     def fetch(self):
-        for split, name, _ in _parts(self.recipe):
-            if not name.endswith(".json"):
+        recipe = self.recipe
+        for split, name in (("train", recipe.data), ("validation", recipe.val_data or recipe.data)):
+            if _has_splits(name):
                 as_coco(name, split, self.out / "data")
 
     def open(self, in_memory):
@@ -158,61 +160,84 @@ def load_data(
     """The training and the validation set; what is wrong with them is printed if wanted.
 
     Raises:
-        ValueError: a folder in place of a JSON file; no set to validate on; nothing left to train
-            on; see `load_coco`.
+        ValueError: a folder in no format that is known; no set to validate on; nothing left to
+            train on; see `load_coco`.
         OSError: a file that cannot be read.
+        ImportError: a library that the format needs is not installed.
     """
-    parts = _parts(recipe)
-    sets: list[DetectionSet] = []
-    for split, name, images in parts:
-        file, folder = pathlib.Path(name), pathlib.Path(images or pathlib.Path(name).parent)
-        if not name.endswith(".json"):
-            file, folder = as_coco(name, split, out / "data")
-        classes = sets[0].classes if sets else None
-        data = load_coco(file, folder, classes, recipe.with_masks)
-        sets.append(data)
-    if len(sets) == 1:
-        sets = _split(sets[0], recipe.val_split, recipe.seed)
-        if verbose:
-            print(
-                f"there is no --val-data: {recipe.val_split:.0%} of the images are taken to "
-                f"validate on, drawn by seed {recipe.seed} (--val-split)"
-            )
+    found = _open(recipe, "train", recipe.data, recipe.images, out)
+    train = found.get("train", found.get(""))
+    if train is None:
+        raise ValueError(f"{recipe.data} has no split to train on; it has {', '.join(found)}.")
+    if recipe.val_data or _has_splits(recipe.data):
+        name = recipe.val_data or recipe.data
+        images = recipe.val_images or recipe.images
+        found = _open(recipe, "validation", name, images, out, train.classes)
+    split = _split_to_validate_on(found, bool(recipe.val_data))
+    if split is not None:
+        sets = [train, found[split]]
+    elif recipe.val_split:
+        sets = _split(train, recipe.val_split, recipe.seed)
+    else:
+        raise ValueError(
+            f"--val-data or --val-split is needed, as {recipe.data} has no validation split"
+        )
+    if verbose and split is None:
+        print(
+            f"there is no --val-data: {recipe.val_split:.0%} of the images are taken to "
+            f"validate on, drawn by seed {recipe.seed} (--val-split)"
+        )
+    elif verbose and split == "test":
+        print(f"there is no split to validate on but test of {recipe.val_data or recipe.data}")
     sets[0] = sets[0].for_training(recipe.background, MIN_SIDE)
     sets[1].report.add_names("class without a box, of which AP is nan", sets[1].without_boxes())
     if verbose:
-        for split, data in zip(("train", "validation"), sets, strict=True):
+        for part, data in zip(("train", "validation"), sets, strict=True):
             boxes = sum(len(one.boxes) for one in data.samples)
-            print(f"{split}: {len(data.samples)} images with {boxes} boxes of "
+            print(f"{part}: {len(data.samples)} images with {boxes} boxes of "
                   f"{len(data.classes)} classes")  # fmt: skip
             for line in data.report.lines():
                 print(f"  {line}")
     return sets[0], sets[1]
 
 
-def _parts(recipe: DetectionRecipe) -> list[tuple[str, str, str]]:
-    """Split, name and folder of images of what is read; one only where that is to be split.
+def _has_splits(name: str) -> bool:
+    """Whether it is a set of tensorflow-datasets, whose splits are opened one by one."""
+    return not name.endswith(".json") and not pathlib.Path(name).exists()
 
-    Raises:
-        ValueError: see `load_data`.
-    """
-    for start, name in (("--", recipe.data), ("--val-", recipe.val_data)):
-        if name and pathlib.Path(name).is_dir():
-            raise ValueError(
-                f"{start}data {name} is a folder; a detector needs a JSON file in COCO's format, "
-                f"which has the boxes. Pass that file by {start}data, and the folder of its images "
-                f"by {start}images."
-            )
-    to_split = recipe.data.endswith(".json") and not recipe.val_data
-    if to_split and not recipe.val_split:
+
+def _open(
+    recipe: DetectionRecipe,
+    split: str,
+    name: str,
+    images: str,
+    out: pathlib.Path,
+    classes: list[str] | None = None,
+) -> dict[str, DetectionSet]:
+    """The sets by their splits; of tensorflow-datasets the one that is asked for."""
+    if is_coco_file(name):
+        folder = pathlib.Path(images or pathlib.Path(name).parent)
+        return {"": load_coco(name, folder, classes, recipe.with_masks)}
+    if _has_splits(name):
+        file, folder = as_coco(name, split, out / "data")
+        wanted = "train" if split == "train" else "val"
+        return {wanted: load_coco(file, folder, classes, recipe.with_masks)}
+    if images:
         raise ValueError(
-            "--val-data or --val-split is needed, as a JSON file has no validation split"
+            f"{name} is no JSON in COCO's format, which --images and --val-images are for; other "
+            "data say by themselves where their images are (docs/data.md)."
         )
-    parts = [("train", recipe.data, recipe.images)]
-    if not to_split:
-        val = (recipe.val_data or recipe.data, recipe.val_images or recipe.images)
-        parts.append(("validation", *val))
-    return parts
+    return load_folder(name, classes, recipe.with_masks, recipe.format)
+
+
+def _split_to_validate_on(found: dict[str, DetectionSet], own: bool) -> str | None:
+    """The name of it, if there is one; data of their own may have one split, of any name."""
+    if own and len(found) == 1:
+        return next(iter(found))
+    name = next((name for name in ("val", "test") if name in found), None)
+    if own and name is None:
+        raise ValueError(f"--val-data has no split val or test; it has {', '.join(found)}.")
+    return name
 
 
 def _split(data: DetectionSet, share: float, seed: int) -> list[DetectionSet]:

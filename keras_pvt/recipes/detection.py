@@ -36,12 +36,17 @@ class DetectionRecipe(BaseRecipe):
     }  # fmt: skip
 
     system: str = option("retinanet", "retinanet, mask_rcnn or detr")
-    data: str = option("", 'COCO JSON, or a set such as "voc/2007" or "coco/2017"')
+    data: str = option(
+        "",
+        'COCO JSON, a folder or file in a format of docs/data.md, or a set such as "voc/2007" or '
+        '"coco/2017"',
+    )
     val_data: str = option(
         "",
-        "the same to evaluate on; empty: the validation split of a set, or val-split of the JSON",
+        "the same to evaluate on; empty: the validation split of the data, or val-split of them",
     )
-    images: str = option("", "folder of a JSON's images; empty: its own")
+    format: str = option("", "of a folder's boxes, such as voc; empty: the only one that fits")
+    images: str = option("", "folder of a COCO JSON's images; empty: its own")
     val_images: str = option("", "the same for val-data; empty: that of images")
     background: bool = option(False, "train on images without objects too")
 

@@ -97,7 +97,7 @@ def draw_labels(
     found = shares(labels, classes)
     captions = {number: f"{classes[number]}: {share:.1%}" for number, share in found.items()}
     drawn = overlay(image, labels, classes, alpha)
-    return _below(drawn, legend(captions, classes, image.shape[1]))
+    return below(drawn, legend(captions, classes, image.shape[1]))
 
 
 def draw_sheet(
@@ -119,11 +119,16 @@ def draw_sheet(
         pictures.append(Image.fromarray(image))
         pictures += [overlay(image, labels, classes, alpha) for labels in (truth, predicted)]
     whole = sheet(pictures, columns=3)
-    write_png(_below(whole, legend(dict(enumerate(classes)), classes, whole.width)), path)
+    write_png(below(whole, legend(dict(enumerate(classes)), classes, whole.width)), path)
 
 
-def _below(picture: Image.Image, key: Image.Image) -> Image.Image:
-    """One above the other, on white."""
+def below(picture: Image.Image, key: Image.Image) -> Image.Image:
+    """One picture above the other, on white.
+
+    Args:
+        picture: the upper one.
+        key: the lower one.
+    """
     size = (max(picture.width, key.width), picture.height + GAP + key.height)
     both = Image.new("RGB", size, "white")
     both.paste(picture, (0, 0))

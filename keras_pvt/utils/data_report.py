@@ -5,10 +5,16 @@ from collections.abc import Sequence
 
 
 class DataReport:
-    """What was wrong with a data set: how often each kind occurred, and where."""
+    """What was wrong with a data set: how often each kind occurred, and where.
+
+    Attributes:
+        counts: of each kind.
+        places: all of each kind, in the order in which they were found.
+    """
 
     def __init__(self) -> None:
         self.counts: collections.Counter[str] = collections.Counter()
+        self.places: dict[str, list[str]] = {}
         self._where: dict[str, str] = {}
 
     def add(self, kind: str, where: str) -> None:
@@ -19,6 +25,7 @@ class DataReport:
             where: the file, and the annotation in it.
         """
         self.counts[kind] += 1
+        self.places.setdefault(kind, []).append(where)
         self._where.setdefault(kind, f"; the first is {where}")
 
     def add_names(self, kind: str, names: Sequence[str]) -> None:
@@ -30,7 +37,18 @@ class DataReport:
         """
         if names:
             self.counts[kind] += len(names)
+            self.places.setdefault(kind, []).extend(names)
             self._where[kind] = f": {', '.join(names)}"
+
+    def take(self, other: "DataReport") -> None:
+        """Count what another report, of a part that is left out, has.
+
+        Args:
+            other: whose problems were added one by one.
+        """
+        for kind, places in other.places.items():
+            for place in places:
+                self.add(kind, place)
 
     def lines(self) -> list[str]:
         """A line for each kind, the most frequent first."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_pvt.detection.data.coco_file import (
+    CocoFile,
     described,
     number_in,
     read_coco,
@@ -53,9 +54,29 @@ def load_coco(
         ValueError: it is not in COCO's format, two of its categories or annotations have one id,
             or no image is left; `classes` has a name twice.
     """
+    _check_names(classes)
+    return checked_set(read_coco(annotations), pathlib.Path(images), classes, masks)
+
+
+def _check_names(classes: list[str] | None) -> None:
     if classes is not None and len(set(classes)) < len(classes):
         raise ValueError(f"`classes` must be different names; got {', '.join(classes)}.")
-    file = read_coco(annotations)
+
+
+def checked_set(
+    file: CocoFile, images: pathlib.Path, classes: list[str] | None = None, masks: bool = False
+) -> DetectionSet:
+    """The set that entries describe, whatever format they were read from; see `load_coco`.
+
+    Args:
+        file: the entries.
+        images: folder that the "file_name" entries are relative to, and may not leave.
+        classes: names of the classes in the order of their labels; by default the categories.
+        masks: whether to read outlines too.
+    Raises:
+        ValueError: no image is left; `classes` has a name twice.
+    """
+    _check_names(classes)
     report = file.report
     ids = file.ids_by_name()
     for name, same in ids.items():
@@ -67,7 +88,7 @@ def load_coco(
     labels = {key: label for label, name in enumerate(classes) for key in ids.get(name, [])}
     samples = [
         _sample(image, size, file.annotations[key], labels, masks, report)
-        for key, image, size in _usable(file.images, pathlib.Path(images), report)
+        for key, image, size in _usable(file.images, images, report)
     ]
     if not samples:
         said = f"{file.path} has no image to use"

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -23,16 +24,31 @@ class FolderPairs:
         images: folder of images; what begins with a dot and deeper folders are passed over.
         labels: folder of label files, see `load_ids`.
         report: counts files without a partner or the ending of an image, which are left out.
+        image_end: with which the names of images end, beyond what label files have too.
+        label_ends: the same of label files; where it is not empty alone, others are passed over.
+        read: gives the ids of a label file.
+        stems: names, without endings, of the images to take; None: all.
+        deep: whether to look into deeper folders too.
     Raises:
         OSError: a folder that is not there or cannot be read.
         ValueError: a folder without an image.
     """
 
     def __init__(
-        self, images: str | os.PathLike, labels: str | os.PathLike, report: DataReport
+        self,
+        images: str | os.PathLike,
+        labels: str | os.PathLike,
+        report: DataReport,
+        *,
+        image_end: str = "",
+        label_ends: Sequence[str] = ("",),
+        read: Callable[[pathlib.Path], np.ndarray] = load_ids,
+        stems: Collection[str] | None = None,
+        deep: bool = False,
     ) -> None:
-        own = _by_stem(images, report)
-        others = _by_stem(labels, report)
+        self._read = read
+        own = _by_stem(images, report, (image_end,), stems, deep)
+        others = _by_stem(labels, report, label_ends, stems, deep)
         for stem in sorted(own.keys() - others.keys()):
             report.add("image without a label: left out", str(own[stem]))
         for stem in sorted(others.keys() - own.keys()):
@@ -49,13 +65,23 @@ class FolderPairs:
         return load_image(self.files[number][0])
 
     def ids(self, number: int) -> np.ndarray:
-        return load_ids(self.files[number][1])
+        return self._read(self.files[number][1])
 
 
-def _by_stem(folder: str | os.PathLike, report: DataReport) -> dict[str, pathlib.Path]:
+def _by_stem(
+    folder: str | os.PathLike,
+    report: DataReport,
+    ends: Sequence[str],
+    stems: Collection[str] | None,
+    deep: bool,
+) -> dict[str, pathlib.Path]:
     files: dict[str, pathlib.Path] = {}
-    for path in image_files([folder], report):
-        if files.setdefault(path.stem, path) != path:
+    for path in image_files([folder], report, deep):
+        end = next((end for end in ends if end and path.stem.endswith(end)), "")
+        stem = path.stem.removesuffix(end)
+        if end not in ends or (stems is not None and stem not in stems):
+            continue
+        if files.setdefault(stem, path) != path:
             report.add("second file of a name: left out", str(path))
     return files
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_pvt.segmentation.data.checking import Finding, inspect, usable
-from keras_pvt.segmentation.data.folders import FolderPairs, find_folders, read_classes
+from keras_pvt.segmentation.data.folders import FolderPairs
+from keras_pvt.segmentation.data.layouts import find_layout
 from keras_pvt.segmentation.data.samples import MOST_CLASSES, LabelRule, SegmentationSet
 from keras_pvt.segmentation.data.tfds import TfdsPairs
 from keras_pvt.training.data.opening import data_folder
@@ -32,8 +33,8 @@ def open_split(
 
     Args:
         data: a folder, or the name of a set of tensorflow-datasets, such as "scene_parse150". A
-            folder has SPLIT and SPLIT_labels, or images/SPLIT and labels/SPLIT; "annotations" or
-            "masks" may stand for "labels".
+            folder has SPLIT and SPLIT_labels, or images/SPLIT and labels/SPLIT ("annotations" or
+            "masks" may stand for "labels"); or it is laid out as Cityscapes or Pascal VOC are.
         split: such as "train" or "val". "val" may also be called "validation" or "test", and
             "train" "training".
         classes: names in the order of the labels, or the number of classes, which are then called
@@ -54,8 +55,8 @@ def open_split(
     folder = data_folder(data)
     pairs: FolderPairs | TfdsPairs
     if folder is not None:
-        pairs = FolderPairs(*find_folders(folder, split), report)
-        found = read_classes(folder)
+        layout = find_layout(folder, split, rule, report)
+        pairs, found = layout.pairs, layout.classes
     else:
         name = os.fspath(data)
         pairs = TfdsPairs(name, find_split(name, split, data_dir), data_dir)
@@ -123,7 +124,7 @@ def open_train_and_val(
 def has_split(folder: pathlib.Path, split: str) -> bool:
     """Whether a folder has images and labels of a split."""
     try:
-        find_folders(folder, split)
+        find_layout(folder, split, LabelRule(reduce_zero=True), DataReport())
     except FileNotFoundError:
         return False
     return True

@@ -1,0 +1,136 @@
+"""`keras-pvt data`: what it says of a data set, and its sheet."""
+
+import json
+
+import numpy as np
+import pytest
+from data_formats import (
+    HEIGHT,
+    WIDTH,
+    shape,
+    voc_object,
+    write_image,
+    write_labelme,
+    write_voc,
+    write_yolo,
+)
+from detection_data import write_set
+from PIL import Image
+
+from keras_pvt.cli import main
+
+pytestmark = pytest.mark.one_backend("reads files")
+
+BOTTOM = [41, 61, 60, 70]
+
+
+def said(words, capsys):
+    assert main(["data", *map(str, words)]) == 0
+    return capsys.readouterr().out
+
+
+def test_boxes(tmp_path, capsys):
+    for number in range(18):
+        write_image(tmp_path / f"{number}.jpg")
+        outline = shape("cat", [[10, 20], [30, 20], [30, 50]], "polygon")
+        write_labelme(tmp_path / f"{number}.json", [outline], f"{number}.jpg")
+    write_labelme(tmp_path / "0.json", [shape("dog", [[0, 0], [100, 80]])], "0.jpg")
+    for number in range(4):
+        write_image(tmp_path / f"alone{number}.jpg")
+    out = said([tmp_path, "--out", tmp_path.with_suffix(".png")], capsys)
+    assert out.splitlines() == [
+        'boxes: LabelMe (labelme), as 0.json is JSON with "shapes"',
+        "all: 18 images, 18 objects, 2 classes",
+        "  images: width x height 100 x 80 in the middle, 100 x 80 to 100 x 80",
+        "  boxes: width x height 20 x 30 in the middle, 20 x 30 to 100 x 80; 94% small (below 32 x "
+        "32), 6% medium, 0% large (96 x 96 or more)",
+        "  outlines: 17 of 18 objects have one",
+        "  cat  17 objects, 17 images",
+        "  dog  1 objects, 1 images",
+        "  4 x image without an annotation file: left out",
+        *(f"      {tmp_path}/alone{number}.jpg" for number in range(3)),
+        "      ...",
+        f"sheet: {tmp_path}.png",
+    ]
+    with Image.open(tmp_path.with_suffix(".png")) as sheet:
+        assert sheet.size == (4 * 480 + 12, 4 * 384 + 12)
+    content = json.loads(said([tmp_path, "--json", "--classes", "dog,cat"], capsys))
+    (part,) = content["splits"].values()
+    assert list(part["classes"]) == ["dog", "cat"]
+    assert len(part["report"]["image without an annotation file: left out"]) == 4
+
+
+def test_a_sheet_shows_boxes_where_they_are(tmp_path, capsys):
+    write_image(tmp_path / "a.jpg")
+    write_voc(tmp_path / "a.xml", voc_object("red", BOTTOM))
+    said([tmp_path, "--out", tmp_path.with_suffix(".png")], capsys)
+    with Image.open(tmp_path.with_suffix(".png")) as sheet:
+        pixels = np.array(sheet).astype(int)
+    red = (pixels[..., 0] > 200) & (pixels[..., 1:] < 60).all(-1)
+    rows, columns = np.nonzero(red)
+    scale = 480 / WIDTH
+    assert abs(rows.max() + 1 - BOTTOM[3] * scale) <= 1
+    assert abs(columns.min() - (BOTTOM[0] - 1) * scale) <= 1
+
+
+def test_a_coco_json_whose_images_are_elsewhere(tmp_path, rng, capsys):
+    file = write_set(tmp_path / "set", 3, rng)
+    words = [file, "--images", file.parent / "images", "--out", tmp_path.with_suffix(".png")]
+    assert "all: 3 images, 6 objects, 2 classes" in said(words, capsys)
+    assert "boxes: COCO (coco), as boxes.json has images" in said([file.parent, *words[3:]], capsys)
+
+
+def test_masks(tmp_path, capsys):
+    for split, count in (("train", 3), ("val", 2)):
+        for number in range(count):
+            image = write_image(tmp_path / split / f"{number}.png", (WIDTH, HEIGHT))
+            label = tmp_path / f"{split}_labels" / image.name
+            label.parent.mkdir(exist_ok=True)
+            ids = np.zeros((HEIGHT, WIDTH), "uint8")
+            ids[: HEIGHT // 4] = 1
+            ids[-1] = 255
+            Image.fromarray(ids).save(label)
+    write_image(tmp_path / "train" / "alone.png")
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    lines = said([tmp_path, "--out", tmp_path.with_suffix(".png")], capsys).splitlines()
+    assert lines[0] == (
+        "pixels: folders of images and of labels (folders), as train_labels/0.png has the pixels "
+        "of train/0.png"
+    )
+    assert "  sky   3 images, 25.00% of all pixels" in lines
+    assert "  car   0 images, 0.00% of all pixels" in lines
+    assert "  1 x image without a label: left out" in lines
+    assert any(line.startswith("val: 2 images, 3 classes") for line in lines)
+    assert (tmp_path.with_suffix(".png")).is_file()
+
+
+def test_class_folders(tmp_path, capsys):
+    for split in ("train", "test"):
+        for name, count in (("ant", 2), ("bee", 3)):
+            for number in range(count):
+                write_image(tmp_path / split / name / f"{number}.png")
+    (tmp_path / "train" / "bee" / "bad.png").write_bytes(b"")
+    lines = said([tmp_path, "--out", tmp_path.with_suffix(".png")], capsys).splitlines()
+    assert lines[0].startswith("classes: a folder for each class (classes), as t")
+    assert "  bee  4 images" in lines
+    assert "  1 x image file that is no readable image" in lines
+    assert any(line.startswith("test: 5 images, 2 classes") for line in lines)
+
+
+def test_what_cannot_be_told(tmp_path, capsys):
+    write_yolo(tmp_path, {"a": ["0 0.5 0.5 0.5 0.5"]}, "train: images\nnames: [cat]\n")
+    write_voc(tmp_path / "a.xml", voc_object("cat", BOTTOM))
+    assert main(["data", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "fits several formats: voc, as a.xml" in error
+    assert "yolo, as data.yaml has names" in error
+    assert "--format decides" in error
+    out = said([tmp_path, "--format", "yolo", "--out", tmp_path.with_suffix(".png")], capsys)
+    assert "boxes: YOLO (yolo)" in out
+    assert main(["data", str(tmp_path), "--format", "coco"]) == 1
+    assert "is no 'coco'; what fits: voc, yolo" in capsys.readouterr().err
+    assert main(["data", str(tmp_path), "--out", str(tmp_path / "x.png")]) == 1
+    assert "would be an image of the data" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    assert main(["data", str(tmp_path / "none")]) == 1
+    assert "in no format that is read" in capsys.readouterr().err
