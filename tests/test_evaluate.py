@@ -16,7 +16,7 @@ from keras_pvt.cli import main
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.results import Detections
 from keras_pvt.evaluation.classification import ClassifierEvaluation
-from keras_pvt.evaluation.detection import DetectorEvaluation, pairs
+from keras_pvt.evaluation.detection import DetectorEvaluation, open_set, pairs
 from keras_pvt.evaluation.segmentation import SegmenterEvaluation
 from keras_pvt.exporting.facts import Facts
 from keras_pvt.exporting.subject import named
@@ -358,3 +358,24 @@ def test_what_an_artifact_says_of_its_model():
     )  # fmt: skip
     backbone = keras_pvt.PVTBackbone(TINY)
     assert Facts.of_model(backbone, named(backbone), (1, 64, 64, 3)).task is None
+
+
+def test_a_detector_is_measured_on_any_format(tmp_path, capsys):
+    """A folder in YOLO's layout: its boxes are edges in parts of the image."""
+    for split in ("train", "test"):
+        (tmp_path / "yolo" / "images" / split).mkdir(parents=True)
+        (tmp_path / "yolo" / "labels" / split).mkdir(parents=True)
+        Image.new("RGB", (60, 40)).save(tmp_path / "yolo" / "images" / split / "a.png")
+        (tmp_path / "yolo" / "labels" / split / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    names = "train: images/train\ntest: images/test\nnames: [bird, wren]\n"
+    (tmp_path / "yolo" / "data.yaml").write_text(names)
+    data, masked, split = open_set(tmp_path / "yolo", None, ["wren", "kite"], True, "val")
+    assert split == "test"
+    (one,) = data.samples
+    np.testing.assert_allclose(one.boxes, [[15, 10, 45, 30]])
+    assert one.labels.tolist() == [0]
+    assert masked is None
+    with pytest.raises(ValueError, match="has no split 'other'; it has train, test"):
+        open_set(tmp_path / "yolo", None, ["wren"], False, "other")
+    with pytest.raises(ValueError, match="leave out the folder"):
+        open_set(tmp_path / "yolo", tmp_path, ["wren"], False, "val")

@@ -25,9 +25,9 @@ examples:
   keras-pvt evaluate pvt_small.pth imagenet --classes imagenet --json
 
 DATA is, of a classifier, a folder with CLASS/*, or with val/CLASS/*, whose folders are called as
-classes of the model, or by their ids (n02123045); of a detector, a JSON file in COCO's format; of a
-segmenter, a folder with images/ and masks/, or with val/ and val_labels/; or the name of a set of
-tensorflow-datasets.
+classes of the model, or by their ids (n02123045); of a detector, a JSON file in COCO's format, or a
+folder in another of docs/data.md, such as YOLO's; of a segmenter, a folder with images/ and masks/,
+or with val/ and val_labels/; or, but for a detector, the name of a set of tensorflow-datasets.
 
 FOLDER gets report.json (all numbers, and the worst images by name), confusion.csv, confusion.png,
 worst.png and, of a classifier, calibration.png. In the matrix of a detector, boxes of --threshold
@@ -40,7 +40,7 @@ SHOWN = 5  # classes that are confused most
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="a variant, a file, or an exported artifact")
-    add("data", metavar="DATA", help="a folder, a JSON file, or a name of tensorflow-datasets")
+    add("data", metavar="DATA", help="a folder, a file, or a name of tensorflow-datasets")
     add("--split", default="val", help="of the data, where there are several (default: val)")
     add("--images", type=pathlib.Path, metavar="FOLDER", help="of a JSON file (default: its own)")
     add("--weights", metavar="NAME|PATH|hf://OWNER/NAME", help="of a variant")

@@ -1,5 +1,7 @@
 """Average precision of a detector, and which classes it takes for which."""
 
+import os
+import pathlib
 import sys
 from collections.abc import Callable, Iterator
 
@@ -7,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from keras_pvt.detection.data.coco import load_coco
+from keras_pvt.detection.data.formats.choice import is_coco_file, load_folder
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.drawing import draw_boxes
 from keras_pvt.detection.evaluation import average_precision
@@ -166,23 +169,46 @@ def _covered(box: np.ndarray, crowds: np.ndarray) -> bool:
 
 
 def open_set(
-    annotations, images, classes: list[str], masks: bool
-) -> tuple[DetectionSet, DetectionSet | None]:
-    """The set of a JSON file in COCO's format, by the classes of a model; what is wrong with it is
-    said on stderr.
+    data: str | os.PathLike,
+    images: str | os.PathLike | None,
+    classes: list[str],
+    masks: bool,
+    split: str,
+) -> tuple[DetectionSet, DetectionSet | None, str]:
+    """The set that a user names, by the classes of a model; what is wrong with it is said on
+    stderr.
 
     Args:
-        annotations: the file.
-        images: the folder of its images.
+        data: JSON in COCO's format, or a folder or file in another that is known.
+        images: the folder of the images of a COCO JSON; None: its own.
         classes: of the model, in the order of its labels.
         masks: whether to read outlines too.
+        split: of a folder that has several.
     Returns:
-        The set, and the same with outlines if they are wanted and there.
+        The set; the same with outlines if they are wanted and there, else None; and the split, ""
+        where there are none.
+    Raises:
+        ValueError: no such split, or a format that is not known; images for what is no COCO JSON.
+        OSError: a file that cannot be read.
     """
-    data = load_coco(annotations, images, classes)
-    for line in data.report.lines():
-        print(f"{annotations}: {line}", file=sys.stderr)
-    outlined = load_coco(annotations, images, classes, masks=True) if masks else None
+
+    def opened(masks: bool) -> tuple[DetectionSet, str]:
+        if is_coco_file(data):
+            folder = pathlib.Path(data).parent if images is None else images
+            return load_coco(data, folder, classes, masks), ""
+        if images is not None:
+            raise ValueError(f"{data} says by itself where its images are; leave out the folder.")
+        found = load_folder(data, classes, masks)
+        names = (split, "test", "") if split == "val" else (split, "")
+        own = next((name for name in names if name in found), None)
+        if own is None:
+            raise ValueError(f"{data} has no split {split!r}; it has {', '.join(found)}.")
+        return found[own], own
+
+    whole, own = opened(False)
+    for line in whole.report.lines():
+        print(f"{data}: {line}", file=sys.stderr)
+    outlined = opened(True)[0] if masks else None
     if outlined is not None and not any(len(sample.segmentations) for sample in outlined.samples):
         outlined = None
-    return data, outlined
+    return whole, outlined, own

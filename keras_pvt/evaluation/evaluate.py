@@ -53,8 +53,9 @@ def evaluate(
         model: a variant; a .keras file, a checkpoint or hf://OWNER/NAME, as `keras-pvt predict`,
             `detect` and `segment` take them; or an artifact of `keras_pvt.export`.
         data: of a classifier a folder with a folder for each class, perhaps below one for each
-            split; of a detector a JSON file in COCO's format; of a segmenter a folder of images
-            and labels; or, but for a detector, the name of a set of tensorflow-datasets.
+            split; of a detector a JSON file in COCO's format, or a folder or file in another of
+            docs/data.md; of a segmenter a folder of images and labels; or, but for a detector, the
+            name of a set of tensorflow-datasets.
         out: folder for report.json, confusion.csv and pictures; None: nothing is written.
         split: of the data; "val" is the first of "val", "validation" and "test" that there is, and
             a folder without splits is taken whole.
@@ -92,14 +93,10 @@ def evaluate(
         if size is not None:
             raise ValueError("a detector sees images as it was trained; leave out the size.")
         detector, masks = named.detector()
-        if not where.endswith(".json"):
-            raise ValueError(
-                f"a detector is measured on a JSON file in COCO's format; got {where}."
-            )
-        folder = pathlib.Path(data).parent if images is None else images
-        sets = open_set(data, folder, detector.classes, masks)
+        boxes, outlined, own = open_set(data, images, detector.classes, masks, split)
+        where = f"{where}, {own}" if own else where
         detect = functools.partial(detector.detect, batch_size=batch_size or 8)
-        evaluation = DetectorEvaluation(detect, *sets, threshold)
+        evaluation = DetectorEvaluation(detect, boxes, outlined, threshold)
     else:
         predictor, names = named.segmenter(size)
         rule = LabelRule(tuple(ignored), reduce_zero)
