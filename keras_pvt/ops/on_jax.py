@@ -119,15 +119,19 @@ def _normalized(x, gamma, beta, epsilon):
 
 
 def _differentiate_norm(epsilon, kept, slope):
-    # Without the barrier XLA spreads the two numbers of a row over it, and keeps those arrays.
-    x, mean, inverse = jax.lax.optimization_barrier(kept[:3])
-    gamma = kept[3]
-    rows = tuple(range(x.ndim - 1))
-    unit = (x - mean) * inverse
+    """Written so that sums are of products with `x`, and no row is centred first.
+
+    Else XLA spreads mean and inverse over the rows in the forward pass, and keeps that.
+    """
+    x, mean, inverse, gamma = kept
     along = slope * gamma
-    across = along.mean(axis=-1, keepdims=True)
-    across = across + unit * (along * unit).mean(axis=-1, keepdims=True)
-    return inverse * (along - across), (slope * unit).sum(axis=rows), slope.sum(axis=rows)
+    level, product = along.mean(axis=-1, keepdims=True), (along * x).mean(axis=-1, keepdims=True)
+    factor = (level * mean - product) * inverse**3
+    by_x = along * inverse + x * factor - (factor * mean + level * inverse)
+    rows, slopes = x.reshape(-1, x.shape[-1]), slope.reshape(-1, x.shape[-1])
+    mean, inverse = mean.reshape(1, -1), inverse.reshape(1, -1)
+    by_gamma = inverse @ (slopes * rows) - (inverse * mean) @ slopes
+    return by_x, by_gamma[0], slopes.sum(axis=0)
 
 
 _layer_norm.defvjp(_normalized, _differentiate_norm)
@@ -255,7 +259,8 @@ def _differentiate_feed_forward(kept, slope):
     x, hidden, kernel1, bias1, kernel2 = kept
 
     def part(x, hidden, slope):
-        y, pull = jax.vjp(gelu, hidden)
+        # Without the barrier XLA keeps what GELU computed from them in the forward pass.
+        y, pull = jax.vjp(gelu, jax.lax.optimization_barrier(hidden))
         by_hidden = pull(slope @ kernel2.T)[0]
         by_weights = _by_kernel(x, by_hidden), by_hidden.sum(0), _by_kernel(y, slope), slope.sum(0)
         return by_hidden @ kernel1.T, by_weights
