@@ -81,6 +81,67 @@ def test_shortcut_equals_the_layer(shortcut, layer, rng):
     )
 
 
+def slopes(function, inner, x, slope):
+    """Gradients of a function by the weights of layers, and by what it is applied to; on JAX."""
+    import jax
+
+    variables = [v for layer in inner for v in layer.trainable_variables]
+
+    def loss(values, x):
+        with keras.StatelessScope(list(zip(variables, values, strict=True))):
+            return (function(x) * slope).sum()
+
+    values = [v.value + 0.3 for v in variables]
+    return jax.tree.leaves(jax.jit(jax.grad(loss, (0, 1)))(values, x))
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="its own gradients are JAX's")
+@pytest.mark.parametrize(
+    ("shortcut", "layer"),
+    [
+        (ops.dense, keras.layers.Dense(7)),
+        (ops.dense, keras.layers.Dense(3, use_bias=False)),
+        (ops.layer_norm, keras.layers.LayerNormalization(epsilon=0.1)),
+        (ops.patch_conv, keras.layers.Conv2D(7, 4, strides=4, data_format="channels_last")),
+    ],
+)
+def test_gradient_of_a_shortcut_is_the_layers(shortcut, layer, rng):
+    x = rng.standard_normal((2, 9, 14, 5)).astype("float32")
+    layer.build(x.shape)
+    slope = rng.standard_normal(layer.compute_output_shape(x.shape)).astype("float32")
+    own = slopes(lambda x: shortcut(layer, x), [layer], x, slope)
+    for one, other in zip(own, slopes(layer, [layer], x, slope), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="its own gradients are JAX's")
+@pytest.mark.parametrize("part", [1 << 21, 60])
+def test_gradient_of_a_feed_forward_is_its_layers(part, monkeypatch, rng):
+    """At once, and 5 of 51 rows at a time."""
+    from keras_pvt.ops import on_jax
+
+    monkeypatch.setattr(on_jax, "_PART", part)
+    x = rng.standard_normal((3, 17, 5)).astype("float32")
+    inner = keras.layers.Dense(11), keras.layers.Dense(4)
+    inner[0].build(x.shape)
+    inner[1].build((3, 17, 11))
+    slope = rng.standard_normal((3, 17, 4)).astype("float32")
+    own = slopes(lambda x: ops.feed_forward(*inner, x), inner, x, slope)
+    plain = slopes(
+        lambda x: inner[1](keras.ops.gelu(inner[0](x), approximate=False)), inner, x, slope
+    )
+    for one, other in zip(own, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5)
+
+
+def test_what_each_image_gets_has_the_gradient_of_all(rng):
+    slope = rng.standard_normal((3, 2, 5, 4)).astype("float32")
+    x = keras.ops.convert_to_tensor(rng.standard_normal((3, 2, 5, 4)).astype("float32"))
+    table = rng.standard_normal((1, 2, 5, 4)).astype("float32")
+    found = gradient(lambda table: ops.add_to_each(x, table) * slope, table)
+    np.testing.assert_allclose(found, slope.sum(axis=0, keepdims=True), rtol=1e-5, atol=1e-6)
+
+
 def test_a_replaced_call_is_not_passed_over(rng):
     layer = keras.layers.Dense(5)
     x = keras.ops.convert_to_tensor(rng.standard_normal((2, 5)).astype("float32"))

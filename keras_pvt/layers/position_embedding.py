@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_pvt.layers import base
 from keras_pvt.layers.initial_values import Normal
-from keras_pvt.ops import resize_grid
+from keras_pvt.ops import add_to_each, resize_grid
 
 
 @base.register
@@ -56,7 +56,7 @@ class PositionEmbedding(keras.layers.Layer):
         if not (static and (height, width) == self.grid_size):
             table = ops.cast(table, self._resize_dtype)
             table = resize_grid(table, height, width, self.align_corners)
-        return x + ops.cast(table, x.dtype)
+        return add_to_each(x, ops.cast(table, x.dtype))
 
     @property
     def _resize_dtype(self):

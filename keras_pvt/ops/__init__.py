@@ -11,6 +11,7 @@ from keras_pvt.ops.backend import (
     replica_share,
 )
 from keras_pvt.ops.layers import (
+    add_to_each,
     attention,
     call_layer,
     conv_feed_forward,
@@ -44,6 +45,7 @@ __all__ = [
     "BACKEND",
     "CALLS_HOST",
     "COMPILES_HOST_CALLS",
+    "add_to_each",
     "argmax",
     "assign_without_copy",
     "attention",

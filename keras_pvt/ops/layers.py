@@ -17,7 +17,7 @@ def call_layer(layer, x, **kwargs):
 
 def dense(layer, x):
     """`layer(x)`, for a built Dense layer without activation."""
-    return engine.dense(layer, x) if _is_bare(layer, x) else layer(x)
+    return engine.dense(layer, x) if _has_own_way(x, layer) else layer(x)
 
 
 def patch_conv(layer, x):
@@ -41,6 +41,11 @@ def overlap_conv(layer, x):
     return call_layer(layer, ops.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0))))
 
 
+def add_to_each(x, table):
+    """`x + table`, of images `(B, ...)` and what each gets alike, `(1, ...)`; of one dtype."""
+    return engine.add_to_each(x, table) if BACKEND == "jax" and engine.on_cpu() else x + table
+
+
 def layer_norm(layer, x, otherwise=None):
     """`layer(x)`, for a built LayerNormalization over the last axis.
 
@@ -50,7 +55,7 @@ def layer_norm(layer, x, otherwise=None):
         otherwise: computes it where nothing here does better; by default the layer.
     """
     if BACKEND != "tensorflow":
-        return engine.layer_norm(layer, x) if _is_bare(layer, x) else (otherwise or layer)(x)
+        return engine.layer_norm(layer, x) if _has_own_way(x, layer) else (otherwise or layer)(x)
     # Fewer passes over memory than Keras's own form, and fewer operations when converted to
     # TFLite, which quantizes them better.
     dtype = layer.compute_dtype
@@ -70,10 +75,8 @@ def feed_forward(fc1, fc2, x, drop=None):
         x: float tensor `(..., C)`.
         drop: layer that drops features after each of the two, or None.
     """
-    if drop is None and _is_bare(fc1, x) and _is_bare(fc2, x):
+    if drop is None and _has_own_way(x, fc1, fc2):
         return engine.feed_forward(fc1, fc2, x)
-    if drop is None and BACKEND == "jax" and engine.is_bare(fc1, x) and engine.is_bare(fc2, x):
-        return engine.cells_in_parts(lambda part: fc2.call(gelu(fc1.call(part))), x, fc1.units)
     y = gelu(dense(fc1, to_rows(x)))
     y = dense(fc2, y if drop is None else drop(y, training=True))
     return from_rows(y if drop is None else drop(y, training=True), x)
@@ -105,7 +108,7 @@ def depthwise_conv(layer, x):
 
 
 def _has_own_way(x, *layers) -> bool:
-    """Whether the backend has a faster depthwise convolution for bare layers, where it runs."""
+    """Whether the backend has a faster way for bare layers than theirs, where it runs."""
     faster = BACKEND == "torch" or (BACKEND == "jax" and engine.on_cpu())
     return faster and all(engine.is_bare(layer, x) for layer in layers)
 
