@@ -5,6 +5,7 @@
 
 from keras_pvt.detection import libraries
 from keras_pvt.detection.data.coco import load_coco
+from keras_pvt.detection.data.formats.choice import load_folder
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.detector import Detector
 from keras_pvt.detection.drawing import draw_detections
@@ -33,6 +34,7 @@ __all__ = [
     "draw_detections",
     "libraries",
     "load_coco",
+    "load_folder",
     "paste_masks",
     "serving_model",
 ]

@@ -118,9 +118,13 @@ def load_folder(
         masks: whether to read outlines too. Objects without one are then left out.
         name: of the format; empty: it is told from what is there.
     Returns:
-        A set for each split: "train", "val", "test", or "" where there are none.
+        A set for each split: "train", "val", "test", or "" where there are none. Boxes are in
+        pixels of the image, xyxy.
     Raises:
-        OSError, ImportError, ValueError: see `open_splits` and `load_coco`.
+        OSError: it is not there, or cannot be read.
+        ImportError: a library that the format needs is not installed.
+        ValueError: no format fits, or several do; or what is there is not in that format; no
+            image is left; `classes` has a name twice.
     """
     sets = {}
     for split, (file, images) in open_splits(path, name).items():
