@@ -45,7 +45,9 @@ class DetectionRecipe(BaseRecipe):
         "",
         "the same to evaluate on; empty: the validation split of the data, or val-split of them",
     )
-    format: str = option("", "of a folder's boxes, such as voc; empty: the only one that fits")
+    format: str = option(
+        "", "of a folder's boxes, such as voc; empty: the only one that fits", decides=False
+    )
     images: str = option("", "folder of a COCO JSON's images; empty: its own")
     val_images: str = option("", "the same for val-data; empty: that of images")
     background: bool = option(False, "train on images without objects too")
