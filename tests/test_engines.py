@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import filelock
 import numpy as np
@@ -19,7 +20,7 @@ from fetching import started
 from PIL import Image
 
 import keras_pvt
-from keras_pvt import runtimes
+from keras_pvt import ops, runtimes
 from keras_pvt.cli import main
 from keras_pvt.detection import Detector, RetinaNet
 from keras_pvt.engines import artifacts, choice, fingerprint, removal, table
@@ -362,8 +363,24 @@ def test_int8_without_a_folder(tmp_path):
         Representative(tmp_path / "none", True)
 
 
+@pytest.mark.parametrize(
+    ("backend", "on_cpu", "gains"),
+    [("jax", True, False), ("jax", False, True), ("torch", True, True), ("tensorflow", True, True)],
+)
+def test_where_bfloat16_takes_longer(monkeypatch, backend, on_cpu, gains):
+    monkeypatch.setattr(ops.backend, "BACKEND", backend)
+    monkeypatch.setattr(ops.backend, "engine", SimpleNamespace(on_cpu=lambda: on_cpu))
+    assert ops.gains_by_bfloat16() is gains
+
+
+def test_keras_takes_float32_where_bfloat16_takes_longer(model, monkeypatch):
+    monkeypatch.setattr(ops, "gains_by_bfloat16", lambda: False)
+    assert network(model, "keras", precision="bfloat16")._keras is model
+
+
 @pytest.mark.full("a model in another precision")
-def test_keras_in_bfloat16(model, rng):
+def test_keras_in_bfloat16(model, monkeypatch, rng):
+    monkeypatch.setattr(ops, "gains_by_bfloat16", lambda: True)
     x = images(rng, SHAPES[1])
     found = network(model, "keras", precision="bfloat16").predict_on_batch(x)
     expected = model.predict_on_batch(x)

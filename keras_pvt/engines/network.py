@@ -113,8 +113,13 @@ class Network:
 
     @functools.cached_property
     def _keras(self) -> Any:
-        """The model, in the precision if Keras has it."""
+        """The model, in the precision if Keras has it and it takes no longer."""
+        from keras_pvt.ops import gains_by_bfloat16
+
         if self.precision != "bfloat16":
+            return self.subject.model
+        if not gains_by_bfloat16():
+            logger.info("Keras computes in float32: on JAX on a CPU bfloat16 takes longer.")
             return self.subject.model
         from keras_pvt.exporting.subject import twin
 

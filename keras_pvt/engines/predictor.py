@@ -56,7 +56,8 @@ class Predictor:
         engine: "litert", "onnxruntime", "openvino", "keras", or "auto", which takes the fastest of
             those that are installed, as measured once on this machine.
         precision: "float32", which differs from Keras by at most 1e-5 (of the largest output,
-            where that is above 1); "bfloat16"; or "int8".
+            where that is above 1); "bfloat16", in place of which Keras takes float32 on JAX on a
+            CPU, as that is faster there; or "int8".
         representative: a folder with about 100 images of what the model will see, for "int8".
     Raises:
         ValueError: no such engine, or not in this precision; int8 without images; a model that is

@@ -24,6 +24,14 @@ def device() -> tuple[str, int]:
     return engine.device()
 
 
+def gains_by_bfloat16() -> bool:
+    """Whether Keras may take less time in bfloat16 than in float32.
+
+    Not on JAX on a CPU: XLA converts to float32 and back there, and computes in that.
+    """
+    return BACKEND != "jax" or not engine.on_cpu()
+
+
 def on_host(function, shape, *tensors):
     """An int32 tensor that a function of NumPy arrays gives; only where `CALLS_HOST`.
 

@@ -12,7 +12,8 @@ def resolve(name: str) -> str:
 
     Args:
         name: "none", "bfloat16", "float16", or "auto": bfloat16 on TPUs and on GPUs,
-            float16 (Keras then scales the loss) on NVIDIA's before Ampere, none on CPUs.
+            float16 (Keras then scales the loss) on NVIDIA's before Ampere, none on CPUs, where
+            JAX gains nothing by bfloat16.
     Returns:
         "float32", "mixed_bfloat16" or "mixed_float16".
     """
