@@ -10,22 +10,27 @@ import numpy as np
 
 from keras_pvt.models.preprocessing import preprocess_input
 from keras_pvt.utils.image_files import read_in_batches
-from keras_pvt.utils.images import eval_transform
+from keras_pvt.utils.images import eval_transform, load_image
+from keras_pvt.utils.video import Frame
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model makes of one file.
+    """What a model makes of one file, or of a frame of one.
 
     Args:
         path: of the file.
         scores: `(classes,)`, or None where the file could not be read.
         error: what was wrong with the file, or None.
+        frame: which frame of a video, without its image; None: the file is an image.
+        image: uint8 `(H, W, 3)`, where it was asked for; else None.
     """
 
     path: pathlib.Path
     scores: np.ndarray | None
     error: str | None = None
+    frame: Frame | None = None
+    image: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +44,11 @@ class CropClassifier:
     logits: bool = False
     pixels: bool = True
 
-    def crop(self, path: str | os.PathLike) -> np.ndarray:
+    def crop(self, path: str | os.PathLike | np.ndarray) -> np.ndarray:
         """The part of an image file that the model sees.
 
         Args:
-            path: of the file.
+            path: of the file; or its image, uint8 `(H, W, 3)`.
         Returns:
             uint8 `(size, size, 3)`, RGB 0..255.
         Raises:
@@ -63,18 +68,27 @@ class CropClassifier:
         return crops if self.pixels else preprocess_input(crops)
 
     def predict(
-        self, paths: Iterable[str | os.PathLike], batch_size: int = 32
+        self,
+        paths: Iterable[str | os.PathLike | Frame],
+        batch_size: int = 32,
+        keep_images: bool = False,
     ) -> Iterator[Prediction]:
         """Predictions for files, in their order; a file that cannot be read stops nothing.
 
         Args:
-            paths: image files.
+            paths: image files, and frames of videos.
             batch_size: images that the model gets at once. The last batch is filled up, so
                 that a compiled model sees one shape only, but for an engine.
+            keep_images: whether the predictions hold the images.
         Yields:
             The prediction for each file.
         """
-        for files in read_in_batches(paths, self.crop, batch_size):
+
+        def read(source):
+            image = load_image(source) if keep_images else None
+            return self.crop(source if image is None else image), image
+
+        for files in read_in_batches(paths, read, batch_size):
             yield from self._batch(files, batch_size)
 
     def scores(self, crops: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
@@ -93,10 +107,13 @@ class CropClassifier:
         return self._probabilities(batch)[: len(crops)]
 
     def _batch(self, files, batch_size):
-        crops = [file.image for file in files if file.image is not None]
+        crops = [file.image[0] for file in files if file.image is not None]
         scores = iter(self.scores(crops, batch_size) if crops else ())
-        for path, crop, error in files:
-            yield Prediction(path, None if crop is None else next(scores), error)
+        for path, what, error, frame in files:
+            if what is None:
+                yield Prediction(path, None, error, frame)
+            else:
+                yield Prediction(path, next(scores), None, frame, what[1])
 
     def _probabilities(self, batch):
         values = self.model.predict_on_batch(self.model_input(batch))

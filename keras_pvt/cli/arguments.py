@@ -68,18 +68,24 @@ def add_image_options(
     batch_size: int | None = None,
     json: str = "write JSON, one object a line",
 ) -> None:
-    """Which images, whether to write JSON, and how many images at once, if that can be chosen."""
+    """Which images, whether to write JSON, and how many images at once, if that can be chosen.
+
+    No image may be given, as there may be a camera. Of no number of images `batch_size` stays None.
+    """
     parser.add_argument(
-        "images", nargs="+", type=pathlib.Path, metavar="IMAGE|FOLDER", help="files and folders"
+        "images",
+        nargs="*",
+        type=pathlib.Path,
+        metavar="IMAGE|VIDEO|FOLDER",
+        help="files and folders",
     )
     parser.add_argument("--json", action="store_true", help=json)
     if batch_size is not None:
         parser.add_argument(
             "--batch-size",
             type=positive,
-            default=batch_size,
             metavar="N",
-            help="images that the model gets at once (default: %(default)s)",
+            help=f"images that the model gets at once (default: {batch_size}; of a camera 1)",
         )
 
 
@@ -209,12 +215,12 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def wish(options: argparse.Namespace, images: int) -> Any:
+def wish(options: argparse.Namespace, images: int | None) -> Any:
     """What `add_engine_options` was given.
 
     Args:
         options: of the command line.
-        images: how many there are.
+        images: how many there are; None: not known, and many.
     Raises:
         ValueError, ImportError: see `keras_pvt.engines.table.check`.
     """

@@ -7,9 +7,11 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from keras_pvt.cli import arguments
+from keras_pvt.cli import arguments, media
 from keras_pvt.cli.program import engine_log
-from keras_pvt.cli.results import choose_show, pictures_of, say_where, show_results
+from keras_pvt.cli.results import choose_show, columns, heading, show_results
+
+BATCH_SIZE = 8
 
 DESCRIPTION = "Find objects in images by a trained detector, and draw their boxes."
 
@@ -21,6 +23,8 @@ examples:
   keras-pvt detect photos/ --model hf://OWNER/NAME              # of keras_pvt.hub.save
   keras-pvt detect photo.jpg --model boxes.safetensors
   keras-pvt detect photos/ --model model.keras --engine onnxruntime
+  keras-pvt detect clip.mov --model model.keras --out drawn.mp4  # [video]
+  keras-pvt detect --camera 0 --model model.keras --out seen.mp4
   keras-pvt detect val2017/ --model model.keras --threshold 0 --json \\
       --annotations instances_val2017.json > results.json
 
@@ -42,12 +46,14 @@ from 1.
 A file that cannot be read is reported and skipped, and the exit status is 1.
 
 """
+    + media.EPILOG
     + arguments.ENGINES_EPILOG
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    arguments.add_image_options(parser, batch_size=8, json="write COCO's results")
+    arguments.add_image_options(parser, batch_size=BATCH_SIZE, json="write COCO's results")
+    media.add_arguments(parser)
     arguments.add_trained_model(parser)
     parser.add_argument(
         "--threshold",
@@ -60,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=pathlib.Path,
         default=pathlib.Path("detections"),
-        metavar="FOLDER",
-        help="where the drawn images go (default: %(default)s)",
+        metavar="FOLDER|CLIP.mp4",
+        help="where the drawn images and videos go; of one video its file (default: %(default)s)",
     )
     parser.add_argument(
         "--annotations",
@@ -77,19 +83,18 @@ def run(options: argparse.Namespace) -> int:
     from keras_pvt.detection.detector import Detector
     from keras_pvt.detection.drawing import draw_detections
     from keras_pvt.engines.tasks import detector_by
-    from keras_pvt.utils.drawing import write_png
-    from keras_pvt.utils.image_files import image_files
 
-    files = image_files(options.images)
-    pictures = pictures_of(files, options.out)
-    wish = arguments.wish(options, len(files))
+    given = media.Media(options)
+    if options.annotations is not None and given.videos:
+        raise ValueError("--annotations are of images; a video is none of them.")
+    drawings = media.Drawings(given, options.out)
+    wish = arguments.wish(options, given.count)
     file = wish.file(options.model)
     detector = Detector.load(options.model, arguments.given_classes(options))
     detector = detector_by(detector, wish, file)
-    results = CocoResults(detector.classes, files, options.annotations)
+    results = CocoResults(detector.classes, given.files, options.annotations)
     for line in results.report.lines():
         print(f"{options.annotations}: {line}", file=sys.stderr)
-    options.out.mkdir(parents=True, exist_ok=True)
     separators = itertools.chain(["["], itertools.repeat(",\n"))
     show = choose_show(options, _show_table, _show_lines)
     best: list[float] = []  # score in each image; below 0 where it has no box at all
@@ -97,22 +102,23 @@ def run(options: argparse.Namespace) -> int:
     def draw_and_show(found):
         best.append(max(found.scores.tolist(), default=-1.0))
         found = found.above(options.threshold)
-        write_png(draw_detections(detector, found), pictures[found.path])
+        drawings.write(found, draw_detections(detector, found))
         if options.json:
             for entry in results.entries(found):
                 print(next(separators), json.dumps(entry), sep="", end="")
         else:
             names = [detector.classes[label] for label in found.labels]
             scores, boxes = found.scores.tolist(), found.boxes.tolist()
-            show(found.path, list(zip(names, scores, boxes, strict=True)))
+            show(found, list(zip(names, scores, boxes, strict=True)))
 
-    found = detector.detect(files, min(options.batch_size, len(files)), keep_images=True)
-    with engine_log():
-        status = show_results(found, len(files), draw_and_show)
+    batch_size = given.batch_size(options.batch_size, BATCH_SIZE)
+    found = detector.detect(given, batch_size, keep_images=True)
+    with engine_log(), drawings:
+        status = show_results(found, given.count, draw_and_show)
     if options.json:
         print("[]" if next(separators) == "[" else "]")  # nothing found is a list too
     _say_missed(best, options.threshold)
-    say_where(len(best), drawn=options.out)
+    drawings.say()
     return status
 
 
@@ -129,15 +135,15 @@ def _say_missed(best: Sequence[float], threshold: float) -> None:
     print(f"nothing above {threshold:g} {where}; {hint}", file=sys.stderr)
 
 
-def _show_lines(path, objects):
+def _show_lines(found, objects):
     for name, score, box in objects:
-        print(path, name, f"{score:.4f}", *(f"{value:.1f}" for value in box), sep="\t")
+        print(*columns(found), name, f"{score:.4f}", *(f"{value:.1f}" for value in box), sep="\t")
 
 
-def _show_table(console, path, objects):
+def _show_table(console, found, objects):
     from rich.table import Table
 
-    console.print(path, style="bold", highlight=False, soft_wrap=True)
+    heading(console, found)
     table = Table("class", "score", "left", "top", "right", "bottom")
     for column in table.columns[1:]:
         column.justify = "right"

@@ -5,37 +5,67 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 Show = Callable[..., None]
+CLIP = ".mp4"  # of drawn videos
 
 
-def show_results(results: Iterable, count: int, show: Show) -> int:
+def show_results(results: Iterable, count: int | None, show: Show) -> int:
     """Show each result; report the files that could not be read.
 
     Args:
-        results: with a `path` and an `error`, which is None where all is well.
-        count: of the results, for the progress bar on a terminal.
+        results: with a `path`, a `frame`, which is None where the file is an image, and an
+            `error`, which is None where all is well.
+        count: of the results, for the progress bar on a terminal; None: not known.
         show: prints one result.
     Returns:
         Exit status: 1 if a file could not be read.
     """
-    failures = 0
+    images = failures = videos = 0
     for result in _tracked(results, count):
+        images += result.frame is None
         if result.error is None:
             show(result)
-        else:
+        elif result.frame is None:
             failures += 1
             print(f"error: {result.error}; skipped", file=sys.stderr)
+        else:
+            videos += 1
+            print(f"error: {result.error}", file=sys.stderr)
     if failures:
-        print(f"error: {failures} of {count} images could not be read", file=sys.stderr)
-    return int(failures > 0)
+        print(f"error: {failures} of {images} images could not be read", file=sys.stderr)
+    return int(failures + videos > 0)
 
 
-def say_where(count: int, **folders: pathlib.Path) -> None:
-    """The last line, on stderr: in which folders pictures are, if any was drawn."""
+def columns(result: Any) -> tuple:
+    """What a line begins with: the file, and of a video the number of the frame and seconds."""
+    frame = result.frame
+    return (result.path,) if frame is None else (result.path, frame.number, f"{frame.seconds:.3f}")
+
+
+def entry(result: Any) -> dict[str, Any]:
+    """The same for JSON."""
+    frame = result.frame
+    which = {} if frame is None else {"frame": frame.number, "time": round(frame.seconds, 3)}
+    return {"image": str(result.path)} | which
+
+
+def heading(console: Any, result: Any) -> None:
+    """Print what stands above a table."""
+    frame = result.frame
+    which = "" if frame is None else f", frame {frame.number}, {frame.seconds:.3f} s"
+    console.print(f"{result.path}{which}", style="bold", highlight=False, soft_wrap=True)
+
+
+def say_where(count: int, **places: pathlib.Path) -> None:
+    """The last line, on stderr: in which folders or file pictures are, if any was drawn."""
     if count:
-        named = (f"{what}: {os.path.join(folder, '')}" for what, folder in folders.items())
+        named = (
+            f"{what}: {os.path.join(place, '') if place.is_dir() else place}"
+            for what, place in places.items()
+        )
         print(*named, sep="; ", file=sys.stderr)
 
 
@@ -53,16 +83,20 @@ def choose_show(
 
 
 def pictures_of(
-    files: Sequence[pathlib.Path], folder: pathlib.Path
+    files: Sequence[pathlib.Path],
+    folder: pathlib.Path,
+    videos: Collection[pathlib.Path] = (),
 ) -> dict[pathlib.Path, pathlib.Path]:
-    """A PNG in a folder for each file: all different, and none of them a file."""
+    """A PNG in a folder for each file, an MP4 for a video: all different, and none of them a
+    file."""
     taken = {file.resolve() for file in files}
     pictures = {}
     for file in files:
-        picture, count = folder / f"{file.stem}.png", 1
+        ending = CLIP if file in videos else ".png"
+        picture, count = folder / f"{file.stem}{ending}", 1
         while picture.resolve() in taken:
             count += 1
-            picture = folder / f"{file.stem}-{count}.png"
+            picture = folder / f"{file.stem}-{count}{ending}"
         taken.add(picture.resolve())
         pictures[file] = picture
     return pictures

@@ -5,9 +5,9 @@ import itertools
 import json
 import pathlib
 
-from keras_pvt.cli import arguments
+from keras_pvt.cli import arguments, media
 from keras_pvt.cli.program import engine_log
-from keras_pvt.cli.results import choose_show, pictures_of, say_where, show_results
+from keras_pvt.cli.results import choose_show, columns, entry, heading, pictures_of, show_results
 
 DESCRIPTION = "Find the class of each pixel by a trained segmenter, and draw them."
 
@@ -21,6 +21,7 @@ examples:
   keras-pvt segment photos/ --model model.keras --engine openvino
   keras-pvt segment photos/ --model model.keras --labels --json > shares.jsonl
   keras-pvt segment street.jpg --model model.keras --scales 0.75 1 1.25 --flip
+  keras-pvt segment drive.mp4 --model model.keras --out drawn.mp4  # [video]
   keras-pvt segment aerial.tif --model model.keras --mode slide --window 512 --stride 341
 
 The model is what `keras-pvt train` saves, or a checkpoint; --classes names the classes of one that
@@ -33,20 +34,22 @@ tiles. The last line, on stderr, says where the pictures are. A file that cannot
 and skipped, and the exit status is 1.
 
 """
+    + media.EPILOG
     + arguments.ENGINES_EPILOG
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_image_options(parser)
+    media.add_arguments(parser)
     arguments.add_trained_model(parser)
     add = parser.add_argument
     add(
         "--out",
         type=pathlib.Path,
         default=pathlib.Path("segments"),
-        metavar="FOLDER",
-        help="where the drawn images go (default: %(default)s)",
+        metavar="FOLDER|CLIP.mp4",
+        help="where the drawn images and videos go; of one video its file (default: %(default)s)",
     )
     add(
         "--alpha",
@@ -69,61 +72,59 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image
 
     from keras_pvt.engines.tasks import segment_by
-    from keras_pvt.segmentation.drawing import draw_labels, shares
+    from keras_pvt.segmentation.drawing import draw_frame, draw_labels, shares
     from keras_pvt.segmentation.inference import Predictor
     from keras_pvt.segmentation.trained import TrainedSegmenter
     from keras_pvt.utils.drawing import write_png
-    from keras_pvt.utils.image_files import image_files, read_in_batches
+    from keras_pvt.utils.image_files import read_in_batches
     from keras_pvt.utils.images import load_image
 
-    files = image_files(options.images)
-    pictures = pictures_of(files, options.out)
-    numbers = pictures_of(files, options.out / "labels") if options.labels else {}
-    wish = arguments.wish(options, len(files))
+    given = media.Media(options)
+    if options.labels and given.videos:
+        raise ValueError("--labels are of images; a video's would not be exact.")
+    drawings = media.Drawings(given, options.out)
+    numbers = pictures_of(given.files, options.out / "labels") if options.labels else {}
+    wish = arguments.wish(options, given.count)
     file = wish.file(options.model)
     segmenter = TrainedSegmenter.load(options.model, arguments.given_classes(options))
     predictor = Predictor(segmenter.model, **arguments.predictor_options(options, segmenter.size))
     segment_by(predictor, wish, file)
-    for picture in (*pictures.values(), *numbers.values()):
+    for picture in numbers.values():
         picture.parent.mkdir(parents=True, exist_ok=True)
     show = choose_show(options, _show_table, _show_lines, _show_json)
 
-    drawn = itertools.count()
-
     def draw_and_show(file):
         labels = predictor.labels(file.image)
-        picture = draw_labels(file.image, labels, segmenter.classes, options.alpha)
-        write_png(picture, pictures[file.path])
-        next(drawn)
+        draw = draw_labels if file.frame is None else draw_frame
+        drawings.write(file, draw(file.image, labels, segmenter.classes, options.alpha))
         if numbers:
             write_png(Image.fromarray(labels), numbers[file.path])
         found = {
             segmenter.classes[n]: share for n, share in shares(labels, segmenter.classes).items()
         }
-        show(file.path, found)
+        show(file, found)
 
-    results = itertools.chain.from_iterable(read_in_batches(files, load_image, 1))
-    with engine_log():
-        status = show_results(results, len(files), draw_and_show)
-    folders = {"drawn": options.out} | ({"labels": options.out / "labels"} if numbers else {})
-    say_where(next(drawn), **folders)
+    results = itertools.chain.from_iterable(read_in_batches(given, load_image, 1))
+    with engine_log(), drawings:
+        status = show_results(results, given.count, draw_and_show)
+    drawings.say(**({"labels": options.out / "labels"} if numbers else {}))
     return status
 
 
-def _show_json(path, found):
+def _show_json(file, found):
     rounded = {name: round(share, 6) for name, share in found.items()}
-    print(json.dumps({"image": str(path), "shares": rounded}))
+    print(json.dumps(entry(file) | {"shares": rounded}))
 
 
-def _show_lines(path, found):
+def _show_lines(file, found):
     for name, share in found.items():
-        print(path, name, f"{share:.4f}", sep="\t")
+        print(*columns(file), name, f"{share:.4f}", sep="\t")
 
 
-def _show_table(console, path, found):
+def _show_table(console, file, found):
     from rich.table import Table
 
-    console.print(path, style="bold", highlight=False, soft_wrap=True)
+    heading(console, file)
     table = Table("class", "share of pixels")
     table.columns[1].justify = "right"
     for name, share in found.items():

@@ -21,9 +21,12 @@ class CocoResults:
     annotations its id is its path from the folder that all files lie in, and categories are
     counted from 1. The `report` has what is odd about the annotations.
 
+    The entries of a frame of a video have its number and its time in seconds too; the number is
+    also behind the file's id, since those of frames must differ.
+
     Args:
         classes: names, in the order of the labels.
-        files: the images that results are of.
+        files: the images and videos that results are of.
         annotations: JSON file of the set, whose ids are used; or None.
     Raises:
         OSError: the file cannot be opened.
@@ -52,7 +55,10 @@ class CocoResults:
 
     def entries(self, found: Detections) -> Iterator[dict]:
         """An entry for each detection, the best first."""
-        image = self.images[found.path]
+        image, frame = self.images[found.path], found.frame
+        if frame is not None:
+            own = {"image_id": f"{image['image_id']}#{frame.number}"}
+            image = image | own | {"frame": frame.number, "time": round(frame.seconds, 3)}
         masks = () if found.masks is None else run_lengths(map(found.mask, range(len(found.boxes))))
         for n, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
             category = self.classes[found.labels[n]]

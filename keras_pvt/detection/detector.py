@@ -16,6 +16,7 @@ from keras_pvt.models.trained_model import TrainedModel
 from keras_pvt.recipes.detection import OWN
 from keras_pvt.utils.image_files import read_in_batches
 from keras_pvt.utils.images import load_image
+from keras_pvt.utils.video import Frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,14 +107,14 @@ class Detector:
 
     def detect(
         self,
-        paths: Iterable[str | os.PathLike],
+        paths: Iterable[str | os.PathLike | Frame],
         batch_size: int = 8,
         keep_images: bool = False,
     ) -> Iterator[Detections]:
         """Objects in image files, in their order; a file that cannot be read stops nothing.
 
         Args:
-            paths: image files, of any size.
+            paths: image files, and frames of videos, of any size.
             batch_size: images that the model gets at once, of those that need a canvas of the
                 same size. A smaller batch is filled up, so that a compiled model sees one
                 shape only of each.
@@ -132,14 +133,16 @@ class Detector:
         for files in read_in_batches(paths, read, batch_size):
             seen = [file.image[:2] for file in files if file.error is None]
             found = iter(self._found(seen, batch_size))
-            for path, what, error in files:
+            for path, what, error, frame in files:
                 if error is None:
                     _, letterbox, image = what
                     one = next(found)
                     boxes = letterbox.boxes_back(one.pop("boxes"))
-                    yield Detections(path, boxes, **one, size=letterbox.source, image=image)
+                    where = {"size": letterbox.source, "image": image, "frame": frame}
+                    yield Detections(path, boxes, **one, **where)
                 else:
-                    yield Detections(path, np.empty((0, 4)), np.empty(0), np.empty(0, int), error)
+                    none = np.empty((0, 4)), np.empty(0), np.empty(0, int)
+                    yield Detections(path, *none, error, frame=frame)
 
     def _found(self, seen: Sequence[tuple[np.ndarray, Letterbox]], batch_size: int) -> list[dict]:
         """For each image what `Detections` is made of, boxes on its canvas."""

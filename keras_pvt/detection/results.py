@@ -5,10 +5,12 @@ import pathlib
 
 import numpy as np
 
+from keras_pvt.utils.video import Frame
+
 
 @dataclasses.dataclass(frozen=True)
 class Detections:
-    """What a detector finds in an image file.
+    """What a detector finds in an image file, or in a frame of a video.
 
     Args:
         path: of the file.
@@ -20,6 +22,7 @@ class Detections:
         image: uint8 `(H, W, 3)`, where it was asked for; else None.
         masks: `(N, m, m)` float32, 0 to 1, the probability that a part of the box is of the
             object; None for a model that finds boxes only.
+        frame: which frame of a video, without its image; None: the file is an image.
     """
 
     path: pathlib.Path
@@ -30,6 +33,7 @@ class Detections:
     size: tuple[int, int] | None = None
     image: np.ndarray | None = None
     masks: np.ndarray | None = None
+    frame: Frame | None = None
 
     def above(self, threshold: float) -> "Detections":
         """The detections with a score of at least a threshold.

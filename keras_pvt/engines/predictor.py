@@ -131,7 +131,7 @@ class Predictor:
             yield from self._detector.detect(paths, batch_size)
         else:
             for files in read_in_batches(paths, load_image, 1):
-                for path, image, error in files:
+                for path, image, error, _ in files:
                     labels = None if image is None else self._segmenter.labels(image)
                     yield Segmentation(path, labels, error)
 

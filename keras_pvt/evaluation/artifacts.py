@@ -164,7 +164,7 @@ class ArtifactDetector:
             seen = [file.image for file in files if file.error is None]
             found = self._artifact.outputs(np.stack([one[0] for one in seen])) if seen else {}
             row = 0
-            for path, what, error in files:
+            for path, what, error, _ in files:
                 if error is not None:
                     yield Detections(path, np.empty((0, 4)), np.empty(0), np.empty(0, int), error)
                     continue

@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from keras_pvt.utils.colours import colours, is_background
 from keras_pvt.utils.drawing import GAP, sheet, write_png
 
+MOST_NAMED = 32  # classes in the legend of a video
+
 
 def overlay(
     image: np.ndarray, labels: np.ndarray, classes: Sequence[str], alpha: float = 0.6
@@ -98,6 +100,26 @@ def draw_labels(
     captions = {number: f"{classes[number]}: {share:.1%}" for number, share in found.items()}
     drawn = overlay(image, labels, classes, alpha)
     return below(drawn, legend(captions, classes, image.shape[1]))
+
+
+def draw_frame(
+    image: np.ndarray, labels: np.ndarray, classes: Sequence[str], alpha: float = 0.6
+) -> Image.Image:
+    """`draw_labels` for frames of a video, which all have one size: the legend names each class.
+
+    Of more than 32 classes there is no legend, which would be larger than the video.
+
+    Args:
+        image: uint8 `(H, W, 3)`.
+        labels: integers `(H, W)`; pixels of the background, and of numbers that are no class,
+            keep the colour of the image.
+        classes: names, in the order of the labels.
+        alpha: opacity of the colours: 0 leaves the image, 1 hides it.
+    """
+    drawn = overlay(image, labels, classes, alpha)
+    if len(classes) > MOST_NAMED:
+        return drawn
+    return _below(drawn, legend(dict(enumerate(classes)), classes, image.shape[1]))
 
 
 def draw_sheet(

@@ -42,6 +42,22 @@ def write_png(picture: Image.Image, path: pathlib.Path) -> None:
         picture.save(temporary, format="png", optimize=True)
 
 
+def titled(image: np.ndarray, text: str) -> Image.Image:
+    """An image of the same size, with text in its upper left corner.
+
+    Args:
+        image: uint8 `(H, W, 3)`.
+        text: one line; what is too long is cut off.
+    """
+    picture = Image.fromarray(image)
+    font = ImageFont.load_default(size=max(10, round(min(picture.size) / 18)))
+    draw = ImageDraw.Draw(picture)
+    right, bottom = draw.textbbox((0, 0), text, font)[2:]
+    draw.rectangle((0, 0, right + 5, bottom + 3), fill="black")
+    draw.text((3, 1), text, "white", font)
+    return picture
+
+
 def captioned(image: np.ndarray | Image.Image, text: str, width: int = WIDTH) -> Image.Image:
     """A picture with text below it.
 

@@ -1,6 +1,7 @@
 """Image files in batches: threads decode the next ones while a model runs."""
 
 import concurrent.futures
+import dataclasses
 import logging
 import os
 import pathlib
@@ -12,6 +13,7 @@ from PIL import Image
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError
 from keras_pvt.utils.threads import prefetched, processors
+from keras_pvt.utils.video import Frame
 
 logger = logging.getLogger("keras_pvt")
 
@@ -22,17 +24,19 @@ NO_IMAGE = "file without the ending of an image: passed over"
 
 
 class FileImage(NamedTuple):
-    """An image file: what a reader made of it, or what was wrong with it.
+    """An image file or a frame: what a reader made of it, or what was wrong with it.
 
     Args:
         path: of the file.
         image: what the reader returned; None if it failed.
         error: why it failed; None if it did not.
+        frame: which frame of the file, without its image; None: the file is an image.
     """
 
     path: pathlib.Path
     image: Any
     error: str | None
+    frame: Frame | None = None
 
 
 def by_ending(names: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -110,13 +114,14 @@ def _names_below(folder: pathlib.Path) -> Iterator[str]:
 
 
 def read_in_batches(
-    paths: Iterable[str | os.PathLike], read: Callable[[pathlib.Path], Any], batch_size: int
+    paths: Iterable[str | os.PathLike | Frame], read: Callable[[Any], Any], batch_size: int
 ) -> Iterator[list[FileImage]]:
     """Read image files by threads, at most two batches ahead.
 
     Args:
-        paths: image files.
-        read: makes of a file what a model needs; may raise OSError and `ImageError`.
+        paths: image files, and frames of videos.
+        read: makes of a path, or of the uint8 array of a frame, what a model needs; may raise
+            OSError and `ImageError`.
         batch_size: images that a model gets at once.
     Returns:
         Lists of files, in order, each with `batch_size` images and any number of errors; the
@@ -125,9 +130,7 @@ def read_in_batches(
     batch: list[FileImage] = []
     images = 0
     with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
-        for item in prefetched(
-            pool, lambda path: _read(path, read), map(pathlib.Path, paths), 2 * batch_size
-        ):
+        for item in prefetched(pool, lambda path: _read(path, read), paths, 2 * batch_size):
             batch.append(item)
             images += item.image is not None
             if images == batch_size:
@@ -136,10 +139,18 @@ def read_in_batches(
     yield batch
 
 
-def _read(path, read):
+def _read(source, read):
+    frame = None
+    if isinstance(source, Frame):
+        frame = dataclasses.replace(source, image=None)
+        path, source = source.path, source.image
+        if source is None:
+            return FileImage(path, None, frame.error, frame)
+    else:
+        path = source = pathlib.Path(source)
     try:
-        return FileImage(path, read(path), None)
+        return FileImage(path, read(source), None, frame)
     except ImageError as error:
-        return FileImage(path, None, str(error))
+        return FileImage(path, None, str(error), frame)
     except OSError as error:
-        return FileImage(path, None, f"{path} cannot be opened: {error.strerror or error}")
+        return FileImage(path, None, f"{path} cannot be opened: {error.strerror or error}", frame)

@@ -18,14 +18,14 @@ class ImageError(ValueError):
     """A file cannot be read as an image; the message names it."""
 
 
-def load_image(path: str | os.PathLike) -> np.ndarray:
+def load_image(path: str | os.PathLike | np.ndarray) -> np.ndarray:
     """Read an image file as RGB.
 
     The orientation in EXIF is applied. Gray, palette and CMYK images become RGB, and an alpha
     channel is dropped. The upper 8 of 16 bits are kept, and the first frame of an animation.
 
     Args:
-        path: of a file in any format that Pillow reads.
+        path: of a file in any format that Pillow reads; or such an array, which is returned.
     Returns:
         uint8 array `(H, W, 3)`, 0..255.
     Raises:
@@ -33,7 +33,7 @@ def load_image(path: str | os.PathLike) -> np.ndarray:
         ImageError: it is not an image, is damaged, or has more than
             `PIL.Image.MAX_IMAGE_PIXELS` pixels.
     """
-    return np.array(_open(pathlib.Path(path)))
+    return path if isinstance(path, np.ndarray) else np.array(_open(pathlib.Path(path)))
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
@@ -141,11 +141,7 @@ def _open(path: pathlib.Path) -> Image.Image:
 def _decode(file: BinaryIO, name: str) -> Image.Image:
     try:
         with Image.open(file) as image:
-            if _too_many(*image.size):
-                raise ImageError(
-                    f"it has {image.width} x {image.height} pixels, more than "
-                    "PIL.Image.MAX_IMAGE_PIXELS"
-                )
+            check_pixels(*image.size)
             ImageOps.exif_transpose(image, in_place=True)
             return _rgb(image)
     except Exception as error:  # Pillow's readers raise many kinds on damaged files
@@ -163,6 +159,16 @@ def _rgb(image: Image.Image) -> Image.Image:
     if "transparency" in image.info:  # a palette with alpha; straight to RGB, Pillow warns
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Bound what is decoded.
+
+    Raises:
+        ImageError: there are more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+    """
+    if _too_many(width, height):
+        raise ImageError(f"it has {width} x {height} pixels, more than PIL.Image.MAX_IMAGE_PIXELS")
 
 
 def _too_many(width: int, height: int) -> bool:
