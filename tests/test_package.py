@@ -64,9 +64,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "classification", "detection", "exporting", "inspection", "models", "ops", "runtimes",
         "segmentation", "systems", "training", "utils", "variants",
     },
+    "app": {
+        "classification", "detection", "evaluation", "exporting", "formats", "ops", "segmentation",
+        "utils", "variants",
+    },
     "cli": {
-        "classification", "conversion", "default_backend", "detection", "engines", "evaluation",
-        "exporting",
+        "app", "classification", "conversion", "default_backend", "detection", "engines",
+        "evaluation", "exporting",
         "families", "flops", "formats", "inspection", "layers", "models", "ops", "recipes",
         "segmentation", "strategies", "systems", "training", "utils", "variants",
     },

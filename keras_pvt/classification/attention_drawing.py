@@ -8,7 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_pvt.classification.attention_grid import AttentionGrid
+from keras_pvt import families
+from keras_pvt.classification.attention_grid import AttentionGrid, attention_maps
+from keras_pvt.classification.predictor import FileClassifier
+from keras_pvt.models.graph import block_name
 from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.files import replacing
 
@@ -17,6 +20,8 @@ with needed_for("drawing", "plot"):
 
 INK, GRAY, TRACK = "#22262e", "#6b7480", "#eceff3"
 BAR, FAINT_BAR, MARK = "#2f6db5", "#9dbbdd", "#e0245e"
+# Fewer cells a side of stage 4's map show nothing, and this is the size that shows more.
+LEAST_CELLS, SIZE = 4, 224
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +81,84 @@ def draw_attention(
                 axes.set_title(label, y=-0.16, color=GRAY, fontsize=8)
                 axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
     _save(figure, path)
+
+
+def attentive_classifier(
+    name: str,
+    weights: str | None = None,
+    size: int | None = None,
+    classes: str | Sequence[str] | None = None,
+) -> tuple[FileClassifier, str]:
+    """A classifier at a size at which its coarsest map shows something.
+
+    Args:
+        name: that a user gives, see `FileClassifier.named`, as the others.
+        weights: of a variant.
+        size: side of the crop in pixels; None: as it was trained, or 224 where stage 4 has less
+            than 4x4 cells at that.
+        classes: names for those of a checkpoint.
+    Returns:
+        The classifier, and what is to be said of its size; or "".
+    Raises:
+        ValueError, OSError: see `FileClassifier.named`.
+    """
+    predictor = FileClassifier.named(name, weights, size, classes)
+    sides = (predictor.size, predictor.size)
+    grid = AttentionGrid.of(families.config_of(predictor.model), 4, *sides, class_token=True)
+    cells = min(grid.queries)
+    if size is not None or cells >= LEAST_CELLS:
+        return predictor, ""
+    own = f"{predictor.size} pixels, as {name} was trained, stage 4 has {cells}x{cells} cells"
+    if name.endswith(".keras"):  # which takes one size
+        return predictor, f"at {own}"
+    note = f"drawn at {SIZE} pixels; at {own}: --size {predictor.size} draws those"
+    return FileClassifier.named(name, weights, SIZE, classes), note
+
+
+def query_title(predictor: FileClassifier, image: str, pixel: tuple[int, int] | None = None) -> str:
+    """What `attention_rows` are of, in words.
+
+    Args:
+        predictor: whose attention is drawn.
+        image: name of the image.
+        pixel: (column, row) of the query, or None.
+    """
+    if pixel is not None:
+        return "what pixel {}, {} of {} attends to".format(*pixel, image)
+    if families.named(families.config_of(predictor.model).family).token is not None:
+        return f"what the class token of {image} attends to"
+    return f"what the cells of {image} attend to, on average"
+
+
+def attention_rows(
+    predictor: FileClassifier, image: np.ndarray, pixel: tuple[int, int] | None = None
+) -> list[AttentionRow]:
+    """The class token, or the mean of all cells, in the blocks of stage 4; or a pixel in the last
+    block of each stage.
+
+    Args:
+        predictor: whose attention is looked at.
+        image: uint8 `(H, W, 3)`, a crop of it.
+        pixel: (column, row) of the query in the crop, or None.
+    """
+    config = families.config_of(predictor.model)
+    if pixel is None:
+        blocks = [(4, block) for block in range(config.depths[3])]
+    else:
+        blocks = [(stage, depth - 1) for stage, depth in enumerate(config.depths, start=1)]
+    height, width, _ = image.shape
+    seen = predictor.model_input(image[None])
+    maps = attention_maps(predictor.model, seen, [block_name(*block) for block in blocks])
+    rows = []
+    for (stage, block), weights in zip(blocks, maps.values(), strict=True):
+        grid = AttentionGrid.of(config, stage, height, width, class_token=True)
+        if pixel is not None:
+            weights = weights[0, :, grid.query(*pixel)]
+        else:
+            weights = weights[0, :, 0] if grid.class_token else weights[0].mean(axis=1)
+        title = f"stage {stage}, block {block + 1} of {config.depths[stage - 1]}"
+        rows.append(AttentionRow(title, grid.as_map(weights), grid))
+    return rows
 
 
 def draw_predictions(

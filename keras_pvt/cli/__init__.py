@@ -33,6 +33,7 @@ COMMANDS = {
     "data": "what a data set is: format, classes, sizes, what is wrong; a sheet of samples",
     "train": "train a classifier, a detector or a segmenter",
     "evaluate": "measure a model or an exported artifact on a data set",
+    "app": "a page in the browser: drop images, see what models make of them",
 }
 # Commands that work without Keras, or start it where they need it. All others find every class
 # registered when they run.
@@ -50,6 +51,7 @@ examples:
   keras-pvt data photos/
   keras-pvt train finetune --data flowers --out runs/flowers
   keras-pvt evaluate runs/flowers/model.keras flowers
+  keras-pvt app runs/flowers/model.keras
 
 environment variables:
   KERAS_BACKEND            jax, tensorflow or torch: the library that computes. Otherwise it is

@@ -5,24 +5,14 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from keras_pvt import systems
-from keras_pvt.classification.decoding import named_classes
-from keras_pvt.classification.file_predictions import CropClassifier
-from keras_pvt.classification.predictor import FileClassifier
-from keras_pvt.detection.detector import Detector
-from keras_pvt.evaluation import artifacts
 from keras_pvt.evaluation.classification import ClassifierEvaluation
 from keras_pvt.evaluation.detection import DetectorEvaluation, open_set
+from keras_pvt.evaluation.named import Named, task_of
 from keras_pvt.evaluation.report import Report
 from keras_pvt.evaluation.segmentation import SegmenterEvaluation
-from keras_pvt.exporting.names import format_of
-from keras_pvt.inspection import inspect_file
 from keras_pvt.segmentation.data.opening import has_split, open_split
 from keras_pvt.segmentation.data.samples import LabelRule
-from keras_pvt.segmentation.inference import Predictor
-from keras_pvt.segmentation.trained import TrainedSegmenter
 from keras_pvt.training.data.folder import FolderImages
 from keras_pvt.training.data.images import Images
 from keras_pvt.training.data.opening import VALIDATION, data_folder, open_images
@@ -80,10 +70,10 @@ def evaluate(
         0.8336
     """
     source = os.fspath(model)
-    artifact, task = _task(source, classes)
+    artifact, task = task_of(source, classes)
     if weights is not None and source not in VARIANTS:
         raise ValueError(f"{source} is a file, which has its own weights; leave out others.")
-    named, where = _Named(source, artifact, classes), os.fspath(data)
+    named, where = Named(source, artifact, classes), os.fspath(data)
     evaluation: Evaluation
     if task == "classification":
         found = named.classifier(weights, size)
@@ -108,81 +98,6 @@ def evaluate(
     if out is not None:
         report.write(pathlib.Path(out), evaluation.draw)
     return report
-
-
-class _Named(NamedTuple):
-    """A model as a user names it.
-
-    Args:
-        source: its name or path.
-        artifact: of an exported one; else None.
-        classes: names for its classes, or None.
-    """
-
-    source: str
-    artifact: artifacts.Artifact | None
-    classes: str | Sequence[str] | None
-
-    def classifier(self, weights: str | os.PathLike | None, size: int | None) -> CropClassifier:
-        """What gives probabilities of crops."""
-        if self.artifact is not None:
-            return artifacts.classifier(self.artifact, size)
-        return FileClassifier.named(self.source, weights, size, self.classes)
-
-    def detector(self) -> tuple[Detector | artifacts.ArtifactDetector, bool]:
-        """What gives boxes, and whether it may give masks."""
-        if self.artifact is not None:
-            self._check(self.artifact.classes)
-            return artifacts.ArtifactDetector(self.artifact), True
-        detector = Detector.load(self.source, _names(self.classes))
-        return detector, getattr(detector.model, "masks", False)
-
-    def segmenter(
-        self, size: int | None
-    ) -> tuple[Predictor | artifacts.ArtifactSegmenter, Sequence[str]]:
-        """What gives classes of pixels, and their names."""
-        if self.artifact is not None:
-            self._check(self.artifact.classes)
-            return artifacts.ArtifactSegmenter(self.artifact), self.artifact.classes
-        segmenter = TrainedSegmenter.load(self.source, _names(self.classes))
-        short_side = (segmenter.size if size is None else size) or None
-        return Predictor(segmenter.model, short_side=short_side), segmenter.classes
-
-    def _check(self, names: Sequence[str]) -> None:
-        if not names:
-            raise ValueError(
-                f"{self.source} does not name its classes: --classes names them, in a file with a "
-                "name a line."
-            )
-
-
-def _task(
-    source: str, classes: str | Sequence[str] | None
-) -> tuple[artifacts.Artifact | None, str]:
-    """The artifact, if it is one, and what the model is for.
-
-    Raises:
-        ValueError: it gives no answers.
-    """
-    artifact, task = None, None
-    if source in VARIANTS:
-        task = "classification"
-    elif not source.startswith("hf://") and format_of(pathlib.Path(source)) is not None:
-        names = _names(classes)
-        artifact = artifacts.Artifact(source, names)
-        task = artifact.facts.task
-    else:
-        found = inspect_file(source, hashed=False)
-        task = found.task
-        if task is None and found.system is not None:
-            task = systems.named(found.system).task
-    if task in (None, "features"):
-        raise ValueError(f"{source} gives no answers that could be measured: a backbone, or heads.")
-    return artifact, str(task)
-
-
-def _names(classes: str | Sequence[str] | None) -> list[str] | None:
-    return None if classes is None else [name for _, name in named_classes(classes)]
 
 
 def _labelled(data: str | os.PathLike, split: str, where: str) -> tuple[Images, str]:

@@ -119,7 +119,7 @@ def draw_frame(
     drawn = overlay(image, labels, classes, alpha)
     if len(classes) > MOST_NAMED:
         return drawn
-    return _below(drawn, legend(dict(enumerate(classes)), classes, image.shape[1]))
+    return below(drawn, legend(dict(enumerate(classes)), classes, image.shape[1]))
 
 
 def draw_sheet(
