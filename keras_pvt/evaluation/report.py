@@ -82,10 +82,12 @@ class Report:
         return content
 
     def confused(self, most: int = 5) -> list[tuple[str, str, int]]:
-        """The errors that are most frequent, (true class, predicted class, how many).
+        """The errors that are most frequent.
 
         Args:
             most: of them.
+        Returns:
+            (true class, predicted class, how many) of each, the most frequent first.
         """
         errors = self.matrix * ~np.eye(len(self.labels), dtype=bool)
         order = np.argsort(-errors, axis=None, kind="stable")[:most]
