@@ -20,7 +20,7 @@ from keras_pvt.app import models
 from keras_pvt.app.models import open_model
 from keras_pvt.cli import main
 from keras_pvt.detection.results import Detections
-from keras_pvt.utils.images import ImageError, image_size
+from keras_pvt.utils.images import ImageError
 from keras_pvt.variants import WEIGHTS
 
 pytestmark = pytest.mark.one_backend("of NumPy, and of what each backend gives elsewhere")
@@ -156,15 +156,16 @@ def test_what_is_no_image_or_too_large_is_refused(nano, picture, monkeypatch):
 def test_an_artifact_has_neither_attention_nor_export(picture, tmp_path):
     shown = models._Segmenter(Named(Labels(), artifact=object()))
     with pytest.raises(ValueError, match="has no attention maps"):
-        shown.attention(picture, tmp_path / "a.png")
+        shown.attention(picture)
     with pytest.raises(ValueError, match="is exported already"):
         shown.export("onnx", tmp_path)
 
 
-def test_attention_at_a_size_that_shows_something(nano, tmp_path):
-    note = nano.attention(IMAGES / "cat.jpg", tmp_path / "a.png")
+def test_attention_at_a_size_that_shows_something(nano):
+    picture, note = nano.attention(IMAGES / "cat.jpg")
     assert note == "attention is drawn at 224 pixels, classes are those at 32"
-    assert image_size(tmp_path / "a.png")[1] > 1000
+    assert picture.width > 1000
+    assert nano.attention(IMAGES / "cat.jpg")[0] is picture  # not drawn again
 
 
 def test_without_gradio_the_error_says_what_to_install(monkeypatch, capsys):
@@ -192,8 +193,11 @@ def test_the_page_fills_its_components(page, picture):
     assert shown[1] == {}
     assert shown[4] == [["tern", 0.9, 0, 0, 4, 3], ["wren", 0.7, 5, 1, 9, 7]]
     assert shown[7] == [["wren", 0.5], ["tern", 0.125]]
-    drawn = page.show(files[:1], 0, 0.0, [], attention=True)[2]
-    assert image_size(drawn)[1] > 1000
+    line, _, drawn, *_ = page.show(files[:1], 0, 0.0, [], attention=True)
+    assert line == "attention is drawn at 224 pixels, classes are those at 32"
+    assert drawn.width > 1000
+    assert page.dropped(files, 1) == 1
+    assert page.dropped(files, 3) == 0
     empty = page.show(None, 0, 0.0, [])
     assert empty == ["drop an image, or choose one", None, None] * 3
 
@@ -281,7 +285,7 @@ def test_in_a_browser(tmp_path):
         tab.locator("input[type=file]").first.set_input_files(files)
         heading = tab.locator("[data-testid=label-output-value]")
         playwright.expect(heading).to_have_text("cat", timeout=30_000)
-        tab.locator(".grid-container button").nth(1).click()
+        tab.get_by_label(re.compile("^Thumbnail 2")).click()
         best = next(iter(expected("horses.jpg")[0]))
         playwright.expect(heading).to_have_text(best, timeout=30_000)
         tab.get_by_text("export", exact=True).first.click()

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -90,14 +91,13 @@ class ShownModel:
         numbers = [n for n, name in enumerate(self.classes) if not chosen or name in chosen]
         return self._shown(self._found(file), threshold, numbers)
 
-    def attention(self, path: str | os.PathLike, picture: pathlib.Path) -> str:
-        """Draw what a classifier attends to.
+    def attention(self, path: str | os.PathLike) -> tuple[Image.Image, str]:
+        """Draw what a classifier attends to; asked again, it is not drawn again.
 
         Args:
             path: of the image file.
-            picture: PNG to write.
         Returns:
-            What is to be said of it, or "".
+            The picture, and what is to be said of it, or "".
         Raises:
             ImageError, OSError: see `answer`.
             ValueError: the model is no classifier of Keras.
@@ -164,6 +164,7 @@ class _Classifier(ShownModel):
                 "cifar10, or a file with a name a line)."
             )
         super().__init__(named, class_titles(self._model.classes))
+        self._kept_attention = functools.lru_cache(KEPT)(self._draw)
 
     @functools.cached_property
     def _attentive(self):
@@ -171,20 +172,25 @@ class _Classifier(ShownModel):
 
         return attentive_classifier(self.source, classes=self._given)[0]
 
-    def attention(self, path: str | os.PathLike, picture: pathlib.Path) -> str:
-        from keras_pvt.classification import attention_drawing
-
+    def attention(self, path: str | os.PathLike) -> tuple[Image.Image, str]:
         if not self.is_keras:
-            return super().attention(path, picture)
+            return super().attention(path)
         file = pathlib.Path(path)
         check_pixels(file)
+        return self._kept_attention(file, file.stat().st_mtime_ns)
+
+    def _draw(self, file, changed):
+        from keras_pvt.classification import attention_drawing
+
         crop = self._attentive.crop(file)
         rows = attention_drawing.attention_rows(self._attentive, crop)
         title = f"{self.title}: {attention_drawing.query_title(self._attentive, file.name)}"
-        attention_drawing.draw_attention(crop, rows, picture, title)
+        with tempfile.TemporaryDirectory() as folder:
+            attention_drawing.draw_attention(crop, rows, f"{folder}/attention.png", title)
+            picture = Image.fromarray(load_image(f"{folder}/attention.png"))
         if self._attentive.size == self._model.size:
-            return ""
-        return (
+            return picture, ""
+        return picture, (
             f"attention is drawn at {self._attentive.size} pixels, classes are those at "
             f"{self._model.size}"
         )

@@ -29,7 +29,7 @@ class Page:
 
     Args:
         models: one, or several to be compared.
-        folder: for what is drawn and exported.
+        folder: for what is exported.
     """
 
     def __init__(self, models: Sequence[ShownModel], folder: pathlib.Path):
@@ -59,24 +59,36 @@ class Page:
             return [NO_IMAGE, None, None] * len(self.models)
         path = files[max(0, min(int(number), len(files) - 1))][0]
         shown: list[Any] = []
-        for n, model in enumerate(self.models):
+        for model in self.models:
             try:
                 answer = model.answer(path, threshold, chosen)
-                shown += self._filled(n, model, answer, path if attention else None)
+                shown += self._filled(model, answer, path if attention else None)
             except SAID as error:
                 shown += [_line(error), None, None]
         return shown
 
-    def _filled(self, n: int, model: ShownModel, answer: Answer, path: str | None) -> list[Any]:
+    @staticmethod
+    def dropped(files: Sequence[tuple[str, Any]] | None, count: float) -> int:
+        """The image to show after a drop.
+
+        Args:
+            files: that there are now.
+            count: how many there were.
+        Returns:
+            Index of the first new one.
+        """
+        return int(count) if _count(files) > count else 0
+
+    def _filled(self, model: ShownModel, answer: Answer, path: str | None) -> list[Any]:
         """An answer as the components take it; with attention to a file."""
         if not _is_classifier(model):
             rows = [[_rounded(value) for value in row] for row in answer.rows]
             return [html.escape(answer.note), rows, answer.picture]
         if path is None or not model.is_keras:
             return [html.escape(answer.note), dict(answer.rows), answer.picture]
-        drawn = self.folder / f"attention-{n}.png"
-        notes = answer.note, model.attention(path, drawn)
-        return [html.escape("; ".join(filter(None, notes))), dict(answer.rows), str(drawn)]
+        picture, note = model.attention(path)
+        notes = filter(None, (answer.note, note))
+        return [html.escape("; ".join(notes)), dict(answer.rows), picture]
 
     def export(self, title: str, format: str) -> tuple[str, list[str] | None]:
         """Export a model.
@@ -101,7 +113,7 @@ def build(models: Sequence[ShownModel], folder: pathlib.Path) -> gr.Blocks:
 
     Args:
         models: one, or several to be compared.
-        folder: for what is drawn and exported, which `serve` gives Gradio for its own files too.
+        folder: for what is exported.
     Returns:
         What Gradio serves.
     """
@@ -121,8 +133,8 @@ def build(models: Sequence[ShownModel], folder: pathlib.Path) -> gr.Blocks:
                     sources=["upload", "clipboard"],
                     type="filepath",
                     interactive=True,
-                    columns=3,
-                    height=260,
+                    columns=2,
+                    height=220,
                     object_fit="cover",
                     allow_preview=False,
                     buttons=[],
@@ -132,6 +144,7 @@ def build(models: Sequence[ShownModel], folder: pathlib.Path) -> gr.Blocks:
                     "on one shows it."
                 )
                 number = gr.Number(0, label="image", precision=0, visible=False)
+                count = gr.Number(0, precision=0, visible=False)
                 threshold = gr.Slider(
                     0,
                     1,
@@ -153,14 +166,16 @@ def build(models: Sequence[ShownModel], folder: pathlib.Path) -> gr.Blocks:
         def select(event: gr.SelectData) -> int:
             return event.index
 
-        # The first of the new ones; a choice among them moves on from there.
-        files.upload(lambda: 0, None, number, api_visibility="private").then(
+        files.upload(page.dropped, [files, count], number, api_visibility="private").then(
             page.show, **work, api_name="show"
+        )
+        files.change(_count, files, count, api_visibility="private").then(
+            page.show, **work, api_visibility="private"
         )
         files.select(select, None, number, api_visibility="private").then(
             page.show, **work, api_visibility="private"
         )
-        for event in (files.change, threshold.release, chosen.change, attention.change):
+        for event in (threshold.release, chosen.change, attention.change):
             event(page.show, **work, api_visibility="private")
     return blocks
 
@@ -174,7 +189,7 @@ def _add_export(page: Page) -> None:
         title = gr.Dropdown(titles, value=titles[0], label="model", visible=len(titles) > 1)
         format = gr.Dropdown(list(formats), value=formats[0], label="format")
         button = gr.Button("export")
-        line = gr.HTML()
+        line = gr.HTML(padding=False)
         files = gr.File(label="files", interactive=False, file_count="multiple")
     button.click(
         page.export, [title, format], [line, files], concurrency_id="model", api_name="export"
@@ -185,8 +200,8 @@ def _add_model(models: Sequence[ShownModel], n: int) -> tuple[Any, Any, Any]:
     """The column of a model: a line, a table, a picture."""
     model = models[n]
     with gr.Column(min_width=320):
-        gr.HTML(f"<b>{html.escape(_title(models, n))}</b>")
-        line = gr.HTML(NO_IMAGE)
+        gr.HTML(f"<b>{html.escape(_title(models, n))}</b>", padding=False)
+        line = gr.HTML(NO_IMAGE, padding=False)
         table: Any
         if _is_classifier(model):
             table = gr.Label(show_label=False)
@@ -201,6 +216,10 @@ def _add_model(models: Sequence[ShownModel], n: int) -> tuple[Any, Any, Any]:
                 interactive=False,
             )
     return line, table, picture
+
+
+def _count(files: Sequence[tuple[str, Any]] | None) -> int:
+    return len(files or ())
 
 
 def _picture() -> gr.Image:
