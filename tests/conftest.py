@@ -15,6 +15,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="keras_pvt_jax_")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+# What a user has set in Keras, and what he has in our caches, decides nothing here.
+if "KERAS_PVT_TESTS_HOME" not in os.environ:
+    os.environ["KERAS_PVT_TESTS_HOME"] = tempfile.mkdtemp(prefix="keras_pvt_home_")
+    os.environ["KERAS_HOME"] = os.environ["KERAS_PVT_TESTS_HOME"]
+    atexit.register(shutil.rmtree, os.environ["KERAS_HOME"], ignore_errors=True)
 # XLA compiles most programs here for far longer than it runs them: all of its passes and few of
 # LLVM's take a quarter of the time. It can be told so only before it starts. Numbers that the
 # documents claim are computed as users compute them, see `contracts.as_users`.

@@ -165,7 +165,7 @@ def test_a_stopped_run_ends_like_one_that_was_not(
 @pytest.mark.parametrize(
     ("model", "missing", "use"),
     [
-        ("retinanet", "pycocotools", "measuring average precision"),
+        ("retinanet", "faster_coco_eval", "measuring average precision"),
         ("detr", "scipy", "training DETR"),
     ],
 )

@@ -209,7 +209,7 @@ def test_a_checkpoint_of_known_classes(tmp_path, photo, capsys):
         (own_classifier, {"classes": NAMES, "size": (0, -1)}, "`size` must be .height, width."),
         (own_classifier, {"classes": NAMES, "size": (64, 64)}, "takes images of .32, 32. pixels"),
         (
-            lambda: keras.Sequential([own_classifier(), keras.layers.Softmax()]),
+            lambda: keras.Sequential([own_classifier(), keras.layers.ReLU()]),
             {"classes": NAMES},
             "pass `logits`",
         ),
@@ -230,6 +230,13 @@ def test_what_cannot_be_saved(tmp_path, model, options, message):
     with pytest.raises(ValueError, match=message):
         keras_pvt.save_model(model(), tmp_path / "model.keras", **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.one_backend("reads the layers")
+def test_a_layer_of_softmax_gives_probabilities(tmp_path):
+    """As `softmax` of the last layer does; nobody has to say so."""
+    model = keras.Sequential([own_classifier(), keras.layers.Softmax()])
+    assert keras_pvt.load_model(saved(model, tmp_path)).logits is False
 
 
 @pytest.mark.one_backend("what the commands say")

@@ -424,7 +424,7 @@ def test_a_video_that_cannot_be_read_stops_nothing(segmenter, clip, tmp_path, ca
 def test_ctrl_c_ends_a_camera_and_leaves_a_whole_file(segmenter, tmp_path, capsys, monkeypatch):
     """The camera is ffmpeg's test picture, without end."""
     source = Video(pathlib.Path("/dev/video7"), "testsrc=size=64x48:rate=10", "lavfi")
-    monkeypatch.setattr(media, "camera", {"7": source}.get)
+    monkeypatch.setattr(video, "camera", {"7": source}.get)
     write, before = VideoWriter.write, signal.getsignal(signal.SIGINT)
 
     def press(writer, picture, seconds):

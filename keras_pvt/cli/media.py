@@ -7,11 +7,13 @@ import pathlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_pvt.cli import arguments
 from keras_pvt.cli.results import CLIP, pictures_of, say_where
-from keras_pvt.utils.video import Frame, Video, VideoWriter, camera, is_video, library
+
+if TYPE_CHECKING:  # it imports NumPy, which --help does without
+    from keras_pvt.utils.video import Frame
 
 EPILOG = """\
 A video [video] gives a result for each frame, or each Nth by --every N: after the file come the
@@ -53,6 +55,7 @@ class Media:
 
     def __init__(self, options: argparse.Namespace):
         from keras_pvt.utils.image_files import image_files
+        from keras_pvt.utils.video import Video, camera, is_video, library
 
         if bool(options.images) == (options.camera is not None):
             raise ValueError("either IMAGES or --camera is wanted.")
@@ -85,7 +88,7 @@ class Media:
         size = asked or usual
         return min(size, self.count or size)
 
-    def __iter__(self) -> Iterator[pathlib.Path | Frame]:
+    def __iter__(self) -> "Iterator[pathlib.Path | Frame]":
         for file in self.files:
             if file not in self.videos:
                 yield file
@@ -146,6 +149,7 @@ class Drawings:
     def write(self, result: Any, picture: Any) -> None:
         """Write the picture of a result, which has a `path` and a `frame`; of a video in order."""
         from keras_pvt.utils.drawing import write_png
+        from keras_pvt.utils.video import VideoWriter
 
         self.count += 1
         frame, path = result.frame, self._paths[result.path]
