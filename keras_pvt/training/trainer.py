@@ -179,27 +179,27 @@ def train(
     limit_steps: int = 0,
     extend: bool = False,
 ) -> dict[str, float]:
-    """Train as a recipe says, from the first step or from where the run in `out` was stopped.
+    """Train by a recipe, from the first step or from the last checkpoint of the run in `out`.
 
-    In `out` come to lie model.keras, which `keras_pvt.load_model` and `keras-pvt` read, the log
+    Writes to `out`: model.keras, which `keras_pvt.load_model` and `keras-pvt` read, the log
     history.csv, curves.png, settings.json and `checkpoints/`; see the trainers for more.
 
     Args:
         recipe: what to do, as `keras_pvt.training.load_recipe` reads it.
-        out: folder of the run, on a disk that all processes share; made if it is not there.
+        out: folder of the run, on a disk that all processes share; created if it does not exist.
         strategy: devices to use, see `keras_pvt.training.distribution.choose`; by default one.
         in_memory: decode all images once and hold them, of a classifier.
         tensorboard: write `out`/tensorboard too, which needs TensorFlow.
-        keep: checkpoints of last epochs that stay.
-        limit_steps: at most so many steps in an epoch, to try things out; 0 is all.
-        extend: train the run in `out` for longer, to the length of the recipe. What lies behind
-            stays as it is; each further step has the learning rate that it has in a run of the new
+        keep: how many checkpoints of the last epochs to keep.
+        limit_steps: largest number of steps in an epoch, for a trial run; 0: no limit.
+        extend: train the run in `out` for longer, to the length of the recipe. Earlier steps are
+            not repeated; each further step has the learning rate that it has in a run of the new
             length.
     Returns:
-        What was measured on the validation set, by its names.
+        The metrics on the validation set, by name.
     Raises:
-        ValueError: data, batch and devices, or what lies in `out` do not fit the recipe; or the
-            loss shows that nothing will come of it.
+        ValueError: data, batch, devices or the files in `out` do not fit the recipe; or the loss
+            has diverged.
         OSError: data cannot be read, or `out` not be written.
         ImportError: a library that is needed is not installed.
     """
