@@ -47,7 +47,7 @@ class Detector:
         Args:
             path: of the file, which ends in .keras.
         Raises:
-            OSError: the file cannot be written; what was there is as it was.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         system = getattr(self.model, "system", "retinanet" if self.library != OWN else "")
         TrainedModel(

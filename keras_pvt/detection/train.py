@@ -1,4 +1,4 @@
-"""How a detector is trained."""
+"""Training of detectors."""
 
 import dataclasses
 import pathlib
@@ -37,8 +37,8 @@ POOR_FIT = 0.95  # share of boxes with an anchor below which the user is told
 class DetectionTrainer(Trainer):
     """Trains a detector. Every process evaluates by itself.
 
-    In `out` come to lie: settings.json, history.csv, curves.png and sheet.png, `checkpoints/`, and
-    at the end model.keras, for `keras-pvt detect`.
+    Writes to `out`: settings.json, history.csv, curves.png, sheet.png and `checkpoints/`, and at
+    the end model.keras, for `keras-pvt detect`.
     """
 
     monitor = METRICS[0]

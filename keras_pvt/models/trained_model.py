@@ -78,7 +78,7 @@ class TrainedModel:
         Args:
             path: of the file, which ends in .keras.
         Raises:
-            OSError: the file cannot be written; what was there is as it was.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         facts: dict[str, Any] = {
             field.name: getattr(self, field.name)
@@ -151,7 +151,7 @@ def save_model(
     Raises:
         ValueError: another kind of model; names that are not distinct words, or not as many as the
             model's classes; a size is needed and missing.
-        OSError: the file cannot be written; what was there is as it was.
+        OSError: the file cannot be written; an existing file is unchanged.
     Example:
         >>> model.fit(batches, epochs=10)
         >>> keras_pvt.save_model(model, "flowers.keras", classes=["daisy", "rose"])

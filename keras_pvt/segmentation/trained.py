@@ -40,7 +40,7 @@ class TrainedSegmenter:
         Args:
             path: of the file, which ends in .keras.
         Raises:
-            OSError: the file cannot be written; what was there is as it was.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         size = None if self.size is None else (self.size, self.size)
         system = getattr(self.model, "system", "")

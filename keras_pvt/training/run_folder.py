@@ -1,4 +1,4 @@
-"""The folder of a training run: one run at a time, and the same one each time."""
+"""The folder of a training run: one run uses it at a time, and always the same one."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ SETTINGS = "settings.json"
 
 @contextlib.contextmanager
 def alone(out: pathlib.Path, strategy: Strategy) -> Iterator[None]:
-    """The folder is there, and no other run writes to it."""
+    """Create the folder, and keep other runs from writing to it."""
     import filelock
 
     if not strategy.chief:
@@ -37,18 +37,18 @@ def same_settings(
     length: str = "epochs",
     extend: bool = False,
 ) -> None:
-    """Write what the run is made of; or, where it was begun before, find the same.
+    """Write the settings of a new run, or compare them with those of the run to resume.
 
     Args:
         out: folder of the run.
-        settings: what decides its result.
-        strategy: by which processes wait for the one that writes.
-        done: epochs up to the checkpoint to go on from; 0 where there is none.
-        length: name of the setting that says how long the run is.
-        extend: whether that may have been less before. What it was is kept, under "extended".
+        settings: settings that decide its result.
+        strategy: lets processes wait for the one that writes.
+        done: epochs up to the checkpoint to resume from; 0 if there is none.
+        length: name of the setting for the length of the run.
+        extend: whether the length may have been shorter before. The old length is kept under
+            "extended".
     Raises:
-        ValueError: a setting differs from that of the run that was begun, or there is no run to
-            extend.
+        ValueError: a setting differs from that of the existing run, or there is no run to extend.
     """
     path = out / SETTINGS
     written: Mapping | None = None

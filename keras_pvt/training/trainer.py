@@ -31,10 +31,10 @@ class Trainer(abc.ABC):
         out: folder of the run.
         strategy: devices to use.
     Attributes:
-        recipe: as given, but for a batch that is too large for the data.
-        monitor: value of the log that the best epoch has most of.
-        passes: whether an epoch is a pass over the data, but for what makes no whole batch.
-        guessing: whether the loss is ln(classes) where a model guesses.
+        recipe: as given, except for a batch that is too large for the data.
+        monitor: value of the log that is highest in the best epoch.
+        passes: whether an epoch is a pass over the data, except for an incomplete last batch.
+        guessing: whether the loss of guessing is ln(classes).
         holds: whether it can hold all images in memory.
     """
 
@@ -48,7 +48,8 @@ class Trainer(abc.ABC):
         self.recipe, self.out, self.strategy = recipe, out, strategy
 
     def import_libraries(self) -> None:
-        """Import what the run needs before its end: what is missing is told before its begin.
+        """Import the libraries that the run needs, so that a missing one is reported before it
+        begins.
 
         Raises:
             ImportError: a library is not installed; says what to install.
@@ -134,7 +135,7 @@ class Trainer(abc.ABC):
 
         Args:
             batch_size: of this process.
-            done: epochs that lie behind.
+            done: number of finished epochs.
         """
 
     @abc.abstractmethod
@@ -258,7 +259,7 @@ def train(
 
 
 def opened(trainer: Trainer, in_memory: bool = False) -> tuple[int, int]:
-    """Open the data of a run: what is to be written is written by the chief, while others wait.
+    """Open the data of a run; the chief writes what must be written, while the others wait.
 
     Args:
         trainer: whose data they are.
@@ -290,13 +291,13 @@ def opened(trainer: Trainer, in_memory: bool = False) -> tuple[int, int]:
 
 
 def fit_batch(trainer: Trainer, images: int) -> str:
-    """Lower the batch where too many images would be left out of an epoch.
+    """Lower the batch size if too many images would be left out of an epoch.
 
     Args:
         trainer: whose recipe is changed.
         images: to train on.
     Returns:
-        What has to be said of it.
+        A message about it.
     Raises:
         ValueError: there are fewer images than devices.
     """
