@@ -263,7 +263,7 @@ def _with_size(description, model):
     known = description.size is not None or None not in model.inputs[0].shape[1:3]
     if description.classes is None or system.task != "detection" or known:
         return description
-    print("no file of weights says at which size a detector sees images; 800x1333 is noted")
+    print("weights do not tell the image size of a detector; 800x1333 is stored")
     return dataclasses.replace(description, size=DETECTOR_SIZE)
 
 
@@ -302,4 +302,4 @@ def _tell_what_is_lost(dest: pathlib.Path, untold: dict, description) -> None:
     if description.classes is not None:
         lost.append(f"the names of {len(description.classes)} classes")
     if lost:
-        print(f"{dest} holds weights alone, and not: {', '.join(lost)}; {' and '.join(WHOLE)} do")
+        print(f"{dest} stores only weights, not {', '.join(lost)}; {' and '.join(WHOLE)} do")

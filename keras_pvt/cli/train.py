@@ -141,8 +141,8 @@ def _leave(error: Exception, strategy) -> None:
     ours = isinstance(error, ValueError | OSError | ImportError)
     if not ours or re.match("[A-Z_]+: ", reason):  # of an engine, whose errors begin with a code
         reason = (
-            "another process has ended, or cannot be reached; give the command again in all "
-            f"processes, and they go on after the last whole epoch ({reason[:200]})"
+            "another process has ended, or cannot be reached; rerun the command in all processes "
+            f"to resume after the last whole epoch ({reason[:200]})"
         )
     where = f"process {strategy.process} of {strategy.processes}"
     print(f"error in {where}: {reason}", file=sys.stderr, flush=True)

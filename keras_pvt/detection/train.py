@@ -188,7 +188,7 @@ def load_data(
             f"validate on, drawn by seed {recipe.seed} (--val-split)"
         )
     elif verbose and split == "test":
-        print(f"there is no split to validate on but test of {recipe.val_data or recipe.data}")
+        print(f"{recipe.val_data or recipe.data} has no validation split: test is used instead")
     sets[0] = sets[0].for_training(recipe.background, MIN_SIDE)
     sets[1].report.add_names("class without a box, of which AP is nan", sets[1].without_boxes())
     if verbose:

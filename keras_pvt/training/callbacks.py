@@ -180,8 +180,8 @@ class StopWhenDiverged(keras.callbacks.Callback):
         if self.in_a_row >= self.epochs_in_a_row:
             raise Diverged(
                 f"collapsed by {where}, as in the {self.in_a_row - 1} epochs before, after it had "
-                f"been {self.best:.3f}. Start anew with a lower learning rate, clipping, or more "
-                "drop path; or go on all the same with --no-collapse-check."
+                f"been {self.best:.3f}. Start again with a lower learning rate, clipping, or more "
+                "drop path; or resume anyway with --no-collapse-check."
             )
         if self.tells and self.in_a_row == 1:
             print(

@@ -100,9 +100,9 @@ class Run:
         print(f"{text}; on {devices} by {BACKEND}, {policy}")
         if self.done >= self.recipe.epochs:
             advice = run_folder.how_to_go_on(self.out, self.recipe.length)
-            print(f"all of it was done before; {advice}", flush=True)
+            print(f"the run is already finished; {advice}", flush=True)
         elif self.done:
-            print(f"going on after epoch {self.done}", flush=True)
+            print(f"resuming after epoch {self.done}", flush=True)
 
     def fit(
         self,

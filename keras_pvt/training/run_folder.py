@@ -75,16 +75,16 @@ def same_settings(
 def how_to_go_on(out: pathlib.Path, length: str) -> str:
     """What to give to train a run for longer."""
     return (
-        f"add --extend and more --{length} to train it for longer, or begin another run from its "
-        f"weights by --weights {out / RESULT} and another --out"
+        f"add --extend and more --{length} to train it for longer, or start another run from its "
+        f"weights with --weights {out / RESULT} and another --out"
     )
 
 
 def _differs(out: pathlib.Path, name: str, before, value, length: str) -> str:
-    advice = "go on with the same, or choose another --out"
+    advice = "rerun with the same value, or choose another --out"
     if name == length and _is_more(value, before):
         advice = how_to_go_on(out, length)
-    return f"{out} was begun with {name} {before!r}, now it is {value!r}; {advice}."
+    return f"{out} was started with {name} {before!r}, now it is {value!r}; {advice}."
 
 
 def _is_more(value, before) -> bool:
