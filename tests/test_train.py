@@ -255,7 +255,8 @@ def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
     capsys.readouterr()
     advice = (
         "was started with epochs 2, now it is 3; add --extend and more --epochs to train it for "
-        f"longer, or start another run from its weights with --weights {out}/model.keras and another"
+        f"longer, or start another run from its weights with --weights {out}/model.keras and "
+        "another --out"
     )
     fails(capsys, words(data, out, "--epochs=3", *more), advice)
     advice = "rerun with the same value, or choose another --out."
