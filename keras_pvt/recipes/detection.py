@@ -43,13 +43,13 @@ class DetectionRecipe(BaseRecipe):
     )
     val_data: str = option(
         "",
-        "the same for evaluation; empty: the validation split of the data, or val-split of them",
+        "data to evaluate on, in the forms of data; empty: its validation split, or val-split of it",
     )
     format: str = option(
         "", "format of a folder's boxes, such as voc; empty: the only one that fits", decides=False
     )
     images: str = option("", "folder of a COCO JSON's images; empty: its own")
-    val_images: str = option("", "the same for val-data; empty: the folder of images")
+    val_images: str = option("", "folder of val-data's images; empty: that of images")
     background: bool = option(False, "also train on images without objects")
 
     library: str = option(OWN, "library whose RetinaNet is used: keras_pvt, keras_cv or keras_hub")
