@@ -43,7 +43,7 @@ class DetectionRecipe(BaseRecipe):
     )
     val_data: str = option(
         "",
-        "data to evaluate on, in the forms of data; empty: its validation split, or val-split of it",
+        "data to evaluate on, as for data; empty: its validation split, or val-split of it",
     )
     format: str = option(
         "", "format of a folder's boxes, such as voc; empty: the only one that fits", decides=False
