@@ -166,7 +166,7 @@ def test_help_shows_the_values_of_the_recipe(capsys, tmp_path):
         main(["train", str(tmp_path / "mine.toml"), "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "passes over the data (default: 77)" in shown
-    assert "flip half of the images left to right (default: --no-flip)" in shown
+    assert "mirror half of the images (default: --no-flip)" in shown
     assert "(default: /a 100%s set)" in shown
     assert f"(default: {load('finetune').learning_rate})" in shown
     assert shown.count("(default: ") >= len(dataclasses.fields(ClassificationRecipe))

@@ -73,7 +73,7 @@ class BaseRecipe:
     clip_norm: float = option(0.0, "largest norm of the gradient; 0: no clipping")
     accumulate: int = option(1, "steps whose gradients are averaged")
     drop_path: float = option(0.1, "stochastic depth of the last block")
-    flip: bool = option(True, "flip half of the images left to right")
+    flip: bool = option(True, "mirror half of the images")
 
     def __post_init__(self) -> None:
         for kind in type(self).__mro__[-2::-1]:  # of what they have in common first
