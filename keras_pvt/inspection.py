@@ -54,7 +54,7 @@ NEAREST = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What a file is; None where it does not tell.
+    """Description of a checkpoint file; None where the file does not tell.
 
     Args:
         path: of the file.
@@ -132,17 +132,17 @@ class Inspection:
 def inspect_file(
     path: str | os.PathLike, which: str | None = None, hashed: bool = True
 ) -> Inspection:
-    """Tell what a checkpoint file is, without a model.
+    """Describe a checkpoint file without building a model.
 
     Args:
-        path: of a file that `keras_pvt.conversion.read_checkpoint` reads.
-        which: of the state dicts in a torch file, see there.
+        path: file that `keras_pvt.conversion.read_checkpoint` reads.
+        which: state dict of a torch file, as in `read_checkpoint`.
         hashed: whether to compute the sha256 of the file.
     Returns:
         What the file is.
     Raises:
-        CheckpointError: a file of no known kind, or a damaged or hostile one.
-        OSError: a file that cannot be opened.
+        CheckpointError: the kind of file is unknown, or the file is damaged or hostile.
+        OSError: the file cannot be opened.
     Example:
         >>> keras_pvt.inspect_file("pvt_v2_b2.pth").variant
         'pvt_v2_b2'

@@ -42,9 +42,8 @@ class PVTConfig:
         reduction_epsilon: in the norms of patch embeddings and spatial reductions.
 
     Raises:
-        ValueError: a family that there is not; a row that is not four integers of at least 1;
-            heads that do not divide the channels; two stages of one level; patches that the
-            family has not.
+        ValueError: an unknown family; a row that is not four integers of at least 1; heads that do
+            not divide the channels; two stages of one level; patches that the family does not have.
     Source:
         PVT, arXiv 2102.12122, table 1; whai362/PVT classification/pvt.py. The paper prints 3
         blocks for stage 2 of Small and Medium; the code, and the published parameter counts,
@@ -142,15 +141,15 @@ class Weights:
         source: where it was trained and published.
         url: of the file; None for weights that ship inside the package.
         sha256: of the file, hexadecimal; None where none was ever published.
-        classes: class table that the head follows, "imagenet" or "cifar10"; None where nobody said
-            which classes it has, so that the weights are for backbones.
+        classes: class table of the head, "imagenet" or "cifar10"; None if its classes were never
+            published, so that the weights are for backbones.
         top1: published accuracy in percent on the validation set of `classes`; None where there is
             none.
         top5: published top-5 accuracy in percent; None where there is none.
         mean: per channel, of RGB in 0..1.
         std: per channel, of RGB in 0..1; a standard deviation, not a variance.
-        image_size: side of the square that the model sees, in pixels.
-        resize_size: the short side is brought to this many pixels before the centre crop.
+        image_size: side of the square crop that the model takes, in pixels.
+        resize_size: the short side is resized to this many pixels before the centre crop.
     """
 
     source: str
@@ -209,10 +208,10 @@ VARIANTS: dict[str, PVTConfig] = {
 
 @dataclasses.dataclass(frozen=True)
 class LookAlike:
-    """A network of others with the keys of a family, and the shapes that a row of it could have.
+    """Another project's network with the keys of a family, and shapes that a row of it could have.
 
-    Its weights are others, so that no file of it is taken for the family's where a shape tells. Who
-    asks for it as what it is, with a row of its own, has it.
+    Its weights differ, so its files are not taken for the family's if a shape tells the difference.
+    It can be loaded with a row of its own.
 
     Args:
         name: of models with its weights.
@@ -307,10 +306,10 @@ PRETRAINED = "pretrained"
 
 
 def are_none(weights: object) -> bool:
-    """Whether weights are none, which is random initial values: None, "none" or an empty text.
+    """Whether `weights` asks for random initial values: None, "none" or an empty text.
 
     Args:
-        weights: as a user gives them.
+        weights: as given by a user.
     """
     return weights is None or str(weights).lower() in ("", "none")
 

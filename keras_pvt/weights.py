@@ -1,4 +1,4 @@
-"""What `weights=` in a constructor means."""
+"""Weights for the argument `weights=` of constructors."""
 
 import logging
 import os
@@ -22,11 +22,11 @@ def load(
     weights: str | os.PathLike,
     state: Checkpoint | None = None,
 ) -> Report:
-    """Load weights by name or from a file, and make them fit where that is sensible.
+    """Load weights by name or from a file, and adapt them where that is sensible.
 
-    Position tables are resized, the first convolution adapted to the input's channels, and a
-    head of another number of classes left as it is; each is logged as a warning of logger
-    "keras_pvt".
+    Position tables are resized, the first convolution is adapted to the input's channels, and a
+    head with another number of classes keeps its initial values. Each adaptation is logged as a
+    warning of the logger "keras_pvt".
 
     Args:
         model: the variant, built by keras_pvt.
@@ -38,7 +38,7 @@ def load(
         What was changed and skipped.
     Raises:
         ValueError: neither a name for this variant nor a file; weights that do not fit.
-        OSError: a file that cannot be had.
+        OSError: a file cannot be read or downloaded.
     """
     state = read_checkpoint(find(variant, weights)) if state is None else state
     notices = [] if _is_name(variant, weights) else _doubts(state)
@@ -88,7 +88,7 @@ def find(variant: str | PVTConfig, weights: str | os.PathLike) -> pathlib.Path:
             first name of the variant.
     Raises:
         ValueError: neither a name for this variant nor a file.
-        OSError: a file that cannot be had.
+        OSError: a file cannot be read or downloaded.
     """
     if isinstance(variant, str) and weights == PRETRAINED:
         weights = default_name(variant)

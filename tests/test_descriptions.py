@@ -147,7 +147,7 @@ def test_what_is_not_said_is_asked_for(name, tmp_path, capsys):
     with pytest.raises(CheckpointError, match=f"tells its {key}.*published ones have"):
         model_from_checkpoint(recognised(read_checkpoint(plain)))
     said = convert(capsys, plain, other, "--set", f"{key}={value}")
-    assert f"b.pth holds weights alone, and not: {key}={value}; .safetensors and .keras do" in said
+    assert f"b.pth stores only weights, not {key}={value}; .safetensors and .keras do" in said
     assert "weights alone" not in convert(capsys, plain, whole, "--set", f"{key}={value}")
     again, _ = model_from_checkpoint(recognised(read_checkpoint(whole)))
     assert again.get_config()[key] == value

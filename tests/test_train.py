@@ -123,7 +123,7 @@ def test_kill_9_changes_no_bit(data, tmp_path, capsys):
                     break
             process.send_signal(signal.SIGKILL)
     assert main(words(data, tmp_path / "killed", *more)) == 0
-    assert "going on after epoch" in capsys.readouterr().out
+    assert "resuming after epoch" in capsys.readouterr().out
     same_run(tmp_path / "killed", tmp_path / "whole", 3)
 
 
@@ -215,8 +215,8 @@ def test_an_extended_run_is_the_longer_one(data, tmp_path, capsys):
     for _ in range(2):  # the second time there is nothing left to do
         assert main(words(data, out, *more, "--epochs=3", "--extend")) == 0
     shown = capsys.readouterr().out
-    assert shown.count("going on after epoch 2\n") == shown.count("epoch 3/3") == 1
-    assert shown.count("all of it was done before; add --extend and more --epochs") == 1
+    assert shown.count("resuming after epoch 2\n") == shown.count("epoch 3/3") == 1
+    assert shown.count("the run is already finished; add --extend and more --epochs") == 1
     same_run(out, tmp_path / "whole", 3)
     for name in ("model.keras", "best.keras"):
         ours, theirs = (
@@ -254,13 +254,15 @@ def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
     assert main(words(data, out, "--epochs=2", *more)) == 0
     capsys.readouterr()
     advice = (
-        "was begun with epochs 2, now it is 3; add --extend and more --epochs to train it for "
-        f"longer, or begin another run from its weights by --weights {out}/model.keras and another"
+        "was started with epochs 2, now it is 3; add --extend and more --epochs to train it for "
+        f"longer, or start another run from its weights with --weights {out}/model.keras and "
+        "another --out"
     )
     fails(capsys, words(data, out, "--epochs=3", *more), advice)
-    shorter = "was begun with epochs 2, now it is 1; go on with the same, or choose another --out."
+    advice = "rerun with the same value, or choose another --out."
+    shorter = f"was started with epochs 2, now it is 1; {advice}"
     fails(capsys, words(data, out, "--epochs=1", "--extend", *more), shorter)
-    seed = "was begun with seed 0, now it is 1; go on with the same"
+    seed = "was started with seed 0, now it is 1; rerun with the same"
     fails(capsys, words(data, out, "--epochs=3", "--extend", "--seed=1", *more), seed)
     assert json.loads((out / "settings.json").read_text())["epochs"] == 2
     weights = f"--weights={out / 'model.keras'}"
@@ -276,7 +278,7 @@ def test_the_limit_of_steps_is_a_setting(data, tmp_path, capsys):
     assert main(words(data, out, "--epochs=1", "--limit-steps=1")) == 0
     assert json.loads((out / "settings.json").read_text())["limit_steps"] == 1
     capsys.readouterr()
-    fails(capsys, words(data, out, "--epochs=1"), "was begun with limit_steps 1, now it is 0")
+    fails(capsys, words(data, out, "--epochs=1"), "was started with limit_steps 1, now it is 0")
 
 
 def fails(capsys, arguments, message):
@@ -326,7 +328,7 @@ def test_another_run_in_the_same_folder(data, tmp_path, capsys):
     assert main(words(data, out, "--epochs=1")) == 0
     capsys.readouterr()
     before = (out / "model.keras").read_bytes()
-    fails(capsys, words(data, out, "--epochs=2"), "was begun with epochs 1, now it is 2")
+    fails(capsys, words(data, out, "--epochs=2"), "was started with epochs 1, now it is 2")
     settings = json.loads((out / "settings.json").read_text())
     (out / "settings.json").write_text(json.dumps({**settings, "optimizer": "adamw"}))
     fails(
@@ -396,7 +398,7 @@ def test_other_images_are_another_run(data, tmp_path, capsys):
     capsys.readouterr()
     first = next((data / "train" / "dark").iterdir())
     shutil.copy(first, first.with_name("another.png"))
-    fails(capsys, command, "was begun with image_counts [38, 10], now it is [39, 10]")
+    fails(capsys, command, "was started with image_counts [38, 10], now it is [39, 10]")
 
 
 def test_data_is_needed(capsys):

@@ -115,7 +115,7 @@ def test_kill_9_changes_no_bit(data, tmp_path, capsys):
         process.send_signal(signal.SIGKILL)
     capsys.readouterr()
     assert main(words(data, tmp_path / "killed", *more)) == 0
-    assert re.search("going on after epoch [12]", capsys.readouterr().out)
+    assert re.search("resuming after epoch [12]", capsys.readouterr().out)
     whole, killed = (
         load_file(tmp_path / name / "checkpoints" / "epoch-0003.safetensors")
         for name in ("whole", "killed")
@@ -182,7 +182,7 @@ def test_a_run_is_extended_by_steps(data, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert main(words(data, tmp_path, "--steps=12")) == 1
     error = capsys.readouterr().err
-    assert "was begun with steps 6, now it is 12; add --extend and more --steps to train" in error
+    assert "was started with steps 6, now it is 12; add --extend and more --steps to train" in error
     with monkeypatch.context() as patch:
         patch.setattr("keras_pvt.segmentation.evaluation.Confusion.results", _fails)
         assert main(words(data, tmp_path, "--steps=12", "--extend")) == 1

@@ -136,7 +136,7 @@ def test_tpu_pod(data, tmp_path):
     assert chief.returncode == 1, errors
     said = [line for line in errors.splitlines() if line.startswith("error in process 0 of 2: ")]
     assert len(said) == 1, errors
-    assert "give the command again in all processes" in said[0]
+    assert "rerun the command in all processes" in said[0]
     assert not (out / "model.keras").exists()
 
     chief, other = start_two(arguments)
@@ -145,7 +145,7 @@ def test_tpu_pod(data, tmp_path):
         other.communicate()
     assert (chief.returncode, other.returncode) == (0, 0), errors
     assert "on 2 devices (data-parallel) by jax" in shown
-    assert re.search("going on after epoch [12]", shown)
+    assert re.search("resuming after epoch [12]", shown)
     assert "results in" in shown
     kernel = np.array(keras.saving.load_model(out / "model.keras").get_layer("head").kernel)
     assert np.isfinite(kernel).all()

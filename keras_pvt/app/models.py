@@ -1,4 +1,4 @@
-"""What a model that a user names makes of an image, as a page shows it. Gradio is not needed."""
+"""Predictions of a model, named by the user, as the page shows them. Gradio is not needed."""
 
 import dataclasses
 import functools
@@ -33,12 +33,12 @@ KEPT = 4
 
 
 class Answer(NamedTuple):
-    """What a model makes of an image.
+    """The predictions of a model for an image.
 
     Args:
         rows: of `ShownModel.columns`, the best first.
-        picture: the image with what was found, or what a classifier saw of it.
-        note: what is to be said besides, in a line; or "".
+        picture: the image with the detections, or the crop that a classifier got.
+        note: a further remark, in one line; or "".
     """
 
     rows: list[tuple[Any, ...]]
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 class ShownModel:
-    """A model of one task; `open_model` gives the one of a name.
+    """A model for one task; `open_model` opens one by name.
 
     Args:
         named: the model as a user names it.
@@ -55,8 +55,8 @@ class ShownModel:
         source: its name or path.
         title: its name, short.
         classes: names of its classes, in the order of the outputs.
-        columns: what the rows of an answer are.
-        scored: whether a threshold means anything to it.
+        columns: titles of the columns of an answer's rows.
+        scored: whether a threshold applies to it.
     """
 
     columns: tuple[str, ...]
@@ -72,13 +72,13 @@ class ShownModel:
     def answer(
         self, path: str | os.PathLike, threshold: float = 0.0, chosen: Collection[str] = ()
     ) -> Answer:
-        """What the model makes of an image file; asked again, it is not computed again.
+        """Predict an image file; the result is cached.
 
         Args:
             path: of the file.
-            threshold: smallest probability of a class or score of a box, 0 to 1; of the classes
-                of pixels it means nothing.
-            chosen: names of the classes that count; none: all.
+            threshold: smallest probability of a class or score of a box, 0 to 1; not used for the
+                classes of pixels.
+            chosen: names of the classes to show; empty: all.
         Returns:
             The answer.
         Raises:
@@ -92,12 +92,12 @@ class ShownModel:
         return self._shown(self._found(file), threshold, numbers)
 
     def attention(self, path: str | os.PathLike) -> tuple[Image.Image, str]:
-        """Draw what a classifier attends to; asked again, it is not drawn again.
+        """Draw the attention of a classifier; the picture is cached.
 
         Args:
             path: of the image file.
         Returns:
-            The picture, and what is to be said of it, or "".
+            The picture, and a remark on it, or "".
         Raises:
             ImageError, OSError: see `answer`.
             ValueError: the model is no classifier of Keras.
@@ -269,13 +269,13 @@ _KINDS: dict[str, Callable[[Named], ShownModel]] = {
 
 
 def open_model(source: str, classes: str | Sequence[str] | None = None) -> ShownModel:
-    """The model of a name.
+    """Open a model by name.
 
     Args:
         source: a variant; a .keras file, a checkpoint or hf://OWNER/NAME; or an artifact of
             `keras_pvt.export`.
-        classes: names of its classes, where it does not name them; of a classifier also
-            "imagenet" or "cifar10". A variant has its own.
+        classes: class names for a model that stores none; for a classifier also "imagenet" or
+            "cifar10". A variant has its own.
     Returns:
         The model.
     Raises:

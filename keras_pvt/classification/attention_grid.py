@@ -1,7 +1,7 @@
-"""Attention maps: what the tokens of a model attend to.
+"""Attention maps: which parts of an image the tokens of a model attend to.
 
-A query looks at a coarse grid where spatial reduction is at work: in PVT-Tiny at 224 pixels
-the 56x56 queries of stage 1 see 7x7 keys, each of 32x32 pixels.
+With spatial reduction, a query attends to a coarse grid of keys: in PVT-Tiny at 224 pixels the
+56x56 queries of stage 1 see 7x7 keys, each of 32x32 pixels.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ def attention_maps(
     Returns:
         For each layer name float32 `(B, heads, queries, keys)`, which sum to 1 over the keys.
         Queries are the cells of the stage's map, row by row, and keys those of its reduced map;
-        `AttentionGrid` tells where they lie. In stage 4 of a PVT classifier the class token comes
+        `AttentionGrid` gives their positions. In stage 4 of a PVT classifier the class token comes
         before both.
     Raises:
         ValueError: a name that no encoder block has; a model without encoder blocks.
@@ -54,7 +54,7 @@ def _scores(block: EncoderBlock, x: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class AttentionGrid:
-    """Where the queries and keys of a stage lie in an image.
+    """Positions of the queries and keys of a stage in an image.
 
     Args:
         stride: pixels a side of a query's cell.

@@ -16,21 +16,21 @@ TABLES = ("imagenet", "cifar10")
 def decode_predictions(
     preds, top: int = 5, classes: str | Sequence[str] | Sequence[tuple[str, str]] = "imagenet"
 ) -> list[list[tuple[str, str, float]]]:
-    """The most likely classes of each image, best first.
+    """Return the most likely classes of each image, best first.
 
     Args:
-        preds: `(B, K)`, a NumPy array or a tensor of any backend. Values are ranked and returned as
-            they are: probabilities if the model ends in softmax, its default.
+        preds: `(B, K)`, a NumPy array or a tensor of any backend. Values are ranked and returned
+            unchanged: probabilities if the model ends in softmax, as it does by default.
         top: classes to return for an image; all of them if there are fewer.
         classes: names of the K outputs, in their order, such as those of a `TrainedModel`, or
             pairs of id and name; or the name of a table: "imagenet" (K is 1000) or "cifar10"
             (10), which are those of the weights of these names.
     Returns:
         A list for each image of (class id, name, value). Equal values keep the order of classes.
-        Where there are names alone, they are the ids too.
+        If there are only names, they are also the ids.
     Raises:
-        ValueError: another rank, or number of columns than classes; values that are not numbers;
-            `top` below 1; no such table.
+        ValueError: `preds` has another rank, or another number of columns than there are classes;
+            values are NaN; `top` is below 1; there is no such table.
     """
     import keras  # the tables do without
 

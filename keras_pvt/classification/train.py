@@ -1,4 +1,4 @@
-"""How a classifier is trained."""
+"""Training of classifiers."""
 
 import functools
 import pathlib
@@ -26,8 +26,9 @@ PANELS = {
 class ClassificationTrainer(Trainer):
     """Trains a classifier.
 
-    In `out` come to lie: settings.json, history.csv and curves.png, `checkpoints/`, and at the
-    end model.keras and best.keras, which give logits of images normalised by `preprocess_input`.
+    Writes to `out`: settings.json, history.csv, curves.png and `checkpoints/`, and at the end
+    model.keras and best.keras. These models give logits, and take images normalised by
+    `preprocess_input`.
     """
 
     monitor = "val_accuracy"

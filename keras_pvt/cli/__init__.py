@@ -23,17 +23,17 @@ import keras_pvt
 from keras_pvt.cli.program import add_traceback_option, exit_status, start_keras
 
 COMMANDS = {
-    "predict": "classify images",
-    "detect": "find objects in images",
-    "segment": "name each pixel of images",
-    "attention": "draw what the class token or a pixel attends to",
-    "info": "parameters, GFLOPs and shapes of a variant or system; what a trained model is",
+    "predict": "classify images or videos",
+    "detect": "find objects in images or videos",
+    "segment": "find the class of each pixel",
+    "attention": "draw the attention of the class token or of a pixel",
+    "info": "show the parameters, GFLOPs and shapes of a model, or describe a file",
     "convert": "convert a checkpoint file",
     "export": "export a model to SavedModel, TFLite, ONNX or OpenVINO",
-    "data": "what a data set is: format, classes, sizes, what is wrong; a sheet of samples",
+    "data": "inspect a data set: format, classes, sizes, problems; draw samples",
     "train": "train a classifier, a detector or a segmenter",
     "evaluate": "measure a model or an exported artifact on a data set",
-    "app": "a page in the browser: drop images, see what models make of them",
+    "app": "open a page in the browser: drop images, see predictions",
 }
 # Commands that work without Keras, or start it where they need it. All others find every class
 # registered when they run.
@@ -54,12 +54,12 @@ examples:
   keras-pvt app runs/flowers/model.keras
 
 environment variables:
-  KERAS_BACKEND            jax, tensorflow or torch: the library that computes. Otherwise it is
-                           what ~/.keras/keras.json says; where that is tensorflow, which Keras
-                           writes into it by itself, or nothing, the first of TensorFlow, JAX and
-                           PyTorch that is installed. At a terminal the first line names it.
+  KERAS_BACKEND            the backend: jax, tensorflow or torch. If it is not set, the backend in
+                           ~/.keras/keras.json is used. If that is tensorflow (which Keras writes
+                           there by default) or missing, the first installed one of TensorFlow,
+                           JAX and PyTorch is used. On a terminal the first line names the backend.
   KERAS_PVT_TRACEBACK=1    the same as --traceback
-  KERAS_PVT_ENGINES_GIB=2  how much is kept of what --engine exports
+  KERAS_PVT_ENGINES_GIB=2  limit of the cache of exported models for --engine, in GiB
 """
 
 
@@ -93,8 +93,8 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the command that the words name."""
     parser = argparse.ArgumentParser(
         "keras-pvt",
-        description="Pyramid Vision Transformer: classify images, find objects, name pixels, "
-        "train, export.",
+        description="Pyramid Vision Transformer: classification, detection, segmentation, "
+        "training, export.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

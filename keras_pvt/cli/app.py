@@ -5,9 +5,9 @@ import argparse
 from keras_pvt.cli import arguments
 
 DESCRIPTION = """\
-Open a page in the browser: drop images, and see classes with attention maps, boxes, masks or
-classes of pixels; by a threshold and for some classes; by two models side by side; and export a
-model. Nothing leaves this machine, and only this machine reaches the page.
+Open a page in the browser. Drop images on it to see classes with attention maps, boxes, masks or
+the classes of pixels. You can set a threshold, choose classes, compare two models, and export a
+model. No data leave this machine, and only this machine can reach the page.
 
 MODEL is a variant with its weights, a .keras file, a checkpoint, a repository on a hub, or an
 artifact of `keras-pvt export`."""
@@ -20,9 +20,9 @@ examples:
   keras-pvt app model.keras --beside model.tflite   # what quantization changes
   keras-pvt app hf://timm/pvt_v2_b2.in1k --no-browser
 
-It needs Gradio: pip install "keras-pvt[app]". The server listens on 127.0.0.1. To see the page of
-another machine, tunnel: ssh -L 7860:127.0.0.1:7860 THAT-MACHINE, and open http://127.0.0.1:7860
-here.
+The page needs Gradio: pip install "keras-pvt[app]". The server listens on 127.0.0.1. To see the
+page of another machine, run ssh -L 7860:127.0.0.1:7860 THAT-MACHINE, and open
+http://127.0.0.1:7860 here.
 """
 
 
@@ -35,20 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a variant, a file, or an exported artifact (default: %(default)s)",
     )
-    add("--beside", metavar="MODEL", help="another, to compare")
+    add("--beside", metavar="MODEL", help="a second model, to compare")
     add(
         "--classes",
         metavar="NAME|FILE",
-        help="of models that do not name them: imagenet, cifar10, or a file with a name a line, in "
-        "the order of the outputs",
+        help="class names for models that store none: imagenet, cifar10, or a file with one name a "
+        "line, in the order of the outputs",
     )
     add(
         "--port",
         type=arguments.positive,
         metavar="N",
-        help="to listen on (default: the first from 7860 that is free)",
+        help="port to listen on (default: the first free one from 7860)",
     )
-    add("--no-browser", action="store_true", help="do not open the page, only print its address")
+    add(
+        "--no-browser",
+        action="store_true",
+        help="only print the address of the page, do not open it",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

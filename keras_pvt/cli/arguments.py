@@ -77,7 +77,7 @@ def add_image_options(
         nargs="*",
         type=pathlib.Path,
         metavar="IMAGE|VIDEO|FOLDER",
-        help="files and folders",
+        help="image files, videos, and folders of images",
     )
     parser.add_argument("--json", action="store_true", help=json)
     if batch_size is not None:
@@ -85,7 +85,7 @@ def add_image_options(
             "--batch-size",
             type=positive,
             metavar="N",
-            help=f"images that the model gets at once (default: {batch_size}; of a camera 1)",
+            help=f"images in a batch (default: {batch_size}; for a camera 1)",
         )
 
 
@@ -121,8 +121,8 @@ def add_classes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         metavar="FILE",
-        help="of a checkpoint that does not name them: a file with a name a line, in the order of "
-        "the outputs",
+        help="class names for a checkpoint that stores none: a file with one name a line, in the "
+        "order of the outputs",
     )
 
 
@@ -140,8 +140,8 @@ def add_which(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--which",
         metavar="ema|NAME",
-        help="of the state dicts in a .pth file: ema for the averaged one, or its name (default: "
-        "the averaged one where there is one)",
+        help="which state dict of a .pth file to read: ema for the averaged one, or a name "
+        "(default: the averaged one if there is one)",
     )
 
 
@@ -161,34 +161,34 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Which model, which weights, and the size of the crop that it sees."""
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
-        "--variant", choices=VARIANTS, default="pvt_tiny", help="model (default: %(default)s)"
+        "--variant", choices=VARIANTS, default="pvt_tiny", help="variant (default: %(default)s)"
     )
     model.add_argument(
         "--model",
         metavar="PATH|hf://OWNER/NAME",
-        help="a model.keras that keras-pvt train or keras_pvt.save_model has written, or a "
-        "checkpoint, here or on a hub",
+        help="a model.keras written by keras-pvt train or keras_pvt.save_model, or a checkpoint; "
+        "a file, or a repository on a hub",
     )
     parser.add_argument(
         "--weights",
         metavar="NAME|PATH|hf://OWNER/NAME",
-        help="of the variant: imagenet (cifar10 for pvt_nano), which is the default, a checkpoint "
-        "file, one in a repository on a hub (@REVISION, /FILE), or none",
+        help="weights of the variant: imagenet (the default; cifar10 for pvt_nano), a checkpoint "
+        "file, a repository on a hub (with @REVISION, /FILE), or none",
     )
     parser.add_argument(
         "--size",
         type=positive,
         metavar="PIXELS",
-        help="side of the centre crop that the model sees (default: as it was trained)",
+        help="side of the centre crop that the model gets (default: as it was trained)",
     )
 
 
 ENGINES_EPILOG = """\
---engine takes a runtime that is faster than Keras on a CPU: litert [tflite], onnxruntime [onnx] or
-openvino [openvino], from the extra of keras-pvt in brackets. The model is exported once, compared
-with Keras on the first images, and kept with the weights; docs/engines.md has more. auto, the
-default, takes the fastest that is installed, as measured once on this machine: it exports for 32
-images or more, and for fewer uses what is there.
+--engine selects a runtime that replaces Keras on a CPU: litert [tflite], onnxruntime [onnx] or
+openvino [openvino]; the extra of keras-pvt to install is in brackets. The model is exported once,
+compared with Keras on the first images, and cached; see docs/engines.md. auto, the default, uses
+the fastest installed engine, as measured once on this machine. It exports the model only for 32
+images or more; for fewer it uses a cached export, or else Keras.
 """
 
 
@@ -198,20 +198,20 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=table.NAMES,
         default=table.AUTO,
-        help="what computes: Keras, a runtime of an exported model, or the fastest there is "
+        help="what runs the model: Keras, a runtime for exported models, or the fastest of them "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--precision",
         choices=table.PRECISIONS,
         default=table.PRECISIONS[0],
-        help="that the engine computes in (default: %(default)s)",
+        help="numbers that the engine computes in (default: %(default)s)",
     )
     parser.add_argument(
         "--representative",
         type=pathlib.Path,
         metavar="FOLDER",
-        help="about 100 images of what the model will see, for int8",
+        help="about 100 typical images, to calibrate int8",
     )
 
 
@@ -238,23 +238,27 @@ def add_predictor_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[1.0],
         metavar="S",
-        help="factors of the image's size, whose results are averaged (default: 1)",
+        help="scale the image by these factors and average the results (default: 1)",
     )
-    add("--flip", action="store_true", help="average with the mirrored image")
+    add("--flip", action="store_true", help="average with the result of the mirrored image")
     add(
         "--mode",
         choices=("auto", "whole", "slide"),
         default="auto",
-        help="all of an image at once, or windows of it; auto: windows for a model of one size",
+        help="process the whole image at once, or windows of it; auto: windows if the model has a "
+        "fixed size",
     )
     add(
         "--size",
         type=zero_or_more,
         metavar="PIXELS",
-        help="scale the shorter side of images to this before; 0: as they are (default: as the "
-        "model was evaluated)",
+        help="scale the shorter side of images to this first; 0: do not scale (default: as in the "
+        "model's evaluation)",
     )
-    for name, what in (("--window", "of a window"), ("--stride", "from window to window")):
+    for name, what in (
+        ("--window", "size of a window"),
+        ("--stride", "distance from window to window"),
+    ):
         add(name, type=size, metavar="PIXELS|HxW", help=what)
 
 

@@ -6,7 +6,8 @@ import sys
 
 from keras_pvt.cli import arguments
 
-DESCRIPTION = "Draw what the class token, a pixel, or all of them attend to, head by head."
+DESCRIPTION = """\
+Draw which parts of an image the class token, one pixel, or all pixels attend to, for each head."""
 
 EPILOG = """\
 examples:
@@ -16,10 +17,11 @@ examples:
   keras-pvt attention cat.jpg --model runs/animals/model.keras
 
 Without --pixel the query is the class token, in every block of stage 4, the only stage that
-has one; PVTv2 has none, and all cells of stage 4 are averaged. With --pixel it is that pixel of
-the crop that the model sees, in the last block of each stage. Weights are drawn on the grid of the
-keys, which spatial reduction makes coarse; a model that was trained on so small images that stage 4
-has less than 4x4 cells, as pvt_nano was, is drawn at 224 pixels, unless --size says otherwise.
+has one. PVTv2 has no class token, so the average over all cells of stage 4 is drawn. With --pixel
+the query is that pixel of the crop that the model gets, in the last block of each stage. Weights
+are drawn on the grid of the keys, which spatial reduction makes coarse. Some models, such as
+pvt_nano, were trained on such small images that stage 4 has less than 4x4 cells. They are drawn at
+224 pixels unless --size is given.
 """
 
 

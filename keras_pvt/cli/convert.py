@@ -24,15 +24,19 @@ LAYOUTS = dict.fromkeys(
 
 DESCRIPTION = f"""\
 Convert a checkpoint of PVT, or of a model on it ({", ".join(SYSTEMS)}).
-SOURCE may be torch's .pth, .safetensors, .npz, .weights.h5 or .keras, or the list of the shards of
-one (.safetensors.index.json, .weights.json), with official
-(whai362/PVT, mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg) or Hugging Face names, of a
-backbone also mmdetection's of 2.17 to 3.x, of PVTv2 also timm's and kecam's (.h5), of a DETR also
-facebookresearch/detr's; its content tells which. The suffix of DEST says what to write.
-DEST is read back and compared before it gets its name. SOURCE may also be a repository on a hub.
+SOURCE may be a .pth of torch, .safetensors, .npz, .weights.h5 or .keras, or the list of the shards
+of one (.safetensors.index.json, .weights.json), or a repository on a hub. Its content tells the
+layout of its names:
+  official      whai362/PVT, mmsegmentation 0.13, mmdetection 2.13, xieenze/Trans2Seg
+  Hugging Face  transformers
+  mmdetection   2.17 to 3.x, for backbones
+  timm, kecam   for PVTv2 (kecam as .h5)
+  facebook      facebookresearch/detr, for DETR
+The suffix of DEST selects the format to write. DEST is read back and compared before it gets its
+name.
 
-What no weight tells, such as the side of anchors, is in .keras files and in the .safetensors files
-that this writes. Of others --set says it."""
+Some settings, such as the size of anchors, cannot be read off the weights. .keras files and the
+.safetensors files that this command writes store them. For other files, give them with --set."""
 
 EPILOG = """\
 examples:
@@ -60,35 +64,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant",
         choices=["auto", *VARIANTS],
         default="auto",
-        help="architecture; by default told from keys and shapes",
+        help="architecture; by default recognised from keys and shapes",
     )
     parser.add_argument(
         "--size",
         type=arguments.size,
         metavar="HxW",
-        help="of the images, where the model is for one size (default: as SOURCE says; of a "
-        "Trans2Seg, a square)",
+        help="image size, if the model has a fixed one (default: as SOURCE says; for Trans2Seg, a "
+        "square)",
     )
     parser.add_argument(
         "--set",
         type=_setting,
         action="append",
         metavar="NAME=VALUE",
-        help="what no weight tells and SOURCE does not say: anchor_side, num_heads, ...; of the "
-        "backbone backbone.NAME; several times for several",
+        help="a setting that SOURCE does not store: anchor_side, num_heads, ...; for the backbone "
+        "backbone.NAME; may be repeated",
     )
     arguments.add_which(parser)
     parser.add_argument(
         "--layout",
         choices=LAYOUTS,
-        help="names to write, unless DEST is Keras's (default: official, and kecam in an .h5); a "
-        "library's are for what it has: huggingface for classifiers, backbones of PVTv2 and DETR, "
-        "mmdetection and timm_features for backbones, timm and kecam for PVTv2, facebook for DETR",
+        help="names to write, unless DEST is a Keras file (default: official; kecam for an .h5). "
+        "huggingface is for classifiers, backbones of PVTv2 and DETR, mmdetection and "
+        "timm_features for backbones, timm and kecam for PVTv2, facebook for DETR",
     )
     parser.add_argument(
         "--dtype",
         choices=["float32", "float16", "bfloat16"],
-        help="numbers to write, unless DEST is Keras's (default: float32)",
+        help="numbers to write, unless DEST is a Keras file (default: float32)",
     )
 
 
@@ -259,7 +263,7 @@ def _with_size(description, model):
     known = description.size is not None or None not in model.inputs[0].shape[1:3]
     if description.classes is None or system.task != "detection" or known:
         return description
-    print("no file of weights says at which size a detector sees images; 800x1333 is noted")
+    print("weights do not tell the image size of a detector; 800x1333 is stored")
     return dataclasses.replace(description, size=DETECTOR_SIZE)
 
 
@@ -298,4 +302,4 @@ def _tell_what_is_lost(dest: pathlib.Path, untold: dict, description) -> None:
     if description.classes is not None:
         lost.append(f"the names of {len(description.classes)} classes")
     if lost:
-        print(f"{dest} holds weights alone, and not: {', '.join(lost)}; {' and '.join(WHOLE)} do")
+        print(f"{dest} stores only weights, not {', '.join(lost)}; {' and '.join(WHOLE)} do")

@@ -11,12 +11,12 @@ SHOWN = 3  # places of each kind of problem
 MOST_CLASSES = 40  # lines of them
 
 DESCRIPTION = """\
-What a data set is that `keras-pvt train` may be given: its format, its splits, how many images and
-objects of each class it has and of which sizes, and what is wrong with it, by name. A sheet of 16
-samples shows their boxes, masks or classes.
+Inspect a data set for `keras-pvt train`: its format, its splits, the number of images and objects
+of each class, their sizes, and problems, by name. A sheet of 16 samples shows their boxes, masks or
+classes.
 
-PATH is a folder, or the file that describes the data, such as data.yaml. The format is told from
-what is there, by the rules of docs/data.md; where two fit, --format decides."""
+PATH is a folder, or the file that describes the data, such as data.yaml. The format is recognised
+by the rules of docs/data.md; if two fit, --format decides."""
 
 EPILOG = """\
 examples:
@@ -26,25 +26,43 @@ examples:
   keras-pvt data boxes.json --images photos/
   keras-pvt data photos/ --classes cat,dog --json > photos.json
 
-The exit status is 0 where the data can be read, whatever is wrong with some of them.
+The exit status is 0 if the data can be read, even if some of them have problems.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("path", metavar="PATH", type=pathlib.Path, help="folder, or file that describes the data")
-    add("--format", default="", metavar="NAME", help="such as voc (default: the one that fits)")
+    add(
+        "--format",
+        default="",
+        metavar="NAME",
+        help="format, such as voc (default: the one that fits)",
+    )
     add("--images", type=pathlib.Path, help="folder of a COCO JSON's images (default: its own)")
-    add("--reduce-zero", action="store_true", help="of masks: 0 has no class, 1 is the first")
-    add("--classes", metavar="A,B", help="names in the order of the labels (default: as it has)")
+    add(
+        "--reduce-zero",
+        action="store_true",
+        help="for masks: id 0 stands for no class, 1 is the first",
+    )
+    add(
+        "--classes",
+        metavar="A,B",
+        help="class names in the order of the labels (default: as stored)",
+    )
     add(
         "--out",
         type=pathlib.Path,
         metavar="PNG",
-        help=f"the sheet (default: {SHEET}; with --json none)",
+        help=f"sheet to write (default: {SHEET}; with --json none)",
     )
-    add("--seed", type=arguments.zero_or_more, default=0, help="draws the samples (default 0)")
-    add("--json", action="store_true", help="write JSON, with all that is wrong")
+    add(
+        "--seed",
+        type=arguments.zero_or_more,
+        default=0,
+        help="seed of the choice of samples (default: 0)",
+    )
+    add("--json", action="store_true", help="write JSON, with all problems")
 
 
 def run(options: argparse.Namespace) -> int:

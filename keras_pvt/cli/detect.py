@@ -28,20 +28,20 @@ examples:
   keras-pvt detect val2017/ --model model.keras --threshold 0 --json \\
       --annotations instances_val2017.json > results.json
 
-The model is what `keras-pvt train` saves, or a checkpoint that says how it was built, as a
-.safetensors file of `keras-pvt convert` does; --classes names its classes where it does not. Each
-image is drawn with its boxes, and masks if the model finds them, as FOLDER/NAME.png (NAME-2.png
-where that is taken); captions that would hide objects are left out. On a terminal the result
-is a table; otherwise it is a line for each box: file, class, score, and left, top, right, bottom in
-pixels, separated by tabs. In how many images nothing passes the threshold, and where the drawings
-are, is said on stderr.
+The model is a file that `keras-pvt train` saved, or a checkpoint that stores how the model was
+built, such as a .safetensors file of `keras-pvt convert`. If it stores no class names, give
+--classes. Each image is drawn with its boxes, and with masks if the model finds them, as
+FOLDER/NAME.png (or NAME-2.png if that is taken). Captions that would hide objects are left out.
+On a terminal the result is a table. Otherwise it is a line for each box: file, class, score, and
+left, top, right, bottom in pixels, separated by tabs. stderr shows in how many images nothing
+passes the threshold, and where the drawings are.
 
 --json writes COCO's results instead, a list with an object for each box: image_id, file_name,
 category_id, category, bbox (left, top, width, height), score, and segmentation (run lengths) where
-there are masks. The ids are those of the --annotations file, for pycocotools: of the image with
-whose file_name the end of the file's path agrees most; where several do, it is an error. Without
-annotations image_id is the path from the folder that all images lie in, and categories are counted
-from 1.
+there are masks. The ids are those of the --annotations file, for pycocotools. Each file is matched
+to the image whose file_name agrees best with the end of the file's path; if several agree equally
+well, it is an error. Without annotations, image_id is the path relative to the folder that contains
+all images, and categories are counted from 1.
 
 A file that cannot be read is reported and skipped, and the exit status is 1.
 
@@ -60,20 +60,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.fraction,
         default=0.5,
         metavar="SCORE",
-        help="smallest score of a box, 0 to 1 (default: %(default)s)",
+        help="smallest score of a drawn or printed box, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
         default=pathlib.Path("detections"),
         metavar="FOLDER|CLIP.mp4",
-        help="where the drawn images and videos go; of one video its file (default: %(default)s)",
+        help="folder for the drawn images and videos, or, for one video, a file (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--annotations",
         type=pathlib.Path,
         metavar="JSON",
-        help="annotations of a COCO set; --json uses their ids",
+        help="annotations of a COCO data set; --json uses their ids",
     )
     arguments.add_engine_options(parser)
 

@@ -10,10 +10,10 @@ from keras_pvt.cli import arguments
 
 DESCRIPTION = """\
 Measure a model on a data set: accuracy and calibration of a classifier, COCO's average precision of
-a detector, mean IoU of a segmenter; and write a confusion matrix and the worst images.
+a detector, mean IoU of a segmenter. Also write a confusion matrix and the worst images.
 
 MODEL is a variant with its weights, a .keras file, a checkpoint, a repository on a hub, or an
-artifact of `keras-pvt export` (.tflite, .onnx, .xml, a SavedModel), quantized ones too."""
+artifact of `keras-pvt export` (.tflite, .onnx, .xml, a SavedModel), also a quantized one."""
 
 EPILOG = """\
 examples:
@@ -24,15 +24,18 @@ examples:
   keras-pvt evaluate segmenter.onnx street/ --ignored 11 --out report
   keras-pvt evaluate pvt_small.pth imagenet --classes imagenet --json
 
-DATA is, of a classifier, a folder with CLASS/*, or with val/CLASS/*, whose folders are called as
-classes of the model, or by their ids (n02123045); of a detector, a JSON file in COCO's format, or a
-folder in another of docs/data.md, such as YOLO's; of a segmenter, a folder with images/ and masks/,
-or with val/ and val_labels/; or, but for a detector, the name of a set of tensorflow-datasets.
+DATA depends on the model:
+  classifier  a folder with CLASS/*, or with val/CLASS/*; the folders are named like the model's
+              classes, or by their ids (n02123045)
+  detector    a JSON file in COCO's format, or a folder in another format of docs/data.md, such as
+              YOLO's
+  segmenter   a folder with images/ and masks/, or with val/ and val_labels/
+For a classifier or segmenter, it may also be the name of a data set of tensorflow-datasets.
 
-FOLDER gets report.json (all numbers, and the worst images by name), confusion.csv, confusion.png,
-worst.png and, of a classifier, calibration.png. In the matrix of a detector, boxes of --threshold
-and above count, and "nothing" stands for no object, or no box. A file that cannot be read is
-named and left out, and the exit status is 1.
+These files are written to FOLDER: report.json (all numbers, and the worst images by name),
+confusion.csv, confusion.png, worst.png and, for a classifier, calibration.png. The matrix of a
+detector counts boxes with a score of at least --threshold; "nothing" stands for a missing object or
+a missing box. A file that cannot be read is reported and left out, and the exit status is 1.
 """
 SHOWN = 5  # classes that are confused most
 
@@ -41,14 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="a variant, a file, or an exported artifact")
     add("data", metavar="DATA", help="a folder, a file, or a name of tensorflow-datasets")
-    add("--split", default="val", help="of the data, where there are several (default: val)")
-    add("--images", type=pathlib.Path, metavar="FOLDER", help="of a JSON file (default: its own)")
-    add("--weights", metavar="NAME|PATH|hf://OWNER/NAME", help="of a variant")
+    add("--split", default="val", help="split of the data, if there are several (default: val)")
+    add(
+        "--images",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="folder of a JSON file's images (default: its own)",
+    )
+    add("--weights", metavar="NAME|PATH|hf://OWNER/NAME", help="weights of a variant")
     add(
         "--classes",
         metavar="NAME|FILE",
-        help="of a model that does not name them: imagenet, cifar10, or a file with a name a line, "
-        "in the order of the outputs",
+        help="class names for a model that stores none: imagenet, cifar10, or a file with one name "
+        "a line, in the order of the outputs",
     )
     add(
         "--size",
@@ -63,23 +71,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[255],
         metavar="ID",
-        help="of a segmenter's labels, ids that do not count (default: 255)",
+        help="for a segmenter: label ids that do not count (default: 255)",
     )
-    add("--reduce-zero", action="store_true", help="id 0 is no class either, as in ADE20K")
+    add(
+        "--reduce-zero",
+        action="store_true",
+        help="for a segmenter: id 0 stands for no class, as in ADE20K",
+    )
     add(
         "--threshold",
         type=arguments.fraction,
         default=0.5,
         metavar="SCORE",
-        help="smallest score of a box in the matrix (default: %(default)s)",
+        help="smallest score of a box that the confusion matrix counts (default: %(default)s)",
     )
-    add("--batch-size", type=arguments.positive, metavar="N", help="images at once")
+    add("--batch-size", type=arguments.positive, metavar="N", help="images in a batch")
     add(
         "--out",
         type=pathlib.Path,
         default=pathlib.Path("evaluation"),
         metavar="FOLDER",
-        help="for the report and its pictures (default: %(default)s)",
+        help="folder for the report and its pictures (default: %(default)s)",
     )
     add("--json", action="store_true", help="print the report as JSON")
 

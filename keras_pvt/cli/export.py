@@ -8,10 +8,10 @@ from keras_pvt.formats import FORMATS, NEED_IMAGES, QUANTIZATIONS
 from keras_pvt.variants import VARIANTS
 
 DESCRIPTION = f"""\
-Export a model to a format that runs without Keras, run it, and compare it with the model.
+Export a model to a format that runs without Keras, run the file, and compare it with the model.
 MODEL is a variant with its weights ({", ".join(VARIANTS)}), a checkpoint that
 `keras-pvt convert` reads (also of Semantic FPN and Trans2Seg), a .keras file, or a repository on a
-hub with one of these, hf://OWNER/NAME."""
+hub that contains one of these, hf://OWNER/NAME."""
 
 EPILOG = """\
 examples:
@@ -25,8 +25,8 @@ examples:
   keras-pvt export model.keras --format tflite --size 512x512 --argmax
 
 The input is named "images": RGB (batch, height, width, 3), normalised as by
-keras_pvt.preprocess_input, or 0..255 with --include-preprocessing. docs/export.md says which format
-is for what, and how to run each.
+keras_pvt.preprocess_input, or 0..255 with --include-preprocessing. docs/export.md explains which
+format to choose, and how to run each.
 """
 
 
@@ -38,60 +38,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=pathlib.Path,
         metavar="PATH",
-        help="file to write, for saved_model a folder (default: MODEL's name here)",
+        help="file to write, or folder for saved_model (default: MODEL's name, here)",
     )
     add(
         "--weights",
         metavar="NAME|PATH|hf://OWNER/NAME",
-        help="of a variant (default: its pretrained ones)",
+        help="weights of a variant (default: its pretrained ones)",
     )
     add(
         "--size",
         type=_size_or_any,
         metavar="PIXELS|HxW|any",
-        help="of the images (default: as the weights were trained, of a detector its shorter side "
-        "x its longer one)",
+        help="image size (default: as the weights were trained; for a detector, its shorter side "
+        "x its longer side)",
     )
     add(
         "--batch-size",
         type=_count_or_any,
         default="auto",
         metavar="N|any",
-        help="images at once (default: 1 for tflite, else any)",
+        help="images in a batch (default: 1 for tflite, else any)",
     )
     add(
         "--quantize",
         choices=("none", *QUANTIZATIONS),
         default="none",
-        help="numbers of the artifact, mostly for tflite (default: none, float32)",
+        help="number format of the exported file, mostly for tflite (default: none, float32)",
     )
     add(
         "--representative",
         type=pathlib.Path,
         metavar="FOLDER",
-        help="images, in sub-folders too: to learn ranges from (int8, full-int8), to compare on",
+        help="images, also in sub-folders: to calibrate int8 and full-int8, and to compare outputs",
     )
-    add("--include-preprocessing", action="store_true", help="take RGB 0..255")
-    add("--features", action="store_true", help="give the pyramid P2 to P5 instead of classes")
-    add("--logits", action="store_true", help="of a classifier: leave the softmax out")
+    add("--include-preprocessing", action="store_true", help="make the file take RGB 0..255")
+    add(
+        "--features",
+        action="store_true",
+        help="output the feature pyramid P2 to P5 instead of classes",
+    )
+    add("--logits", action="store_true", help="for a classifier: omit the softmax")
     add(
         "--argmax",
         action="store_true",
-        help="of a segmentation model: give the number of each pixel's class instead of logits",
+        help="for a segmentation model: output the number of each pixel's class instead of logits",
     )
     add(
         "--opset",
         type=arguments.positive,
         metavar="N",
-        help="of ONNX, for runtimes that do not read the newest (default: the writer's)",
+        help="opset of ONNX, for runtimes that do not read the newest (default: the writer's)",
     )
     arguments.add_classes(parser)
-    add("--overwrite", action="store_true", help="replace what is there")
+    add("--overwrite", action="store_true", help="replace an existing file")
     add(
         "--verify",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="run the artifact and compare it with the model (default: yes)",
+        help="run the file and compare it with the model (default: yes)",
     )
 
 

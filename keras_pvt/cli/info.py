@@ -8,9 +8,9 @@ from keras_pvt.cli import arguments
 from keras_pvt.variants import VARIANTS, WEIGHTS
 
 DESCRIPTION = """\
-Parameters, GFLOPs and shapes of a variant, or of a system on it; or what a file of weights is: of
-which model and library, with which classes, what it lacks, and what loads it. Nothing in a file is
-executed, and no model is built."""
+Show the parameters, GFLOPs and shapes of a variant, or of a system (such as a detector) on it.
+Or describe a file of weights: its model and library, its classes, missing weights, and how to load
+it. Nothing in a file is executed, and no model is built."""
 
 EPILOG = """\
 examples:
@@ -23,10 +23,11 @@ examples:
   keras-pvt info run/last.pth --which ema --json
   keras-pvt info mirror/model.safetensors.index.json
 
-SR is the side of the spatial reduction of keys and values. GFLOPs are billions of multiply-adds,
-counted as in the PVT paper: convolutions, dense layers and attention (also by itself in the last
-column), and an operation an element of ReLU and upsampling layers; no norm, softmax or resize.
-docs/cost.md has all systems. docs/weights.md has what files are read.
+SR is the factor by which spatial reduction shrinks each side of the map of keys and values. GFLOPs
+are billions of multiply-adds, counted as in the PVT paper: convolutions, dense layers and attention
+(also listed separately, in the last column), and one operation for each element of ReLU and
+upsampling layers; norms, softmax and resizing are not counted. docs/cost.md has all systems, and
+docs/weights.md lists the files that can be read.
 """
 
 
@@ -45,33 +46,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=arguments.size,
         metavar="HxW",
-        help="image in pixels (default: 512x512 for segmentation, 800x1280 for detection, else "
-        "what the variant was trained on)",
+        help="image size in pixels (default: 512x512 for segmentation, 800x1280 for detection, "
+        "else the variant's training size)",
     )
     system = parser.add_mutually_exclusive_group()
     system.add_argument(
-        "--system", choices=systems.SYSTEMS, default="classifier", help="(default: %(default)s)"
+        "--system",
+        choices=systems.SYSTEMS,
+        default="classifier",
+        help="model to build on the variant (default: %(default)s)",
     )
     system.add_argument(
         "--backbone",
         dest="system",
         action="store_const",
         const="backbone",
-        help="the feature pyramid, without class token and head",
+        help="the same as --system backbone: the feature pyramid, without class token and head",
     )
     parser.add_argument(
         "--classes",
         type=arguments.positive,
         metavar="N",
-        help="width of the head (default: as in the paper, or as the variant was trained)",
+        help="classes of the head (default: as in the paper, or as the variant was trained)",
     )
-    parser.add_argument("--json", action="store_true", help="of a file: write JSON")
+    parser.add_argument("--json", action="store_true", help="for a file: write JSON")
     arguments.add_which(parser)
     parser.add_argument(
         "--hash",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="of a file: compute its sha256, 0.1 s to 0.3 s for 100 MB (default: yes)",
+        help="for a file: compute its sha256, 0.1 s to 0.3 s for 100 MB (default: yes)",
     )
 
 

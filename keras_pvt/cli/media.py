@@ -16,11 +16,11 @@ if TYPE_CHECKING:  # it imports NumPy, which --help does without
     from keras_pvt.utils.video import Frame
 
 EPILOG = """\
-A video [video] gives a result for each frame, or each Nth by --every N: after the file come the
-number of the frame, from 0, and its time in seconds; in JSON "frame" and "time". Videos in folders
-are passed over. --camera N reads /dev/videoN until Ctrl-C, one frame at a time unless --batch-size
-says more; what is drawn until then is a whole file. Of a video that is damaged or cut off every
-frame that can be decoded is taken; it is reported, and the exit status is 1.
+A video [video] gives a result for each frame, or for each Nth with --every N. The number of the
+frame, from 0, and its time in seconds follow the file's name; in JSON they are "frame" and "time".
+Videos in folders are skipped. --camera N reads /dev/videoN until Ctrl-C, one frame at a time unless
+--batch-size is larger; the file drawn until then is complete. If a video is damaged or truncated,
+every frame that can be decoded is processed, the video is reported, and the exit status is 1.
 
 """
 
@@ -30,14 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera",
         metavar="N|PATH|URL",
-        help="a webcam in place of IMAGES: number or path of a Video4Linux device; or a URL",
+        help="a webcam instead of files: number or path of a Video4Linux device, or a URL",
     )
     parser.add_argument(
         "--every",
         type=arguments.positive,
         default=1,
         metavar="N",
-        help="take each Nth frame of a video (default: %(default)s)",
+        help="process each Nth frame of a video (default: %(default)s)",
     )
 
 

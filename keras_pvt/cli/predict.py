@@ -11,7 +11,7 @@ from keras_pvt.cli.results import CLIP, choose_show, columns, entry, heading, sh
 
 BATCH_SIZE = 32
 
-DESCRIPTION = "The most likely classes of images or frames, with their probabilities."
+DESCRIPTION = "Print the most likely classes of images or frames, with their probabilities."
 
 EPILOG = (
     """\
@@ -28,8 +28,8 @@ examples:
   keras-pvt predict clip.mov --out named.mp4 --every 5               # [video]
   keras-pvt predict --camera 0 --top 1
 
-On a terminal the result is a table; otherwise it is a line for each class: file, class and
-probability, separated by tabs. --json writes one object a line for each file. A file that
+On a terminal the result is a table. Otherwise it is a line for each class: file, class and
+probability, separated by tabs. --json writes one object for each file, one a line. A file that
 cannot be read is reported and skipped, and the exit status is 1.
 
 """
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=pathlib.Path,
         metavar="CLIP.mp4",
-        help="of one video: write it with the name of the best class",
+        help="for one video: write it with the name of the best class drawn on it",
     )
     parser.add_argument(
         "--top",
@@ -59,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         metavar="NAME|FILE",
-        help="of a checkpoint that does not name them: imagenet, cifar10, or a file with a name a "
-        "line, in the order of the outputs",
+        help="class names for a checkpoint that stores none: imagenet, cifar10, or a file with one "
+        "name a line, in the order of the outputs",
     )
 
 

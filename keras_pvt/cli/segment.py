@@ -9,7 +9,7 @@ from keras_pvt.cli import arguments, media
 from keras_pvt.cli.program import engine_log
 from keras_pvt.cli.results import choose_show, columns, entry, heading, pictures_of, show_results
 
-DESCRIPTION = "Find the class of each pixel by a trained segmenter, and draw them."
+DESCRIPTION = "Find the class of each pixel with a trained segmenter, and draw the classes."
 
 EPILOG = (
     """\
@@ -24,14 +24,13 @@ examples:
   keras-pvt segment drive.mp4 --model model.keras --out drawn.mp4  # [video]
   keras-pvt segment aerial.tif --model model.keras --mode slide --window 512 --stride 341
 
-The model is what `keras-pvt train` saves, or a checkpoint; --classes names the classes of one that
-does not. Each image is drawn in the colours of its
-classes, above a legend, as FOLDER/NAME.png (NAME-2.png where that is taken); a class that is named
-after a colour has it, and one named background is not filled. On a terminal the
-result is a table; otherwise it is a line for each class in an image: file, class and share of the
-pixels, separated by tabs. --json writes one object a line for each file. Large images are cut into
-tiles. The last line, on stderr, says where the pictures are. A file that cannot be read is reported
-and skipped, and the exit status is 1.
+The model is a file that `keras-pvt train` saved, or a checkpoint. If it stores no class names, give
+--classes. Each image is drawn in the colours of its classes, above a legend, as FOLDER/NAME.png (or
+NAME-2.png if that is taken). A class named after a colour is drawn in that colour; a class named
+background is not filled. On a terminal the result is a table. Otherwise it is a line for each class
+in an image: file, class and share of the pixels, separated by tabs. --json writes one object for
+each file, one a line. Large images are cut into tiles. The last line, on stderr, says where the
+pictures are. A file that cannot be read is reported and skipped, and the exit status is 1.
 
 """
     + media.EPILOG
@@ -49,20 +48,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         default=pathlib.Path("segments"),
         metavar="FOLDER|CLIP.mp4",
-        help="where the drawn images and videos go; of one video its file (default: %(default)s)",
+        help="folder for the drawn images and videos, or, for one video, a file (default: "
+        "%(default)s)",
     )
     add(
         "--alpha",
         type=arguments.fraction,
         default=0.6,
         metavar="A",
-        help="of the colours: 0 leaves the image, 1 hides it (default: %(default)s)",
+        help="opacity of the colours: 0 shows only the image, 1 hides it (default: %(default)s)",
     )
     add(
         "--labels",
         action="store_true",
-        help="also write FOLDER/labels/NAME.png, gray: numbers of the classes, from 0; of more "
-        "than 255 classes in 16 bits",
+        help="also write FOLDER/labels/NAME.png, a gray image with the number of each pixel's "
+        "class, from 0; 16 bits for more than 255 classes",
     )
     arguments.add_predictor_options(parser)
     arguments.add_engine_options(parser)

@@ -19,21 +19,23 @@ LISTED = "\n".join(
 )
 
 DESCRIPTION = f"""\
-Train a PVT classifier, detector or segmenter. RECIPE is a .toml file of your own, or one of
+Train a PVT classifier, detector or segmenter. RECIPE is your own .toml file, or one of
 {LISTED}
 
-`keras-pvt train RECIPE --help` lists the options of a recipe and their values, each of which can
-be given here instead; `keras-pvt train RECIPE --show` prints the recipe with all its values.
+`keras-pvt train RECIPE --help` lists the options of a recipe with their values; each can be
+changed on the command line. `keras-pvt train RECIPE --show` prints the recipe with all its values.
 
-DATA is, of a classifier, a folder with CLASS/*, or with train/CLASS/* and val/CLASS/*; of a
-detector, a JSON file in COCO's format, or a folder of Pascal VOC, YOLO, LabelMe, CVAT, Label
-Studio, Supervisely, Roboflow or COCO; of a segmenter, a folder with images/ and masks/, with
-train/, train_labels/, val/ and val_labels/, or as Pascal VOC, Cityscapes or ADE20K have them; or
-the name of a set of tensorflow-datasets. `keras-pvt data DATA` says what it is; docs/data.md has
-all formats.
+DATA depends on the task:
+  classifier  a folder with CLASS/*, or with train/CLASS/* and val/CLASS/*
+  detector    a JSON file in COCO's format, or a folder of Pascal VOC, YOLO, LabelMe, CVAT, Label
+              Studio, Supervisely, Roboflow or COCO
+  segmenter   a folder with images/ and masks/; with train/, train_labels/, val/ and val_labels/;
+              or in the layout of Pascal VOC, Cityscapes or ADE20K
+For each task it may also be the name of a data set of tensorflow-datasets. `keras-pvt data DATA`
+inspects a data set; docs/data.md lists all formats.
 
-A run that was stopped, at whatever moment, goes on when the same command is given again, with the
-same result as if it had not been. One that is over is trained for longer by --extend."""
+Rerun the same command to resume a killed run; the result is bit-identical. To train a finished run
+for longer, use --extend."""
 
 EPILOG = """\
 examples:
@@ -48,31 +50,37 @@ examples:
   keras-pvt train semantic_fpn_ade20k --data ADEChallengeData2016 --out runs/ade
   torchrun --nproc-per-node 8 -m keras_pvt.cli train imagenet_pvt_small --data imagenet
 
-docs/training.md has the recipes, TPU pods, and what to do on one small computer; docs/detection.md
-and docs/segmentation.md have how detectors and segmenters are trained.
+docs/training.md describes the recipes and training on several devices. docs/detection.md and
+docs/segmentation.md describe how to train detectors and segmenters.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("recipe", metavar="RECIPE", help="name, or a .toml file; it comes first")
+    add("recipe", metavar="RECIPE", help="name of a recipe, or a .toml file; it must come first")
     add("--out", type=pathlib.Path, help="folder for the results (default: runs/RECIPE)")
-    add("--show", action="store_true", help="print the recipe with all its values, and end")
+    add("--show", action="store_true", help="print the recipe with all its values, and exit")
     add(
         "--backend-strategy",
         default="auto",
         choices=NAMES,
-        help="how devices share the work (default: all there are)",
+        help="how devices share the work (default: auto, use all devices)",
     )
-    add("--in-memory", action="store_true", help="of a classifier: decode all images once")
-    add("--tensorboard", action="store_true", help="write its logs to OUT too")
-    add("--keep", type=int, default=2, metavar="N", help="checkpoints (default 2)")
-    add("--limit-steps", type=int, default=0, metavar="N", help="of an epoch, to try things out")
+    add(
+        "--in-memory",
+        action="store_true",
+        help="for a classifier: decode all images once and keep them in memory",
+    )
+    add("--tensorboard", action="store_true", help="also write TensorBoard logs to OUT")
+    add("--keep", type=int, default=2, metavar="N", help="checkpoints to keep (default: 2)")
+    add(
+        "--limit-steps", type=int, default=0, metavar="N", help="steps of an epoch, for a trial run"
+    )
     add(
         "--extend",
         action="store_true",
-        help="train the run in OUT for longer, to the --epochs (of a segmenter --steps) that are "
-        "given; docs/training.md says at which learning rate",
+        help="train the run in OUT for longer, up to --epochs (for a segmenter, --steps); "
+        "docs/training.md explains the learning rate",
     )
 
 
@@ -133,8 +141,8 @@ def _leave(error: Exception, strategy) -> None:
     ours = isinstance(error, ValueError | OSError | ImportError)
     if not ours or re.match("[A-Z_]+: ", reason):  # of an engine, whose errors begin with a code
         reason = (
-            "another process has ended, or cannot be reached; give the command again in all "
-            f"processes, and they go on after the last whole epoch ({reason[:200]})"
+            "another process has ended, or cannot be reached; rerun the command in all processes "
+            f"to resume after the last whole epoch ({reason[:200]})"
         )
     where = f"process {strategy.process} of {strategy.processes}"
     print(f"error in {where}: {reason}", file=sys.stderr, flush=True)

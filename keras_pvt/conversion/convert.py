@@ -1,4 +1,4 @@
-"""Weights into a model, and out of one."""
+"""Loading weights into a model, and getting them out."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -27,26 +27,26 @@ def load_checkpoint(
     new_head: bool = False,
     adapt_channels: bool = False,
 ) -> Report:
-    """Set every weight of a model from a checkpoint, or none.
+    """Set every weight of a model from a checkpoint, or none of them.
 
     Weights that the model has no place for by design (the class token, last norm and head, in
     a pyramid) are skipped and reported. All others must fit, unless a rule is allowed.
 
     Args:
-        model: built by keras_pvt; any dtype. LoRA of it begins anew, and adds nothing at first.
-        source: path of a file that `read_checkpoint` reads, or a state dict of any layout. What
-            comes with a description, or in a `.keras` file, must be of a model with as many heads
-            and the like; of `dict(state)` the arrays alone are looked at.
-        which: of the state dicts in a torch file, "ema" or its name; see `read_checkpoint`.
-        resize_positions: resize position tables of another resolution.
+        model: built by keras_pvt; any dtype. Its LoRA is reset, and adds nothing at first.
+        source: path of a file that `read_checkpoint` reads, or a state dict of any layout. A state
+            dict with a description, or a `.keras` file, must be of a model with the same settings,
+            such as heads; of `dict(state)` only the arrays are compared.
+        which: which state dict of a torch file, "ema" or its name; see `read_checkpoint`.
+        resize_positions: resize position tables of another image size.
         new_head: keep the model's own head where the checkpoint has none, or one of another
             number of classes.
         adapt_channels: make an RGB checkpoint fit another number of input channels.
     Returns:
-        What was resized, adapted, kept or skipped.
+        A report of what was resized, adapted, kept or skipped.
     Raises:
-        CheckpointError: a file that cannot be read; keys missing, unexpected or mis-shaped,
-            all in one message; values that are not finite. The model is as it was.
+        CheckpointError: the file cannot be read; keys are missing, unexpected or mis-shaped, all
+            listed in one message; values are not finite. The model is unchanged.
         ValueError: a model that keras_pvt did not build, or that Keras has quantized; `which`
             with a state dict.
         OSError: a file that cannot be opened.

@@ -1,4 +1,4 @@
-"""A trained detector: its model, what has to be known to use it, and its file."""
+"""A trained detector: its model, what must be known to use it, and its file."""
 
 import dataclasses
 import functools
@@ -21,18 +21,18 @@ from keras_pvt.utils.video import Frame
 
 @dataclasses.dataclass(frozen=True)
 class Detector:
-    """A model that finds objects, and what it was trained for.
+    """A model that finds objects, with its classes and its image size.
 
     Args:
         model: takes images `(B, H, W, 3)`, RGB 0..255: `keras_pvt.detection.RetinaNet`,
-            `MaskRCNN` or `DETR`, or what `keras_pvt.detection.libraries.retinanet` makes.
-        library: that it is built of, "keras_pvt", "keras_cv" or "keras_hub".
+            `MaskRCNN` or `DETR`, or a model made by `keras_pvt.detection.libraries.retinanet`.
+        library: library that the model was built with, "keras_pvt", "keras_cv" or "keras_hub".
         classes: names, in the order of the labels.
-        size: of the images that the model sees, in pixels: of keras_pvt's what the shorter and
-            the longer side are scaled to, see `Letterbox.within`; of other libraries' (height,
-            width), no other.
-        finder: what finds boxes in place of the model itself, by a batch of images and the sizes
-            of what is visible, `(B, 2)`; None: the model does.
+        size: size in pixels of the images that the model takes. For keras_pvt's models, what the
+            shorter and the longer side are scaled to, see `Letterbox.within`. For those of other
+            libraries, the only (height, width) that they take.
+        finder: function that finds boxes in place of the model, from a batch of images and the
+            sizes of their visible parts, `(B, 2)`; None: the model finds them.
     """
 
     model: keras.Model
@@ -47,7 +47,7 @@ class Detector:
         Args:
             path: of the file, which ends in .keras.
         Raises:
-            OSError: the file cannot be written; what was there is as it was.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         system = getattr(self.model, "system", "retinanet" if self.library != OWN else "")
         TrainedModel(
@@ -61,18 +61,19 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | os.PathLike, classes: Sequence[str] | None = None) -> "Detector":
-        """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote, or a checkpoint.
+        """Load a file of `save`, `keras_pvt.save_model` or `keras-pvt train`, or a checkpoint.
 
         Args:
-            path: of the .keras file, or of a checkpoint that says what no weight tells.
-            classes: names of what a checkpoint finds, in the order of the outputs; by default its
-                own.
+            path: a .keras file, or a checkpoint that also stores the settings that weights do not
+                tell.
+            classes: class names for a checkpoint, in the order of the outputs; by default its own.
         Returns:
             The detector.
         Raises:
             OSError: the file cannot be opened.
-            ValueError: it is no such file, or is for another task; nothing names its classes.
-            ImportError: the library that the model is built of is not installed.
+            ValueError: the file is not of this kind, or is for another task; its classes have no
+                names.
+            ImportError: the library that the model was built with is not installed.
         """
         return cls.of(load_trained(path, "detection", classes))
 
@@ -85,7 +86,7 @@ class Detector:
         Returns:
             The detector.
         Raises:
-            ValueError: the size of the images that it sees is not known.
+            ValueError: the size of the images that it takes is not known.
         """
         if trained.size is None:
             raise ValueError("a detector needs the size of the images that it sees.")
@@ -94,7 +95,7 @@ class Detector:
         return cls(trained.model, trained.library, list(trained.classes), trained.size)
 
     def place(self, source: tuple[int, int]) -> Letterbox:
-        """Where an image lies on the canvas that the model sees.
+        """Return where an image lies on the canvas that the model gets.
 
         Args:
             source: (height, width) of the image in pixels.
@@ -111,15 +112,14 @@ class Detector:
         batch_size: int = 8,
         keep_images: bool = False,
     ) -> Iterator[Detections]:
-        """Objects in image files, in their order; a file that cannot be read stops nothing.
+        """Find objects in image files, in order; a file that cannot be read is reported.
 
         Args:
             paths: image files, and frames of videos, of any size.
-            batch_size: images that the model gets at once, of those that need a canvas of the
-                same size. A smaller batch is filled up, so that a compiled model sees one
-                shape only of each.
-            keep_images: whether the detections hold the images, to draw on; up to three batches
-                of them are in memory at once.
+            batch_size: images in a batch; a batch has images with the same canvas size. A smaller
+                batch is filled up, so that a compiled model sees only one shape for each size.
+            keep_images: whether the detections contain the images, to draw on; up to three batches
+                of images are in memory at once.
         Yields:
             The detections of each file.
         """

@@ -1,4 +1,4 @@
-"""How a detector is trained."""
+"""Training of detectors."""
 
 import dataclasses
 import pathlib
@@ -37,8 +37,8 @@ POOR_FIT = 0.95  # share of boxes with an anchor below which the user is told
 class DetectionTrainer(Trainer):
     """Trains a detector. Every process evaluates by itself.
 
-    In `out` come to lie: settings.json, history.csv, curves.png and sheet.png, `checkpoints/`, and
-    at the end model.keras, for `keras-pvt detect`.
+    Writes to `out`: settings.json, history.csv, curves.png, sheet.png and `checkpoints/`, and at
+    the end model.keras, for `keras-pvt detect`.
     """
 
     monitor = METRICS[0]
@@ -188,7 +188,7 @@ def load_data(
             f"validate on, drawn by seed {recipe.seed} (--val-split)"
         )
     elif verbose and split == "test":
-        print(f"there is no split to validate on but test of {recipe.val_data or recipe.data}")
+        print(f"{recipe.val_data or recipe.data} has no validation split: test is used instead")
     sets[0] = sets[0].for_training(recipe.background, MIN_SIDE)
     sets[1].report.add_names("class without a box, of which AP is nan", sets[1].without_boxes())
     if verbose:

@@ -44,26 +44,26 @@ class Segmentation:
 
 
 class Predictor:
-    """Answers for images by the fastest engine there is: the same as Keras's.
+    """Predicts images with the fastest engine available; the results are those of Keras.
 
     On first use the model is exported to the engine's format, compared with Keras on these images,
-    and kept in the cache (docs/engines.md). Where an engine cannot compute, Keras does, and logger
+    and cached (docs/engines.md). If an engine cannot run the model, Keras does, and the logger
     "keras_pvt" says why.
 
     Args:
-        model: a Keras model of one image input; a `TrainedModel`; name of a variant, with its
-            published weights; or a file of a trained model or checkpoint, here or on a hub.
-        engine: "litert", "onnxruntime", "openvino", "keras", or "auto", which takes the fastest of
-            those that are installed, as measured once on this machine.
-        precision: "float32", which differs from Keras by at most 1e-5 (of the largest output,
-            where that is above 1); "bfloat16", in place of which Keras takes float32 on JAX on a
+        model: a Keras model with one image input; a `TrainedModel`; the name of a variant, with its
+            published weights; or a file of a trained model or checkpoint, local or on a hub.
+        engine: "litert", "onnxruntime", "openvino", "keras", or "auto", which uses the fastest of
+            the installed ones, as measured once on this machine.
+        precision: "float32", which differs from Keras by at most 1e-5 (relative to the largest
+            output, if that is above 1); "bfloat16", which Keras replaces by float32 with JAX on a
             CPU, as that is faster there; or "int8".
-        representative: a folder with about 100 images of what the model will see, for "int8".
+        representative: a folder with about 100 typical images, to calibrate "int8".
     Raises:
-        ValueError: no such engine, or not in this precision; int8 without images; a model that is
-            none.
+        ValueError: the engine does not exist or lacks this precision; int8 without images; `model`
+            is not a model.
         ImportError: the engine is not installed; says what to install.
-        OSError: a file that cannot be had.
+        OSError: a file cannot be read or downloaded.
     Example:
         >>> predictor = keras_pvt.Predictor("pvt_small")
         >>> for prediction in predictor.predict(["cat.jpg", "dog.jpg"]):
@@ -108,17 +108,17 @@ class Predictor:
     def predict(
         self, paths: Iterable[str | os.PathLike], batch_size: int = 32
     ) -> Iterator[Prediction | Detections | Segmentation]:
-        """Answers for image files, in their order; a file that cannot be read stops nothing.
+        """Predict image files, in order; a file that cannot be read is reported in its result.
 
         Args:
             paths: image files, of any size; they are read while the engine computes, at most two
                 batches ahead.
-            batch_size: images at once, but for a segmenter.
+            batch_size: images in a batch; a segmenter takes one at a time.
         Yields:
-            For each file a `Prediction`, the `Detections` or a `Segmentation`, by the model's task.
+            For each file a `Prediction`, `Detections` or a `Segmentation`, depending on the task.
         Raises:
-            ValueError: a plain Keras model, which does not say what it sees of an image: pass a
-                `TrainedModel` or a file.
+            ValueError: `model` is a plain Keras model, which does not say how images are prepared:
+                pass a `TrainedModel` or a file.
         """
         if self._model is not None:
             raise ValueError(

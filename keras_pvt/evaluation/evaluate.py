@@ -1,4 +1,4 @@
-"""`keras_pvt.evaluation.evaluate`: a model that a user names, on the data that he names."""
+"""`keras_pvt.evaluation.evaluate`: measures a model on data, both given by name."""
 
 import functools
 import os
@@ -40,30 +40,30 @@ def evaluate(
     """Measure a model on a data set.
 
     Args:
-        model: a variant; a .keras file, a checkpoint or hf://OWNER/NAME, as `keras-pvt predict`,
-            `detect` and `segment` take them; or an artifact of `keras_pvt.export`.
-        data: of a classifier a folder with a folder for each class, perhaps below one for each
-            split; of a detector a JSON file in COCO's format, or a folder or file in another of
-            docs/data.md; of a segmenter a folder of images and labels; or, but for a detector, the
-            name of a set of tensorflow-datasets.
+        model: a variant; a .keras file, a checkpoint or hf://OWNER/NAME, as for `keras-pvt
+            predict`, `detect` and `segment`; or a file written by `keras_pvt.export`.
+        data: for a classifier, a folder with a folder for each class, perhaps below one for each
+            split; for a detector, a JSON file in COCO's format, or a folder or file in another
+            format of docs/data.md; for a segmenter, a folder of images and labels. Except for a
+            detector, it may also be the name of a data set of tensorflow-datasets.
         out: folder for report.json, confusion.csv and pictures; None: nothing is written.
-        split: of the data; "val" is the first of "val", "validation" and "test" that there is, and
-            a folder without splits is taken whole.
-        images: folder of the images of a JSON file; by default its own.
-        weights: of a variant; by default its pretrained ones.
-        classes: names of the model's classes, in the order of its outputs, where it does not name
-            them; of a classifier also "imagenet" or "cifar10".
-        size: pixels: of a classifier the side of the crop; of a segmenter the shorter side that
-            images are scaled to, 0 for images as they are. By default as the model was trained.
-        ignored: of a segmenter's labels, ids that do not count.
-        reduce_zero: whether id 0 of them is no class, and the others move down by one.
+        split: split of the data. "val" means the first of "val", "validation" and "test" that
+            exists. A folder without splits is used whole.
+        images: folder of the images of a JSON file; by default the JSON file's own.
+        weights: weights of a variant; by default its pretrained ones.
+        classes: class names in the order of the outputs, for a model that stores none; for a
+            classifier also "imagenet" or "cifar10".
+        size: in pixels; for a classifier, the side of the crop; for a segmenter, the shorter side
+            that images are scaled to, or 0 for no scaling. By default as the model was trained.
+        ignored: for a segmenter, label ids that do not count.
+        reduce_zero: whether label id 0 stands for no class, so that the others move down by one.
         threshold: smallest score, 0 to 1, of a box that counts in the confusion matrix.
-        batch_size: images at once; by default 32 of a classifier, 8 of a detector.
+        batch_size: images in a batch; by default 32 for a classifier, 8 for a detector.
     Returns:
         The report.
     Raises:
-        ValueError: a model, data or options that do not fit each other; no image can be read.
-        OSError: a file that cannot be read or written.
+        ValueError: model, data and options do not fit each other, or no image can be read.
+        OSError: a file cannot be read or written.
         ImportError: a library is not installed; says what to install.
     Example:
         >>> keras_pvt.evaluation.evaluate("pvt_nano", "cifar10").numbers["top1"]

@@ -1,4 +1,4 @@
-"""What an evaluation gives, and the files that it is written into."""
+"""The result of an evaluation, and the files that it is written to."""
 
 import csv
 import dataclasses
@@ -24,8 +24,8 @@ class Worst:
     """An image on which a model does badly.
 
     Args:
-        name: of the image, its path where it is a file.
-        value: how badly, by the measure of the task; the sheet is in its order.
+        name: name of the image; its path if it is a file.
+        value: how badly, in the measure of the task; the sheet has this order.
         note: what is wrong, in words.
     """
 
@@ -36,13 +36,13 @@ class Worst:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a model is worth on a set of images.
+    """The measured quality of a model on a set of images.
 
     Args:
         task: "classification", "detection" or "segmentation".
         model: as the user named it.
         data: as the user named it, with the split.
-        numbers: by their names, 0 to 1 but for losses; NaN where there is nothing to count.
+        numbers: values by name, 0 to 1 except for losses; NaN if there is nothing to count.
         labels: of rows and columns of the matrix.
         matrix: integers `(K, K)`, by true and then by predicted class: images, pixels or, with a
             row and column for `NOTHING`, objects.
@@ -65,7 +65,7 @@ class Report:
     curve: Sequence[tuple[int, float, float]] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the matrix, for JSON, which has no NaN.
+        """Return everything except the matrix in a form for JSON, which has no NaN.
 
         Returns:
             The fields by their names; null stands for NaN.
@@ -82,10 +82,10 @@ class Report:
         return content
 
     def confused(self, most: int = 5) -> list[tuple[str, str, int]]:
-        """The errors that are most frequent.
+        """The most frequent errors.
 
         Args:
-            most: of them.
+            most: how many errors to return.
         Returns:
             (true class, predicted class, how many) of each, the most frequent first.
         """

@@ -67,52 +67,53 @@ def export(
     overwrite: bool = False,
     verify: bool = True,
 ) -> Exported:
-    """Export a model to a format that runs without Keras, and run what was written.
+    """Export a model to a format that runs without Keras, and run the exported file.
 
-    Each format has a backend that writes it best: TensorFlow SavedModel and TFLite, PyTorch and
-    TensorFlow ONNX and OpenVINO. Under any other, a process of its own does it, on a copy of
-    the model. The input is named "images", float32 `(B, H, W, channels)`; outputs have the
-    names of their layers ("predictions"), a backbone's those of the pyramid, "P2" to "P5", and a
-    segmentation model's is "logits" or "labels".
-    A model in half precision is exported in float32.
+    Each format has backends that write it: TensorFlow writes SavedModel and TFLite, PyTorch and
+    TensorFlow write ONNX and OpenVINO. Under any other backend, a separate process writes a copy of
+    the model. The input is named "images", float32 `(B, H, W, channels)`; outputs have the names of
+    their layers ("predictions"). The outputs of a backbone are named after the levels of the
+    pyramid, "P2" to "P5", and that of a segmentation model is "logits" or "labels". A model in half
+    precision is exported in float32.
 
     Args:
-        model: functional, of one image input, such as any of keras_pvt; with any backend.
-        path: of the artifact: a folder for "saved_model"; otherwise a file that ends in .tflite,
-            .onnx or .xml (OpenVINO, with a .bin beside).
+        model: functional model with one image input, such as any model of keras_pvt; any backend.
+        path: the artifact to write: a folder for "saved_model"; otherwise a file that ends in
+            .tflite, .onnx or .xml (OpenVINO, with a .bin next to it).
         format: "saved_model", "tflite", "onnx" or "openvino".
         size: (height, width) in pixels of the images, None for what is open; by default as the
             model was built.
-        batch_size: images at once, None for any number; by default 1 for TFLite, which is
-            faster so, and any for the others.
+        batch_size: images in a batch, None for any number; by default 1 for TFLite, where that is
+            faster, and any for the others.
         quantize: None keeps float32. "float16" halves the weights (TFLite and OpenVINO). For
             TFLite: "dynamic" keeps weights in int8; "int8" also computes dense layers and
-            convolutions in int8, all else in float32; "full-int8" computes all in int8, with
-            int8 in and out, for chips that have nothing else.
+            convolutions in int8, everything else in float32; "full-int8" computes everything in
+            int8, with int8 inputs and outputs, for integer-only chips.
         representative: images as the model takes them, `(N, H, W, channels)` float, N about 100:
-            for "int8" and "full-int8", which learn the range of the activations from them, and
-            for the verification.
+            for "int8" and "full-int8", to calibrate the range of the activations, and for the
+            verification.
         include_preprocessing: let the artifact take RGB 0..255 and normalise inside.
         argmax: let the artifact of a segmentation model give the number of the class of each
             pixel, int32 `(B, H, W)`, instead of logits `(B, H, W, K)`.
-        opset: of ONNX, for runtimes that do not read the newest: docs/export.md has those that
-            there are. The file says the oldest version of the format (its IR) that has the opset.
-        classes: names of what the model tells apart, in the order of its outputs, which the
-            artifact keeps: docs/export.md says where; `keras_pvt.exporting.class_names` reads them.
-        resize_size: of a classifier, the pixels that the short side of an image is scaled to before
-            the crop, which `keras-pvt evaluate` does; by default by the official rule.
+        opset: opset of ONNX, for runtimes that do not read the newest; docs/export.md lists the
+            possible ones. The file declares the oldest version of the format (its IR) that has the
+            opset.
+        classes: class names in the order of the outputs, which the artifact stores; docs/export.md
+            says where, and `keras_pvt.exporting.class_names` reads them.
+        resize_size: for a classifier, the pixels that the short side of an image is scaled to
+            before the crop; `keras-pvt evaluate` uses it. By default it follows the official rule.
         overwrite: whether an artifact at `path` may be replaced.
         verify: run model and artifact on the same images and compare.
     Returns:
-        What was written. Where a quantized artifact's cosine is smaller than usual, that is
-        in its `comparisons`.
+        A description of the artifact. Its `comparisons` also tell if a quantized artifact's cosine
+        is smaller than usual.
     Raises:
-        ExportError: a model or size that cannot be exported; an artifact in float32 that does
-            not answer as its model.
+        ExportError: the model or size cannot be exported, or the float32 artifact does not give the
+            model's outputs.
         ValueError: an unknown format or quantization; images missing or of a wrong shape; names
-            that are not different, or not as many as the classes.
+            that are not distinct, or not as many as the classes.
         ImportError: a package is missing; says what to install.
-        OSError: a target that exists, or cannot be written. Nothing half-written is left.
+        OSError: the target exists or cannot be written. No partial file is left.
     """
     path = pathlib.Path(path)
     writer = check_request(path, format, quantize, opset, overwrite, verify)

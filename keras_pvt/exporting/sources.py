@@ -73,7 +73,7 @@ def load(
     Raises:
         ValueError: neither a variant nor a file; weights that do not fit; a .keras file with
             layers that are not known here.
-        OSError: a file that cannot be had.
+        OSError: a file cannot be read or downloaded.
     """
     if source in VARIANTS:
         if weights is not None and are_none(weights):

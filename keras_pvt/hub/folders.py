@@ -1,4 +1,4 @@
-"""Folders for hubs: a model, what it is, and a card, as another library reads them."""
+"""Folders for hubs: a model, its configuration and a model card, as another library reads them."""
 
 import math
 import os
@@ -31,26 +31,25 @@ def save(
     classes: Sequence[str] | None = None,
     metrics: Mapping[str, float | str] | None = None,
 ) -> None:
-    """Write a folder that a library loads: weights, configuration, names of classes, model card.
+    """Write a folder that a library can load: weights, configuration, class names, model card.
 
-    `hf upload OWNER/NAME FOLDER` puts it on the hub, where `weights="hf://OWNER/NAME"` finds it. It
-    appears whole or not at all.
+    `hf upload OWNER/NAME FOLDER` puts it on the hub, where `weights="hf://OWNER/NAME"` finds it.
+    The folder is written atomically.
 
     Args:
         model: built by keras_pvt, or from `keras_pvt.load_model`.
-        folder: to write; one that this function has written is replaced.
+        folder: folder to write; one that this function has written is replaced.
         library: "transformers", for classifiers, and backbones of PVTv2; "timm", for classifiers
             and backbones of PVTv2; "keras_hub", for backbones, and classifiers of PVTv2; or
             "keras", for any model.
-        classes: names of what the model tells apart, in the order of its outputs; by default those
-            of a model from `keras_pvt.load_model`.
-        metrics: what was measured, for the card, such as {"top-1 on the validation set": 0.93}.
+        classes: class names in the order of the outputs; by default those of a model from
+            `keras_pvt.load_model`.
+        metrics: measured values for the card, such as {"top-1 on the validation set": 0.93}.
     Raises:
-        ValueError: no such library, or one that has no such model; a model that keras_pvt did not
-            build; names that are none, or of another number than the model's outputs;
-            a metric that is NaN or infinite.
+        ValueError: the library is unknown or has no such model; keras_pvt did not build the model;
+            names are empty, or not as many as the model's outputs; a metric is NaN or infinite.
         ImportError: KerasHub is not installed.
-        OSError: the folder has files of others in it, or cannot be written; it is as it was.
+        OSError: the folder contains other files, or cannot be written; it is unchanged.
     Example:
         >>> from keras_pvt import hub
         >>> hub.save(model, "flowers", "transformers", classes=["daisy", "rose"])

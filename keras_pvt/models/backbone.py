@@ -1,4 +1,4 @@
-"""The feature pyramid as a model."""
+"""The backbone: a model that outputs a feature pyramid."""
 
 import dataclasses
 
@@ -14,38 +14,38 @@ from keras_pvt.variants import PVTConfig, are_none
 
 @base.register
 class PVTBackbone(keras.Model):
-    """PVT or PVTv2 as a backbone for dense prediction: maps of four strides.
+    """PVT or PVTv2 as a backbone for dense prediction: feature maps at four strides.
 
-    As in the official detection code, PVT has no class token and no norm after a stage here, and
-    the maps of PVTv2 are those after the norm of each stage. A plain functional model: keras-cv
-    and KerasHub read its attributes, so neither is needed.
+    As in the official detection code, PVT has no class token and no norm after a stage here. The
+    maps of PVTv2 are taken after the norm of each stage. This is a plain functional model. keras-cv
+    and KerasHub read its attributes; neither library is needed.
 
     Args:
         variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
-        input_shape: (height, width, channels), channels last; None for a height or width that
-            is known at run time only.
-        weights: None or "none" for random initial values; "imagenet" ("cifar10" for the small ones
-            for 32 pixels); the path of a checkpoint; or a repository on a hub,
-            "hf://OWNER/NAME[@REVISION][/FILE]". What is a classifier's alone, such as the head, is
-            left out.
+        input_shape: (height, width, channels), channels last; None leaves the height or width open
+            until run time.
+        weights: None or "none" for random initial values; "imagenet" ("cifar10" for the small
+            variants for 32 pixels); the path of a checkpoint; or a repository on a hub,
+            "hf://OWNER/NAME[@REVISION][/FILE]". Weights that only a classifier has, such as the
+            head, are left out.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
         drop_path_rate: probability of dropping a residual branch of the last block; it falls
             linearly to 0 at the first block.
-        include_preprocessing: whether the model takes RGB 0..255 and normalises inside;
+        include_preprocessing: whether the model takes RGB 0..255 and normalises it itself;
             otherwise pass images through `keras_pvt.preprocess_input` first.
         name: of the model; by default the variant's.
-        dtype: policy of every layer; by default Keras's own.
+        dtype: policy of every layer; by default Keras's global policy.
     Call arguments:
         x: float images `(B, H, W, channels)`.
     Returns:
         P5, `(B, H / 32, W / 32, 512)`; PVT rounds sides down at each stage, PVTv2 up. PVTNano and
-        PVTV2Nano have half the strides, so P1 to P4 where the others have P2 to P5.
+        PVTV2Nano have half the strides, so they have P1 to P4 where the others have P2 to P5.
     Attributes:
         config: the `PVTConfig`.
-        pyramid_outputs: level to Keras tensor, {"P2": (B, H / 4, W / 4, 64), ...}; for
-            `keras.Model(backbone.input, backbone.pyramid_outputs)`.
-        pyramid_level_inputs: level to name of the layer whose output it is.
+        pyramid_outputs: dictionary from level to Keras tensor, {"P2": (B, H / 4, W / 4, 64), ...};
+            for `keras.Model(backbone.input, backbone.pyramid_outputs)`.
+        pyramid_level_inputs: dictionary from level to the name of the layer that outputs it.
         embedding_dims: channels of the levels.
     Raises:
         ValueError: an unknown variant or weights; a shape that does not work; weights that do
@@ -145,10 +145,10 @@ class PVTBackbone(keras.Model):
 
 
 def options_of(model: keras.Model) -> dict:
-    """The arguments of a `PVTBackbone` as it is in a model, read off its layers.
+    """The arguments of the `PVTBackbone` in a model, read off its layers.
 
     Args:
-        model: any that keras_pvt built; see `System.options`.
+        model: any model that keras_pvt built; see `System.options`.
     Raises:
         ValueError: there is no backbone of any family in it.
     """

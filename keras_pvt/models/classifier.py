@@ -1,4 +1,4 @@
-"""The classifiers, in the manner of `keras.applications`."""
+"""Constructors of classifiers, like those of `keras.applications`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,34 +35,35 @@ def classifier(
 
     Args:
         variant: a name from `keras_pvt.list_variants()`, or a `PVTConfig` of your own.
-        include_top: whether the model ends in its features, PVT's class token or the mean over
-            PVTv2's stage 4, and the head.
+        include_top: whether the model has a head. The head reads PVT's class token, or the mean
+            over PVTv2's stage 4.
         weights: None or "none" for random initial values; "imagenet" ("cifar10" for PVTNano);
             the path of a checkpoint: .pth, .safetensors, .npz, .weights.h5 or .keras; or a
-            repository on a hub that has one, "hf://OWNER/NAME[@REVISION][/FILE]".
+            repository on a hub that contains one, "hf://OWNER/NAME[@REVISION][/FILE]".
         input_tensor: Keras tensor to start from, instead of a new input.
-        input_shape: (height, width, channels), channels last; None for a height or width that
-            is known at run time only. By default, with the top, the size that the variant was
-            made for, (224, 224, 3) for the paper's, and without it (None, None, 3).
-        pooling: without the top: None gives stage 4's map, as detectors use it, `(B, H / 32,
-            W / 32, C)`; "avg" and "max" pool that map; "token" gives the normalised class
-            token, which PVTv2 has not. The last three give `(B, C)`. What a head sees is "token"
-            of PVT and "avg" of PVTv2.
-        classes: width of the head; by default that of the head in the file of `weights`, else the
-            variant's, 1000 for the paper's. Of another than the file's, the head is new.
-        classifier_activation: of the head; None gives logits.
+        input_shape: (height, width, channels), channels last; None leaves the height or width open
+            until run time. The default with the top is the size that the variant was made for,
+            (224, 224, 3) for the paper's variants; without it, (None, None, 3).
+        pooling: output of a model without the top. None gives stage 4's map, as detectors use it,
+            `(B, H / 32, W / 32, C)`; "avg" and "max" pool that map; "token" gives the normalised
+            class token, which PVTv2 does not have. The last three give `(B, C)`. A head reads
+            "token" of PVT and "avg" of PVTv2.
+        classes: width of the head. The default is the width of the head in the file of `weights`,
+            else the variant's, 1000 for the paper's variants. If it differs from the file's, the
+            head keeps its initial values.
+        classifier_activation: activation of the head; None gives logits, the values before softmax.
         drop_rate: probability of dropping a feature after a projection.
         attention_drop_rate: probability of dropping an attention weight.
         drop_path_rate: probability of dropping a residual branch of the last block; it falls
             linearly to 0 at the first block.
-        include_preprocessing: whether the model takes RGB 0..255 and normalises inside;
+        include_preprocessing: whether the model takes RGB 0..255 and normalises it itself;
             otherwise pass images through `keras_pvt.preprocess_input` first.
         name: of the model; by default the variant's.
-        dtype: policy of every layer, such as "mixed_bfloat16"; by default Keras's own. A
-            half-precision model still gives its predictions in float32.
+        dtype: policy of every layer, such as "mixed_bfloat16"; by default Keras's global policy. A
+            half-precision model still returns its predictions in float32.
     Returns:
-        A functional `keras.Model`. It gives `(B, classes)` with the top, probabilities unless
-        `classifier_activation` is another; without it, what `pooling` says.
+        A functional `keras.Model`. With the top it gives `(B, classes)`, which are probabilities
+        unless `classifier_activation` is changed; without it, `pooling` decides the output.
     Raises:
         ValueError: an unknown variant, pooling or weights; a shape that does not work; weights
             that do not fit.

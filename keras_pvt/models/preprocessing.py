@@ -27,7 +27,7 @@ def channel_statistics(channels: int) -> tuple[list[float], list[float]]:
 def preprocess_input(x) -> np.ndarray:
     """Normalise images by the ImageNet statistics. `x` itself is not changed.
 
-    Float images of at most 1 count as 0..255 too, and a warning is logged once.
+    Float images with values up to 1 are also read as 0..255, and a warning is logged once.
 
     Args:
         x: array `(..., C)`, 0..255, any numeric dtype. Three channels are RGB; one channel has

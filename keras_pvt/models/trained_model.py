@@ -1,4 +1,4 @@
-""".keras files of models that say what has to be known to use them."""
+"""Trained models in .keras files that also store how to use them."""
 
 import contextlib
 import dataclasses
@@ -41,22 +41,22 @@ LARGEST_CONFIG = 1 << 27
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """A model, and what has to be known to use it.
+    """A model, and what must be known to use it.
 
     Args:
         model: of `(B, H, W, 3)` images, RGB 0..255 if `pixels`, else normalised by
             `keras_pvt.preprocess_input`.
         task: "classification", "detection" or "segmentation".
-        system: what it is, such as "classifier" or "mask_rcnn", see `keras_pvt.systems`; empty
-            where it is none of these.
+        system: kind of model, such as "classifier" or "mask_rcnn", see `keras_pvt.systems`; empty
+            if it is none of these.
         classes: names, in the order of the outputs or labels.
-        size: (height, width) in pixels of what the model sees. A classifier sees the centre crop
-            of it. A detector sees the whole image, scaled so that it fits in a shorter and a
-            longer side, in this order; of another library, on a canvas of this size. For a
-            segmenter, the shorter side of an image is scaled to the smaller of the two. None:
-            images as they are.
+        size: (height, width) in pixels of the model's input. A classifier gets a centre crop of
+            this size. A detector gets the whole image, scaled to fit into a shorter and a longer
+            side, in this order; a detector of another library gets it on a canvas of this size. For
+            a segmenter, the shorter side of an image is scaled to the smaller of the two. None:
+            images are not scaled.
         logits: whether the model ends before softmax or sigmoid.
-        library: that the model is built of: "keras_pvt", "keras_cv" or "keras_hub".
+        library: library that the model was built with: "keras_pvt", "keras_cv" or "keras_hub".
     """
 
     model: keras.Model
@@ -78,7 +78,7 @@ class TrainedModel:
         Args:
             path: of the file, which ends in .keras.
         Raises:
-            OSError: the file cannot be written; what was there is as it was.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         facts: dict[str, Any] = {
             field.name: getattr(self, field.name)
@@ -103,11 +103,11 @@ def bare_copy(model: keras.Model) -> keras.Model:
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Give a model the weights of another, as a file would: with LoRA put into the kernels.
+    """Copy the weights of one model to another, as a file would: LoRA is merged into the kernels.
 
     Args:
-        source: whose weights are taken.
-        target: of the same layers, as its configuration makes them.
+        source: model to copy from.
+        target: model with the same layers, built from the same configuration.
     """
     # Of KerasHub's, a copy has layers without weights in another number.
     for owner, taker in zip(_owners(source), _owners(target), strict=True):
@@ -136,22 +136,22 @@ def save_model(
 ) -> None:
     """Save a trained model so that `keras-pvt` and `load_model` need nothing else to use it.
 
-    What is written is a .keras file, which `keras.saving.load_model` reads too.
+    The result is a .keras file, which `keras.saving.load_model` reads too.
 
     Args:
         model: a classifier, which gives `(B, classes)`; a `keras_pvt.detection` model, or a
-            RetinaNet of keras-cv or KerasHub; or a `keras_pvt.segmentation` model. Of a compiled
-            one, the state of the optimizer is left out.
-        path: of the file, which ends in .keras; its folder exists.
+            RetinaNet of keras-cv or KerasHub; or a `keras_pvt.segmentation` model. The optimizer's
+            state of a compiled model is left out.
+        path: file to write; it ends in .keras, and its folder must exist.
         classes: names, in the order of the outputs or labels.
-        size: (height, width) in pixels of what the model sees; for a detector, the shorter and
-            the longer side that images are scaled to; by default
-            that of the model's input. A detector for images of any size needs one.
-        logits: whether a classifier ends before softmax; by default told from its last layer.
+        size: (height, width) in pixels of the images that the model takes; for a detector, the
+            shorter and the longer side that images are scaled to. The default is the size of the
+            model's input. A detector for images of any size needs one.
+        logits: whether a classifier ends before softmax; by default read off its last layer.
     Raises:
-        ValueError: a model that is none of these; names that are no different words, or fewer or
-            more than the model gives; no size where one is needed.
-        OSError: the file cannot be written; what was there is as it was.
+        ValueError: another kind of model; names that are not distinct words, or not as many as the
+            model's classes; a size is needed and missing.
+        OSError: the file cannot be written; an existing file is unchanged.
     Example:
         >>> model.fit(batches, epochs=10)
         >>> keras_pvt.save_model(model, "flowers.keras", classes=["daisy", "rose"])
@@ -163,19 +163,19 @@ def save_model(
 
 
 def load_model(path: str | os.PathLike, task: str | None = None) -> TrainedModel:
-    """Read a model that `save_model` or `keras-pvt train` has saved; nothing in it is executed.
+    """Load a model that `save_model` or `keras-pvt train` has saved; no code in it is executed.
 
     Args:
-        path: of the .keras file; of a folder that `keras_pvt.hub.save` has made for Keras of such
-            a model; or hf://OWNER/NAME, a hub's repository with either. Detectors and segmenters
-            of version 0.1.0 are read too.
+        path: the .keras file; a folder that `keras_pvt.hub.save` has written for Keras from such a
+            model; or hf://OWNER/NAME, a hub's repository with either. Detectors and segmenters of
+            version 0.1.0 are read too.
         task: the task that the model must be for; None takes any.
     Returns:
         The model, uncompiled, and its description.
     Raises:
-        OSError: the file is not there, is another folder, or cannot be opened or fetched.
-        ValueError: it is no such file, or one for another task; it says for which.
-        ImportError: the library that the model is built of is not installed.
+        OSError: the file does not exist, is another folder, or cannot be opened or downloaded.
+        ValueError: the file is not of this kind, or is for another task; the message says which.
+        ImportError: the library that the model was built with is not installed.
     """
     path = named_file(path)
     description, config = _read(path)

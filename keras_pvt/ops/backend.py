@@ -17,7 +17,7 @@ COMPILES_HOST_CALLS = BACKEND != "tensorflow"
 
 
 def device() -> tuple[str, int]:
-    """Where Keras computes unless it is told otherwise, for people; and how many there are of it.
+    """The name of the default device, for messages, and the number of such devices.
 
     Call this after `keras_pvt.training.distribution.initialize`: it starts the backend.
     """

@@ -47,28 +47,30 @@ class BaseRecipe:
     length: typing.ClassVar[str] = "epochs"
 
     system: str = option("", "what to train")
-    data: str = option("", "folder that has train/ and val/, or a set such as cifar10")
-    val_split: float = option(0.2, "share to validate on, where the data have no part for it")
-    variant: str = option("pvt_tiny", "which PVT")
+    data: str = option("", "folder with train/ and val/, or a data set such as cifar10")
+    val_split: float = option(
+        0.2, "share of the data to validate on, if they have no validation split"
+    )
+    variant: str = option("pvt_tiny", "variant of PVT")
     weights: str = option(
         "",
-        "to start from: a file, a name, hf://OWNER/NAME, pretrained (the variant's own), or none",
+        "initial weights: a file, a name, hf://OWNER/NAME, pretrained (the variant's own), or none",
     )
-    batch_size: int = option(32, "images of a step, over all devices")
-    seed: int = option(0, "decides initial values, order and augmentation")
-    mixed_precision: str = option("auto", "auto, none, bfloat16 or float16")
+    batch_size: int = option(32, "images in a step, on all devices together")
+    seed: int = option(0, "seed of initial values, order and augmentation")
+    mixed_precision: str = option("auto", "precision: auto, none, bfloat16 or float16")
     collapse_check: bool = option(
         True,
-        "end the run of a classifier or segmenter whose loss is back at that of guessing",
+        "stop a classifier or segmenter whose loss returns to that of guessing",
         decides=False,
     )
 
-    optimizer: str = option("adamw", "adamw or muon")
-    learning_rate: float = option(1e-4, "the highest")
-    warm_up: float = option(0.0, "epochs of rising rate, or a part of one")
+    optimizer: str = option("adamw", "optimizer: adamw or muon")
+    learning_rate: float = option(1e-4, "peak learning rate")
+    warm_up: float = option(0.0, "epochs (or a fraction of one) in which the learning rate rises")
     end_rate: float = option(0.0, "learning rate at the end")
-    weight_decay: float = option(1e-4, "of matrices and position tables")
-    clip_norm: float = option(0.0, "largest norm of the gradient; 0: any")
+    weight_decay: float = option(1e-4, "weight decay of matrices and position tables")
+    clip_norm: float = option(0.0, "largest norm of the gradient; 0: no clipping")
     accumulate: int = option(1, "steps whose gradients are averaged")
     drop_path: float = option(0.1, "stochastic depth of the last block")
     flip: bool = option(True, "mirror half of the images")

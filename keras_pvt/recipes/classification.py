@@ -35,37 +35,47 @@ class ClassificationRecipe(BaseRecipe):
     }  # fmt: skip
 
     system: str = option("classifier", "classifier")
-    size: str = option("", "pixels a side that the model sees; empty: as the variant was trained")
+    size: str = option("", "image size in pixels; empty: the variant's training size")
     epochs: int = option(300, "passes over the data")
-    batch_size: int = option(1024, "images of a step, over all devices")
+    batch_size: int = option(1024, "images in a step, on all devices together")
 
-    learning_rate: float = option(5e-4, "peak, for a batch of learning-rate-batch")
-    learning_rate_batch: int = option(512, "that the rate is for, it grows with it; 0: it stays")
-    schedule: str = option("official", "official (a rate an epoch) or smooth (each step)")
-    warm_up: float = option(5.0, "epochs of rising rate")
+    learning_rate: float = option(5e-4, "peak learning rate for a batch of learning-rate-batch")
+    learning_rate_batch: int = option(
+        512, "batch that learning-rate is for; the rate scales with the batch; 0: no scaling"
+    )
+    schedule: str = option(
+        "official", "official (a learning rate for each epoch) or smooth (for each step)"
+    )
+    warm_up: float = option(5.0, "epochs in which the learning rate rises")
     end_rate: float = option(1e-5, "learning rate at the end")
-    weight_decay: float = option(0.05, "of matrices and position tables")
-    ema: float = option(0.0, "momentum of averaged weights, which then are the result; 0: none")
-    layer_decay: float = option(1.0, "factor of the rate from a block to the one before")
-    frozen_epochs: float = option(0.0, "epochs in which the head alone learns")
+    weight_decay: float = option(0.05, "weight decay of matrices and position tables")
+    ema: float = option(
+        0.0, "momentum of the moving average of weights, which is then the result; 0: none"
+    )
+    layer_decay: float = option(1.0, "factor of the learning rate from a block to the one before")
+    frozen_epochs: float = option(0.0, "first epochs, in which only the head is trained")
 
-    crop: Crop = option("resized", "resized (random area and ratio), shift or none")
-    smallest_area: float = option(0.08, "of a resized crop, of the image")
-    shift: int = option(4, "pixels of a random shift")
-    rand_augment: str = option("rand-m9-mstd0.5-inc1", "random distortions; empty: none")
-    color_jitter: float = option(0.0, "brightness, contrast, saturation, without rand-augment")
+    crop: Crop = option("resized", "random crop: resized (random area and ratio), shift or none")
+    smallest_area: float = option(0.08, "smallest area of a resized crop, as a share of the image")
+    shift: int = option(4, "largest random shift in pixels")
+    rand_augment: str = option("rand-m9-mstd0.5-inc1", "RandAugment, as in timm; empty: none")
+    color_jitter: float = option(
+        0.0, "strength of changes of brightness, contrast, saturation; only without rand-augment"
+    )
     erasing: float = option(0.25, "probability of erasing a box")
     mixup: float = option(0.8, "alpha of MixUp; 0: none")
     cutmix: float = option(1.0, "alpha of CutMix; 0: none")
-    switch_probability: float = option(0.5, "of CutMix, where both are on")
-    mix_probability: float = option(1.0, "of a batch being mixed at all")
-    label_smoothing: float = option(0.1, "share of a label that all classes get")
+    switch_probability: float = option(
+        0.5, "probability of CutMix instead of MixUp, if both are on"
+    )
+    mix_probability: float = option(1.0, "probability that a batch is mixed at all")
+    label_smoothing: float = option(0.1, "share of a label that is spread over all classes")
     repeats: int = option(1, "differently augmented copies of an image in an epoch")
 
-    teacher: str = option("", "a .keras file of logits to learn from")
+    teacher: str = option("", "a .keras file whose logits are learnt from")
     distillation: str = option("hard", "hard (the teacher's class) or soft (its distribution)")
     distillation_weight: float = option(0.5, "share of the teacher in the loss")
-    temperature: float = option(1.0, "of soft distillation")
+    temperature: float = option(1.0, "temperature of soft distillation")
 
     def __post_init__(self) -> None:
         super().__post_init__()

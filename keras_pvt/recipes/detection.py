@@ -38,58 +38,68 @@ class DetectionRecipe(BaseRecipe):
     system: str = option("retinanet", "retinanet, mask_rcnn or detr")
     data: str = option(
         "",
-        'COCO JSON, a folder or file in a format of docs/data.md, or a set such as "voc/2007" or '
-        '"coco/2017"',
+        'COCO JSON, a folder or file in a format of docs/data.md, or a data set such as "voc/2007" '
+        'or "coco/2017"',
     )
     val_data: str = option(
         "",
-        "the same to evaluate on; empty: the validation split of the data, or val-split of them",
+        "data to evaluate on, as for data; empty: its validation split, or val-split of it",
     )
     format: str = option(
-        "", "of a folder's boxes, such as voc; empty: the only one that fits", decides=False
+        "", "format of a folder's boxes, such as voc; empty: the only one that fits", decides=False
     )
     images: str = option("", "folder of a COCO JSON's images; empty: its own")
-    val_images: str = option("", "the same for val-data; empty: that of images")
-    background: bool = option(False, "train on images without objects too")
+    val_images: str = option("", "folder of val-data's images; empty: that of images")
+    background: bool = option(False, "also train on images without objects")
 
-    library: str = option(OWN, "whose RetinaNet: keras_pvt, keras_cv or keras_hub")
-    masks: bool = option(True, "train the masks of mask_rcnn, which the data then need")
-    anchor_size: float = option(32.0, "smallest anchors of retinanet and mask_rcnn in pixels")
+    library: str = option(OWN, "library whose RetinaNet is used: keras_pvt, keras_cv or keras_hub")
+    masks: bool = option(True, "train the masks of mask_rcnn; the data must have masks")
+    anchor_size: float = option(
+        32.0, "size of the smallest anchors of retinanet and mask_rcnn in pixels"
+    )
     neck_width: int = option(256, "channels of the pyramid, or of detr's transformer")
-    head_depth: int = option(4, "convolutions of each of retinanet's towers")
-    head_width: int = option(1024, "of mask_rcnn's dense layers")
-    compared_anchors: int = option(2000, "of a level, that mask_rcnn's proposals are made of")
-    proposals: int = option(1000, "of an image, that mask_rcnn's second stage draws from")
-    sampled_boxes: int = option(512, "of an image, that mask_rcnn's second stage learns from")
-    depth: int = option(6, "layers of detr's encoder, and of its decoder")
-    num_queries: int = option(100, "most objects that detr finds in an image")
-    freeze_backbone: bool = option(False, "train the rest only")
-    weights: str = option("imagenet", "of the backbone to start from: a name, a file; none")
+    head_depth: int = option(4, "convolutions in each of retinanet's towers")
+    head_width: int = option(1024, "width of mask_rcnn's dense layers")
+    compared_anchors: int = option(
+        2000, "anchors of a level that mask_rcnn's proposals are selected from"
+    )
+    proposals: int = option(1000, "proposals of an image for mask_rcnn's second stage")
+    sampled_boxes: int = option(
+        512, "boxes of an image that mask_rcnn's second stage is trained on"
+    )
+    depth: int = option(6, "layers of detr's encoder, and layers of its decoder")
+    num_queries: int = option(100, "largest number of objects that detr finds in an image")
+    freeze_backbone: bool = option(False, "do not train the backbone")
+    weights: str = option("imagenet", "initial weights of the backbone: a name, a file, or none")
 
-    batch_size: int = option(16, "images of a step, over all devices")
+    batch_size: int = option(16, "images in a step, on all devices together")
     epochs: int = option(12, "passes over the data")
     evaluate_every: int = option(1, "epochs from one evaluation to the next")
-    schedule: str = option("step", "step (a tenth after each of drops) or cosine")
-    drops: str = option("8,11", "epochs after which the rate falls, with commas between them")
-    warm_up: float = option(0.0682, "epochs of rising rate, or a part of one")
-    backbone_rate: float = option(1.0, "factor of the backbone's rate, with adamw")
-    decay_all: bool = option(True, "decay vectors too")
-    decay_norms: bool = option(True, "decay norms too, where vectors decay")
+    schedule: str = option(
+        "step", "step (the learning rate is divided by 10 after each of drops) or cosine"
+    )
+    drops: str = option("8,11", "epochs after which the learning rate falls, separated by commas")
+    warm_up: float = option(
+        0.0682, "epochs (or a fraction of one) in which the learning rate rises"
+    )
+    backbone_rate: float = option(1.0, "factor of the backbone's learning rate, with adamw")
+    decay_all: bool = option(True, "apply weight decay to vectors too")
+    decay_norms: bool = option(True, "apply weight decay to norms too, if vectors decay")
 
-    size: str = option("800x1333", "pixels of the images that the model sees, see resize")
+    size: str = option("800x1333", "image size in pixels, see resize")
     resize: str = option(
         "keep_ratio",
-        "keep_ratio (an image is scaled until its shorter or its longer side is that of size) or "
-        "canvas (training pictures are all of size, height x width)",
+        "keep_ratio (an image is scaled until its shorter or longer side reaches that of size) or "
+        "canvas (all training images have size, height x width)",
     )
     smallest_side: int = option(
-        0, "keep_ratio: draw shorter sides from here on; 0: always that of size"
+        0, "keep_ratio: draw shorter sides between this and that of size; 0: always that of size"
     )
-    side_step: int = option(1, "from one shorter side to the next")
-    pad_multiple: int = option(32, "keep_ratio: of pixels that a batch is filled up to")
-    smallest_scale: float = option(0.8, "of an image on a canvas; 1: it just fits")
-    largest_scale: float = option(1.25, "the same")
-    flip_y: bool = option(False, "flip up and down too, as for a microscope")
+    side_step: int = option(1, "step between the shorter sides that are drawn")
+    pad_multiple: int = option(32, "keep_ratio: sides of a batch are padded to multiples of this")
+    smallest_scale: float = option(0.8, "smallest scale of an image on a canvas; 1: it just fits")
+    largest_scale: float = option(1.25, "largest scale of an image on a canvas")
+    flip_y: bool = option(False, "also flip up and down, as for a microscope")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,35 +33,43 @@ class SegmentationRecipe(BaseRecipe):
     length: typing.ClassVar = "steps"
 
     system: str = option("semantic_fpn", "semantic_fpn or trans2seg")
-    data: str = option("", "folder with images and labels, or a set such as scene_parse150")
-    classes: int = option(0, "how many; 0: as classes.txt or the labels have it")
-    ignore: str = option("255", "ids of pixels without a class, with commas between them")
-    reduce_zero: bool = option(False, "id 0 has no class, 1 is the first, as in ADE20K")
+    data: str = option("", "folder with images and labels, or a data set such as scene_parse150")
+    classes: int = option(0, "number of classes; 0: as in classes.txt or the labels")
+    ignore: str = option("255", "ids that stand for no class, separated by commas")
+    reduce_zero: bool = option(False, "id 0 stands for no class, 1 is the first, as in ADE20K")
 
-    neck_width: int = option(256, "channels of Semantic FPN's pyramid, of Trans2Seg's transformer")
+    neck_width: int = option(
+        256, "channels of Semantic FPN's pyramid, or of Trans2Seg's transformer"
+    )
     head_width: int = option(128, "channels of the head; Trans2Seg has 64")
     skip_level: str = option("P2", "map that Trans2Seg's head adds; empty: none")
     head_drop: float = option(0.1, "probability of dropping a channel in Semantic FPN's head")
 
-    steps: int = option(40000, "of the whole run")
+    steps: int = option(40000, "steps of the whole run")
     evaluate_every: int = option(4000, "steps from one evaluation and checkpoint to the next")
-    learning_rate: float = option(2e-4, "the highest")
-    head_rate: float = option(1.0, "factor of the rate of what is no backbone, with adamw")
+    learning_rate: float = option(2e-4, "peak learning rate")
+    head_rate: float = option(1.0, "factor of the learning rate outside the backbone, with adamw")
     schedule: str = option("poly", "poly (power 0.9) or cosine")
-    warm_up: float = option(0.0, "epochs (evaluate-every steps each) of rising rate, with cosine")
-    decay_all: bool = option(True, "decay vectors too")
-    decay_norms: bool = option(True, "decay norms too, where vectors decay")
-    loss_mean: str = option("all", "average over all pixels, or over the valid ones")
-
-    size: str = option("512x512", "of the crops that the model sees in training, in pixels")
-    scale_to: str = option(
-        "512x2048", "shorter and longer side that a scale of 1 fits an image to; empty: its own"
+    warm_up: float = option(
+        0.0, "epochs (evaluate-every steps each) in which the learning rate rises, with cosine"
     )
-    smallest_scale: float = option(0.5, "of an image, before it is cropped")
-    largest_scale: float = option(2.0, "the same")
-    max_share: float = option(0.75, "of one class in a crop, else another is tried")
+    decay_all: bool = option(True, "apply weight decay to vectors too")
+    decay_norms: bool = option(True, "apply weight decay to norms too, if vectors decay")
+    loss_mean: str = option(
+        "all", "all (average the loss over all pixels) or valid (over the valid ones)"
+    )
+
+    size: str = option("512x512", "size of the training crops, in pixels")
+    scale_to: str = option(
+        "512x2048", "shorter and longer side of an image at scale 1; empty: its own"
+    )
+    smallest_scale: float = option(0.5, "smallest scale of an image before it is cropped")
+    largest_scale: float = option(2.0, "largest scale of an image before it is cropped")
+    max_share: float = option(
+        0.75, "largest share of one class in a crop; otherwise another crop is tried"
+    )
     distortion: bool = option(True, "change brightness, contrast, saturation and hue")
-    evaluate_size: int = option(512, "shorter side to evaluate at; 0: the image's own")
+    evaluate_size: int = option(512, "shorter side in evaluation; 0: the image's own")
 
     def __post_init__(self) -> None:
         super().__post_init__()

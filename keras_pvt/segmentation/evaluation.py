@@ -18,15 +18,16 @@ def evaluate(
     progress: bool = True,
     each: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
 ) -> dict[str, float]:
-    """Predict the images of a set, and compare with their labels at the images' own sizes.
+    """Predict the images of a data set, and compare with their labels at the images' own sizes.
 
-    Images that cannot be read are named on stderr and left out.
+    Images that cannot be read are reported on stderr and left out.
 
     Args:
-        predictor: finds as many classes as the set has.
+        predictor: predicts as many classes as the data set has.
         data: images and labels.
         progress: whether to draw a bar, on a terminal.
-        each: is told the number of each image, its labels and those that were predicted.
+        each: function that is called with the number of each image, its labels and the predicted
+            labels.
     Returns:
         "mIoU", "pixel_accuracy", "mean_accuracy" and "IoU NAME" of each class, of all images
         together: 0 to 1, NaN where there is nothing to count. mIoU is the mean over classes that

@@ -43,23 +43,24 @@ class Predictor:
     """Finds the class of each pixel of images of any size.
 
     Args:
-        model: takes one image `(1, h, w, 3)`, and gives logits `(1, any, any, K)`: RGB 0..255
-            if it has its preprocessing inside, else normalised by `preprocess_input`.
+        model: takes one image `(1, h, w, 3)` and returns logits `(1, any, any, K)`. The image is
+            RGB 0..255 if the model includes its preprocessing, else it is normalised by
+            `preprocess_input`.
         mode: "whole" stretches the image so that its sides are multiples of 32 pixels, or the
             model's own; "slide" moves a window over it and averages the logits where windows
-            overlap; "auto" is "slide" for a model of one size, which would not stretch.
-        short_side: pixels of the short side to which an image is first resized, its long side at
-            most four times as long, proportions kept; None leaves it.
+            overlap; "auto" is "slide" for a model of one fixed size, which avoids stretching.
+        short_side: pixels of the short side to which an image is first resized, with its aspect
+            ratio kept and its long side at most four times as long; None: no resizing.
         window: (height, width) or side of the window, in pixels; by default the model's size.
-            An image that is smaller is filled up with the mean colour.
+            A smaller image is padded with the mean colour.
         stride: from one window to the next, (down, right) or both, in pixels; by default two
             thirds of the window.
         scales: factors of the image's size; the probabilities at all scales are averaged.
         flip: whether to average with the predictions for the mirrored image.
-        max_pixels: the most pixels that go through the model, or that windows are moved over, at
-            once; a larger image is cut into tiles that overlap by an eighth. Besides what the model
-            itself needs, 4 * K * max_pixels bytes are held at most for each scale, twice that
-            with `flip`; of a model of this package, in mode "whole", a sixteenth.
+        max_pixels: largest number of pixels that go through the model, or that windows are moved
+            over, at once; a larger image is cut into tiles that overlap by an eighth. Besides the
+            model's own memory, at most 4 * K * max_pixels bytes are used for each scale, twice that
+            with `flip`; a sixteenth of it for a model of this package in mode "whole".
     Raises:
         ValueError: arguments out of range, or that the model does not allow.
     Source:
@@ -153,7 +154,8 @@ class Predictor:
         Args:
             image: RGB `(H, W, 3)`, uint8.
         Returns:
-            uint8 `(H, W)`; of more than 255 classes uint16: the largest number is no class.
+            uint8 `(H, W)`, or uint16 for more than 255 classes, because the largest number stands
+            for no class.
         Raises:
             ValueError: another shape or dtype.
         """

@@ -11,15 +11,15 @@ from keras_pvt.segmentation.data.samples import IGNORED
 
 @base.register
 class PixelCrossentropy(keras.losses.Loss):
-    """Crossentropy of the classes of pixels, for logits of any size.
+    """Crossentropy over the classes of each pixel, for logits of any size.
 
-    Ignored pixels cost nothing and have no gradient. The same holds for labels that are no class
-    of the logits, since a compiled program cannot raise an error.
+    Ignored pixels add nothing to the loss and have no gradient. The same holds for labels that are
+    not a class of the logits, because a compiled program cannot raise an error.
 
     Args:
         ignore: label of the pixels that are ignored.
-        mean_over: "all" divides the sum by all pixels, also the ignored ones, so that an image
-            weighs less the less of it is labelled; "valid" divides it by those that count, of
+        mean_over: "all" divides the sum by all pixels, including the ignored ones, so an image
+            weighs less if less of it is labelled; "valid" divides the sum by the valid pixels of
             all images of a batch together.
         name: of the loss.
     Call arguments:
@@ -27,9 +27,9 @@ class PixelCrossentropy(keras.losses.Loss):
         y_pred: logits `(B, h, w, K)`, no softmax, of any dtype; resized to H x W, bilinear,
             half-pixel centres.
     Returns:
-        A float32 number; 0 where all pixels are ignored.
+        A float32 number; 0 if all pixels are ignored.
     Raises:
-        ValueError: another `mean_over`; shapes other than these; a class 255, while `ignore` is
+        ValueError: an unknown `mean_over`; other shapes; there is a class 255 while `ignore` is
             255.
     Source:
         mmsegmentation 0.13 mmseg/models/losses/cross_entropy_loss.py, which averages over all

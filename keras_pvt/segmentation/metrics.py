@@ -62,7 +62,7 @@ class Confusion:
         self.counts += pairs.reshape(number, number)
 
     def iou(self) -> np.ndarray:
-        """Intersection over union of each class, `(K,)`, 0 to 1; NaN where a class is neither in
+        """Intersection over union of each class, `(K,)`, 0 to 1; NaN for a class that is neither in
         the labels nor predicted."""
         union = self.counts.sum(axis=0) + self.counts.sum(axis=1) - self.counts.diagonal()
         return _ratio(self.counts.diagonal(), union)
@@ -71,9 +71,9 @@ class Confusion:
         """mIoU, pixel_accuracy, mean_accuracy and "IoU NAME" of each class.
 
         Returns:
-            0 to 1, NaN where there is nothing to count. mIoU is the mean of the classes that
-            occur, in labels or predictions; mean_accuracy, of each class's share of pixels that
-            were found, is the mean of those in labels.
+            0 to 1, NaN if there is nothing to count. mIoU is the mean over the classes that occur
+            in labels or predictions. mean_accuracy is the mean, over the classes in the labels, of
+            the share of the class's pixels that were found.
         Source:
             mmsegmentation 0.13 mmseg/core/evaluation/metrics.py, `mean_iou`.
         """

@@ -1,4 +1,4 @@
-"""How a segmenter is trained."""
+"""Training of segmenters."""
 
 import pathlib
 
@@ -31,12 +31,12 @@ PANELS = {
 
 
 class SegmentationTrainer(Trainer):
-    """Trains a segmenter; an epoch is from one evaluation to the next. Every process evaluates by
-    itself.
+    """Trains a segmenter. An epoch lasts from one evaluation to the next. Every process evaluates
+    by itself.
 
-    In `out` come to lie: settings.json, history.csv, curves.png and sheet.png, `checkpoints/`, and
-    at the end model.keras, of the best evaluation, for `keras-pvt segment`; it takes images of
-    0..255.
+    Writes to `out`: settings.json, history.csv, curves.png, sheet.png and `checkpoints/`, and at
+    the end model.keras, with the weights of the best evaluation, for `keras-pvt segment`. That
+    model takes images of 0..255.
     """
 
     monitor = "mIoU"

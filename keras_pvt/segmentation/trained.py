@@ -12,15 +12,15 @@ from keras_pvt.models.trained_model import TrainedModel
 
 @dataclasses.dataclass(frozen=True)
 class TrainedSegmenter:
-    """A model that gives each pixel a class, and what the classes are.
+    """A model that predicts the class of each pixel, with the names of the classes.
 
     Args:
-        model: functional, from images `(B, H, W, 3)`, RGB 0..255 or normalised as
-            `keras_pvt.segmentation.Predictor` finds out, to logits `(B, H, W, K)`.
+        model: functional, from images `(B, H, W, 3)` to logits `(B, H, W, K)`. Images are RGB
+            0..255 or normalised; `keras_pvt.segmentation.Predictor` finds out which.
         classes: K names, in the order of the logits.
-        size: pixels that the shorter side of an image is scaled to; None: images as they are.
+        size: pixels that the shorter side of an image is scaled to; None: images are not scaled.
     Raises:
-        ValueError: another number of names.
+        ValueError: the number of names is not K.
     """
 
     model: keras.Model
@@ -40,7 +40,7 @@ class TrainedSegmenter:
         Args:
             path: of the file, which ends in .keras.
         Raises:
-            OSError: the file cannot be written; what was there is as it was.
+            OSError: the file cannot be written; an existing file is unchanged.
         """
         size = None if self.size is None else (self.size, self.size)
         system = getattr(self.model, "system", "")
@@ -50,18 +50,18 @@ class TrainedSegmenter:
     def load(
         cls, path: str | os.PathLike, classes: Sequence[str] | None = None
     ) -> "TrainedSegmenter":
-        """Read what `save`, `keras_pvt.save_model` or `keras-pvt train` wrote, or a checkpoint.
+        """Load a file of `save`, `keras_pvt.save_model` or `keras-pvt train`, or a checkpoint.
 
         Args:
-            path: of the .keras file, or of a checkpoint.
-            classes: names of what a checkpoint tells apart, in the order of the logits; by default
-                its own.
+            path: a .keras file or a checkpoint.
+            classes: class names for a checkpoint, in the order of the logits; by default its own.
         Returns:
             The segmenter.
         Raises:
             OSError: the file cannot be opened.
-            ValueError: it is no such file, or is for another task; nothing names its classes.
-            ImportError: the library that the model is built of is not installed.
+            ValueError: the file is not of this kind, or is for another task; its classes have no
+                names.
+            ImportError: the library that the model was built with is not installed.
         """
         trained = load_trained(path, "segmentation", classes)
         size = None if trained.size is None else min(trained.size)

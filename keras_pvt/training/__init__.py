@@ -1,7 +1,7 @@
-"""Parts of training, each for use in anyone's `model.fit`.
+"""Parts of training; each also works in your own `model.fit`.
 
-`augmentation` changes images at random, `data` reads them and makes batches, `distribution`
-spreads the training over devices. `train` does it all, by a recipe.
+`augmentation` changes images at random, `data` reads images and makes batches, `distribution`
+spreads the training over devices. `train` runs a whole training from a recipe.
 """
 
 from keras_pvt.recipes.files import load as load_recipe

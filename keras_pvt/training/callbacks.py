@@ -1,4 +1,4 @@
-"""Callbacks of a training run: progress, metrics, and an end when the loss diverges."""
+"""Callbacks of a training run: progress, metrics, and a stop when the loss diverges."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ NARROW, WIDE = 78, 110  # characters of a line: less has the loss alone, more ha
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar with loss, accuracy and remaining time, and, where there is room for them, rate and
+    """A bar with loss, accuracy and remaining time, and, if there is room, learning rate and
     images/s; a line for each epoch.
 
-    Metrics that are NaN, as there was nothing to measure, are left out. The bar is drawn on
-    terminals only. A value of the device is fetched four times a second.
+    Metrics that are NaN, because there was nothing to measure, are left out. The bar is drawn on
+    terminals only. Values are fetched from the device four times a second.
 
     Args:
         steps: in an epoch.
-        batch_size: images of a step, over all devices.
+        batch_size: images in a step, on all devices together.
     """
 
     def __init__(self, steps: int, batch_size: int):
@@ -98,7 +98,7 @@ class Speed(keras.callbacks.Callback):
     """Adds learning rate, images/s and seconds of training to the log of each epoch; put it first.
 
     Args:
-        images: trained on in an epoch, over all devices.
+        images: images trained on in an epoch, on all devices together.
     """
 
     def __init__(self, images: int):
@@ -117,7 +117,7 @@ class Speed(keras.callbacks.Callback):
 
 
 class Diverged(ValueError):
-    """The loss is NaN or infinite, or stays at that of guessing after it had been far below."""
+    """The loss is NaN or infinite, or has returned to that of guessing after it was far below."""
 
 
 def label_loss(logs: Mapping[str, float]) -> float:
@@ -130,20 +130,20 @@ def label_loss(logs: Mapping[str, float]) -> float:
 
 
 class StopWhenDiverged(keras.callbacks.Callback):
-    """Ends a run by an error when its loss diverges.
+    """Stops a run with an error when its loss diverges.
 
-    A number that is none ends it before a checkpoint of it is written. A collapse is a mean loss
-    that is back at ln(classes), which is what guessing costs, for three epochs in a row, after it
-    had been below three quarters of that: it was seen with PVT-Large at a rate of 1e-3 without
-    clipping (whai362/PVT, issue 6). The first of these epochs is told on the console. A loss that
-    was never so far below, as of two classes or under strong augmentation, may come and go. With a
-    teacher, the part of the labels is looked at.
+    A loss that is NaN or infinite stops the run before a checkpoint of it is written. So does a
+    collapse: the mean loss was below three quarters of ln(classes), the loss of guessing, and is
+    then back at ln(classes) for three epochs in a row. This happened to PVT-Large at a learning
+    rate of 1e-3 without clipping (whai362/PVT, issue 6). The console reports the first of these
+    epochs. A loss that was never so low, as with two classes or strong augmentation, does not count
+    as a collapse. With a teacher, the loss against the labels is used.
 
     Args:
-        classes: number of classes, 2 or more; None does not look for a collapse.
+        classes: number of classes, 2 or more; None: no check for a collapse.
         losses: mean losses of earlier epochs, when a run is resumed, see `label_loss`.
         every: steps from one check of the loss to the next; each check waits for the device.
-        tells: whether this process tells of epochs that look like a collapse.
+        tells: whether this process reports epochs that look like a collapse.
     Raises:
         Diverged: in `fit`, when the loss has diverged; the message says what to try.
     """
@@ -180,8 +180,8 @@ class StopWhenDiverged(keras.callbacks.Callback):
         if self.in_a_row >= self.epochs_in_a_row:
             raise Diverged(
                 f"collapsed by {where}, as in the {self.in_a_row - 1} epochs before, after it had "
-                f"been {self.best:.3f}. Start anew with a lower learning rate, clipping, or more "
-                "drop path; or go on all the same with --no-collapse-check."
+                f"been {self.best:.3f}. Start again with a lower learning rate, clipping, or more "
+                "drop path; or resume anyway with --no-collapse-check."
             )
         if self.tells and self.in_a_row == 1:
             print(
@@ -205,10 +205,11 @@ class StopWhenDiverged(keras.callbacks.Callback):
 
 
 class AveragedWeights(keras.callbacks.SwapEMAWeights):
-    """Averaged weights while a model is evaluated; then those from before, to the bit.
+    """Uses the averaged weights while a model is evaluated, then restores the others bit by bit.
 
-    On TensorFlow, Keras 3.15.1 swaps by adding and subtracting, which rounds: each evaluation would
-    change the weights, and a run that is resumed after one that it does not repeat would differ.
+    On TensorFlow, Keras 3.15.1 swaps the weights by adding and subtracting, which rounds. Each
+    evaluation would change the weights, so a resumed run, which does not repeat evaluations, would
+    differ.
     """
 
     def _tf_swap_variables(self, optimizer):

@@ -1,4 +1,4 @@
-"""What a run keeps, to go on after it was stopped at any moment."""
+"""Checkpoints, from which a killed run can be resumed."""
 
 import math
 import pathlib
@@ -13,18 +13,18 @@ BEST = "best.safetensors"
 class Checkpoints(keras.callbacks.Callback):
     """Keeps the last epochs and the best one; `restore` resumes from the last.
 
-    Put it after callbacks that may stop the run, and after those that log metrics. Where measuring
-    may fail, call `write_epoch` before it and `write_best` after it instead.
+    Put it after callbacks that may stop the run, and after those that log metrics. If the
+    evaluation may fail, call `write_epoch` before it and `write_best` after it instead.
 
     Args:
         folder: for the files, `epoch-0007.safetensors` and `best.safetensors`.
         model: the model whose variables are kept; inside a wrapper, the wrapped one.
         keep: how many of the last epochs to keep.
-        monitor: metric in the log that is highest in the best epoch; None keeps no best one.
-        writes: False for processes that only restore.
+        monitor: metric in the log whose highest value marks the best epoch; None keeps no best one.
+        writes: whether this process writes; False for those that only restore.
     Attributes:
         best: highest value of `monitor` so far.
-        logs: of the last epoch, as far as they were known when its checkpoint was written.
+        logs: logs of the last epoch, as known when its checkpoint was written.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Checkpoints(keras.callbacks.Callback):
         return metadata_of(files[-1])["epoch"] if files else 0
 
     def restore(self, optimizer: keras.optimizers.Optimizer) -> int:
-        """Take up the last checkpoint, where there is one.
+        """Restore the last checkpoint, if there is one.
 
         Args:
-            optimizer: which is built here if it is not.
+            optimizer: optimizer to restore; it is built here if it is not built yet.
         Returns:
             Whole epochs done.
         Raises:

@@ -4,7 +4,7 @@ import keras
 
 
 class HardDistillation(keras.distillation.DistillationLoss):
-    """Cross-entropy of the student with the class that the teacher puts first.
+    """Cross-entropy of the student with the most likely class of the teacher.
     Source:
         Touvron et al., DeiT, arXiv 2012.12877, section 4, here with one head for both
         targets, as PVT has no distillation token.
@@ -32,7 +32,7 @@ def with_teacher(
     weight: float = 0.5,
     temperature: float = 1.0,
 ) -> keras.Model:
-    """A model to compile and fit that trains a student with the help of a teacher.
+    """Return a model to compile and fit, which trains a student with a teacher.
 
     Args:
         student: gives logits `(B, classes)`.

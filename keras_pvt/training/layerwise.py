@@ -1,4 +1,4 @@
-"""AdamW with a learning rate of its own for each depth of a model."""
+"""AdamW with a separate learning rate for each depth of a model."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -11,10 +11,10 @@ BLOCK = re.compile(r"stage\d+_block\d+$")
 
 
 def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
-    """The factor of the learning rate of each weight of a PVT: smaller, the nearer to the image.
+    """Return the factor of each weight's learning rate in a PVT: smaller nearer to the image.
 
     The head and the last norm get 1, the last block `decay`, the block before `decay` squared, and
-    so on; what stands between two blocks belongs to the earlier one.
+    so on. Layers between two blocks belong to the earlier block.
 
     Args:
         model: a classifier, backbone, or any functional model with layers named as theirs.
@@ -45,9 +45,9 @@ class LayerwiseAdamW(SavedExclusions, keras.optimizers.Adam):
         factors: factor of the learning rate by path of the weight; 1 where a path is missing.
         decoupled_decay: weight decay; it is multiplied by the weight's own rate.
         no_decay: paths of weights that do not decay.
-        frozen_steps: number of steps, of batches, in which weights with a factor below 1 do not
-            move. Their gradients are still computed: this protects them from the first gradients
-            of a new head, and saves no time.
+        frozen_steps: number of first steps (batches) in which weights with a factor below 1 do not
+            change. This protects them from the first gradients of a new head. It saves no time,
+            because their gradients are still computed.
         **kwargs: further arguments of `keras.optimizers.Adam`.
     """
 

@@ -50,10 +50,10 @@ def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
 
 
 def cut_log(path: pathlib.Path, epochs: int) -> None:
-    """Leave only so many epochs in a log: those after were logged, but not kept.
+    """Cut a log after a number of epochs: later ones were logged, but have no checkpoint.
 
     Args:
-        path: of the file, which may not be there; without an epoch left, it is removed.
+        path: the file, which need not exist; it is removed if no epoch is left.
         epochs: that stay.
     """
     if path.exists():

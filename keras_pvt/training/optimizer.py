@@ -1,4 +1,4 @@
-"""AdamW and Muon as PVT is trained with them."""
+"""AdamW and Muon, with the settings of PVT's training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,8 +15,8 @@ NORM = ("/gamma", "/beta")
 def not_decayed(model: keras.Model) -> list[keras.Variable]:
     """Trainable weights that the official code does not decay: vectors and the class token.
 
-    Vectors are biases and norms. Position tables do decay, the class token's position too; DeiT,
-    which that code goes back to, leaves them out.
+    Vectors are biases and norms. Position tables do decay, including the class token's position.
+    DeiT, on which that code is based, excludes them.
     Source:
         whai362/PVT classification/main.py, by timm 0.3.2's `add_weight_decay`.
     """
@@ -54,14 +54,15 @@ def make_optimizer(
         not_muon: regular expressions for paths of matrices that AdamW updates under "muon".
         clip_norm: largest norm of all gradients together; None does not clip.
         ema: momentum of a moving average of the weights, such as 0.9999; 0 keeps none.
-        accumulate: steps whose gradients are averaged before the weights move.
+        accumulate: steps whose gradients are averaged before the weights change.
         decay_all: whether every weight decays, vectors and the class token too.
-        decay_norms: whether norms do, where all decay.
+        decay_norms: whether norms decay too, if `decay_all`.
         factors: for "adamw": factor of the learning rate by path of the weight; 1 where a path is
             missing.
         layer_decay: for "adamw" without `factors`: factor of the learning rate from one block to
             the one before.
-        frozen_steps: for "adamw": number of steps, of batches, in which only the head learns.
+        frozen_steps: for "adamw": number of first steps (batches) in which only the head is
+            trained.
     Returns:
         The optimizer, not yet built.
     Raises:

@@ -1,4 +1,4 @@
-"""Which half precision the devices have."""
+"""The half precision to use on the devices."""
 
 import re
 
@@ -8,12 +8,12 @@ from keras_pvt.ops import BACKEND
 
 
 def resolve(name: str) -> str:
-    """The dtype policy for a wish.
+    """Return the dtype policy for a name.
 
     Args:
         name: "none", "bfloat16", "float16", or "auto": bfloat16 on TPUs and on GPUs,
-            float16 (Keras then scales the loss) on NVIDIA's before Ampere, none on CPUs, where
-            JAX gains nothing by bfloat16.
+            float16 (Keras then scales the loss) on NVIDIA GPUs before Ampere, none on CPUs, where
+            bfloat16 does not speed JAX up.
     Returns:
         "float32", "mixed_bfloat16" or "mixed_float16".
     """

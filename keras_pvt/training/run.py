@@ -1,4 +1,4 @@
-"""What every training run does with its folder: settings, log, checkpoints, results."""
+"""A training run in its folder: settings, log, checkpoints, results."""
 
 import pathlib
 import time
@@ -21,27 +21,26 @@ from keras_pvt.utils.files import replacing
 
 
 class Run:
-    """A training run in its folder, from the first step or from where it was stopped.
+    """A training run in its folder, from the first step or from its last checkpoint.
 
     Args:
-        recipe: what decides the result.
+        recipe: recipe of the run, which decides the result.
         out: folder, held by `run_folder.alone`.
         strategy: devices to use.
-        model: whose weights are trained and kept.
-        whole: what is compiled and fitted in its place; most often the model itself.
+        model: model whose weights are trained and kept.
+        whole: the model that is compiled and fitted; usually `model` itself.
         classes: names.
-        images: to train on, and to validate on; of others, a split is drawn anew, so that some
-            that were trained on would be validated on.
-        monitor: value of the log that the best epoch has most of.
-        keep: checkpoints of last epochs that stay.
-        guessing: whether the loss is ln(classes) where a model guesses, by which a collapse is
-            told.
-        limit_steps: at most so many steps in an epoch; 0 is all.
-        extend: whether the run may have been begun with fewer epochs.
+        images: numbers of images to train on and to validate on. If they change, a new split is
+            drawn, and some training images would become validation images.
+        monitor: value of the log that is highest in the best epoch.
+        keep: how many checkpoints of the last epochs to keep.
+        guessing: whether the loss of guessing is ln(classes), by which a collapse is recognised.
+        limit_steps: largest number of steps in an epoch; 0: no limit.
+        extend: whether the run may have been started with fewer epochs.
     Attributes:
-        done: epochs that lie behind.
+        done: number of finished epochs.
     Raises:
-        ValueError: what lies in `out` does not fit the recipe.
+        ValueError: the files in `out` do not fit the recipe.
         OSError: `out` cannot be read or written.
     """
 
@@ -88,7 +87,7 @@ class Run:
         strategy.barrier()  # all have read it before one writes to it
 
     def announce(self, text: str, policy: str) -> None:
-        """Say what is going to be done, once for all processes.
+        """Print the plan of the run, once for all processes.
 
         Args:
             text: data, model and length of the run.
@@ -101,9 +100,9 @@ class Run:
         print(f"{text}; on {devices} by {BACKEND}, {policy}")
         if self.done >= self.recipe.epochs:
             advice = run_folder.how_to_go_on(self.out, self.recipe.length)
-            print(f"all of it was done before; {advice}", flush=True)
+            print(f"the run is already finished; {advice}", flush=True)
         elif self.done:
-            print(f"going on after epoch {self.done}", flush=True)
+            print(f"resuming after epoch {self.done}", flush=True)
 
     def fit(
         self,
@@ -117,14 +116,14 @@ class Run:
     ) -> None:
         """Train to the last epoch.
 
-        The checkpoint of an epoch is written before it is measured: where that fails, or the
-        process ends, it is measured when the run goes on.
+        The checkpoint of an epoch is written before the epoch is evaluated. If the evaluation
+        fails, or the process ends, the resumed run evaluates it.
 
         Args:
             batches: of this process, from epoch `done` on; the images that it could not read, in
                 its `skipped`, are named at the end.
-            steps: in an epoch.
-            measure: what is measured after an epoch, by names for the log.
+            steps: number of steps in an epoch.
+            measure: function that returns the metrics after an epoch, by name.
             every: epochs from one time to the next; the last one is always measured.
             around: makes a context to train in.
             tensorboard: write `out`/tensorboard too, which needs TensorFlow.

@@ -1,4 +1,4 @@
-"""The folder of a training run: one run at a time, and the same one each time."""
+"""The folder of a training run: one run uses it at a time, and always the same one."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ SETTINGS = "settings.json"
 
 @contextlib.contextmanager
 def alone(out: pathlib.Path, strategy: Strategy) -> Iterator[None]:
-    """The folder is there, and no other run writes to it."""
+    """Create the folder, and keep other runs from writing to it."""
     import filelock
 
     if not strategy.chief:
@@ -37,18 +37,18 @@ def same_settings(
     length: str = "epochs",
     extend: bool = False,
 ) -> None:
-    """Write what the run is made of; or, where it was begun before, find the same.
+    """Write the settings of a new run, or compare them with those of the run to resume.
 
     Args:
         out: folder of the run.
-        settings: what decides its result.
-        strategy: by which processes wait for the one that writes.
-        done: epochs up to the checkpoint to go on from; 0 where there is none.
-        length: name of the setting that says how long the run is.
-        extend: whether that may have been less before. What it was is kept, under "extended".
+        settings: settings that decide its result.
+        strategy: lets processes wait for the one that writes.
+        done: epochs up to the checkpoint to resume from; 0 if there is none.
+        length: name of the setting for the length of the run.
+        extend: whether the length may have been shorter before. The old length is kept under
+            "extended".
     Raises:
-        ValueError: a setting differs from that of the run that was begun, or there is no run to
-            extend.
+        ValueError: a setting differs from that of the existing run, or there is no run to extend.
     """
     path = out / SETTINGS
     written: Mapping | None = None
@@ -75,16 +75,16 @@ def same_settings(
 def how_to_go_on(out: pathlib.Path, length: str) -> str:
     """What to give to train a run for longer."""
     return (
-        f"add --extend and more --{length} to train it for longer, or begin another run from its "
-        f"weights by --weights {out / RESULT} and another --out"
+        f"add --extend and more --{length} to train it for longer, or start another run from its "
+        f"weights with --weights {out / RESULT} and another --out"
     )
 
 
 def _differs(out: pathlib.Path, name: str, before, value, length: str) -> str:
-    advice = "go on with the same, or choose another --out"
+    advice = "rerun with the same value, or choose another --out"
     if name == length and _is_more(value, before):
         advice = how_to_go_on(out, length)
-    return f"{out} was begun with {name} {before!r}, now it is {value!r}; {advice}."
+    return f"{out} was started with {name} {before!r}, now it is {value!r}; {advice}."
 
 
 def _is_more(value, before) -> bool:

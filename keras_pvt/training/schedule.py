@@ -38,18 +38,18 @@ class WarmUpCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_pvt")
 class OfficialCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """The rate of the official training code: one value an epoch, a step late.
+    """The learning rate of the official training code: one value an epoch, one epoch late.
 
-    Epoch e has the rate of t = max(e - 1, 0), since that code advances its schedule after an epoch,
-    by the number of the epoch that ended. Up to `warm_up_epochs` the rate rises linearly from
-    `start` towards `peak`; from there on it follows a cosine over t = 0 to `epochs`, not shifted by
-    the warm-up, from `peak` to `end`.
+    Epoch e has the rate of t = max(e - 1, 0), because that code advances its schedule after an
+    epoch, with the number of the epoch that ended. Up to `warm_up_epochs` the rate rises linearly
+    from `start` towards `peak`; from there on it follows a cosine over t = 0 to `epochs`, not
+    shifted by the warm-up, from `peak` to `end`.
 
     Args:
         peak: 5e-4 for each 512 images of a batch.
         epochs: of the whole run.
         steps: in an epoch.
-        warm_up_epochs: epochs of rising rate; the other schedules have steps of it.
+        warm_up_epochs: epochs in which the rate rises; the other schedules count steps.
         start: the first rate.
         end: the last rate.
     Source:
@@ -92,11 +92,11 @@ class OfficialCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_pvt")
 class WarmUpSteps(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear to `peak` over `warm_up` steps, then a tenth of it after each of some steps.
+    """Linear to `peak` over `warm_up` steps, then divided by 10 at each step in `drops`.
 
     Args:
         peak: the highest rate.
-        drops: steps from which on the rate is a tenth of what it was.
+        drops: steps from which the rate is a tenth of the one before.
         warm_up: steps of rising rate.
         start: factor of the rate at the first of them.
     Source:

@@ -31,10 +31,10 @@ class Trainer(abc.ABC):
         out: folder of the run.
         strategy: devices to use.
     Attributes:
-        recipe: as given, but for a batch that is too large for the data.
-        monitor: value of the log that the best epoch has most of.
-        passes: whether an epoch is a pass over the data, but for what makes no whole batch.
-        guessing: whether the loss is ln(classes) where a model guesses.
+        recipe: as given, except for a batch that is too large for the data.
+        monitor: value of the log that is highest in the best epoch.
+        passes: whether an epoch is a pass over the data, except for an incomplete last batch.
+        guessing: whether the loss of guessing is ln(classes).
         holds: whether it can hold all images in memory.
     """
 
@@ -48,7 +48,8 @@ class Trainer(abc.ABC):
         self.recipe, self.out, self.strategy = recipe, out, strategy
 
     def import_libraries(self) -> None:
-        """Import what the run needs before its end: what is missing is told before its begin.
+        """Import the libraries that the run needs, so that a missing one is reported before it
+        begins.
 
         Raises:
             ImportError: a library is not installed; says what to install.
@@ -134,7 +135,7 @@ class Trainer(abc.ABC):
 
         Args:
             batch_size: of this process.
-            done: epochs that lie behind.
+            done: number of finished epochs.
         """
 
     @abc.abstractmethod
@@ -179,27 +180,27 @@ def train(
     limit_steps: int = 0,
     extend: bool = False,
 ) -> dict[str, float]:
-    """Train as a recipe says, from the first step or from where the run in `out` was stopped.
+    """Train by a recipe, from the first step or from the last checkpoint of the run in `out`.
 
-    In `out` come to lie model.keras, which `keras_pvt.load_model` and `keras-pvt` read, the log
+    Writes to `out`: model.keras, which `keras_pvt.load_model` and `keras-pvt` read, the log
     history.csv, curves.png, settings.json and `checkpoints/`; see the trainers for more.
 
     Args:
         recipe: what to do, as `keras_pvt.training.load_recipe` reads it.
-        out: folder of the run, on a disk that all processes share; made if it is not there.
+        out: folder of the run, on a disk that all processes share; created if it does not exist.
         strategy: devices to use, see `keras_pvt.training.distribution.choose`; by default one.
         in_memory: decode all images once and hold them, of a classifier.
         tensorboard: write `out`/tensorboard too, which needs TensorFlow.
-        keep: checkpoints of last epochs that stay.
-        limit_steps: at most so many steps in an epoch, to try things out; 0 is all.
-        extend: train the run in `out` for longer, to the length of the recipe. What lies behind
-            stays as it is; each further step has the learning rate that it has in a run of the new
+        keep: how many checkpoints of the last epochs to keep.
+        limit_steps: largest number of steps in an epoch, for a trial run; 0: no limit.
+        extend: train the run in `out` for longer, to the length of the recipe. Earlier steps are
+            not repeated; each further step has the learning rate that it has in a run of the new
             length.
     Returns:
-        What was measured on the validation set, by its names.
+        The metrics on the validation set, by name.
     Raises:
-        ValueError: data, batch and devices, or what lies in `out` do not fit the recipe; or the
-            loss shows that nothing will come of it.
+        ValueError: data, batch, devices or the files in `out` do not fit the recipe; or the loss
+            has diverged.
         OSError: data cannot be read, or `out` not be written.
         ImportError: a library that is needed is not installed.
     """
@@ -258,7 +259,7 @@ def train(
 
 
 def opened(trainer: Trainer, in_memory: bool = False) -> tuple[int, int]:
-    """Open the data of a run: what is to be written is written by the chief, while others wait.
+    """Open the data of a run; the chief writes what must be written, while the others wait.
 
     Args:
         trainer: whose data they are.
@@ -290,13 +291,13 @@ def opened(trainer: Trainer, in_memory: bool = False) -> tuple[int, int]:
 
 
 def fit_batch(trainer: Trainer, images: int) -> str:
-    """Lower the batch where too many images would be left out of an epoch.
+    """Lower the batch size if too many images would be left out of an epoch.
 
     Args:
         trainer: whose recipe is changed.
         images: to train on.
     Returns:
-        What has to be said of it.
+        A message about it.
     Raises:
         ValueError: there are fewer images than devices.
     """

@@ -1,4 +1,4 @@
-"""Optimizers of Keras that save which weights do not decay."""
+"""Keras's optimizers, which here also save which weights do not decay."""
 
 import warnings
 from collections.abc import Collection, Sequence
@@ -8,16 +8,16 @@ import keras
 
 
 class SavedExclusions(keras.optimizers.Optimizer):
-    """What an optimizer leaves out of the weight decay, as a part of its configuration.
+    """Stores the weights that do not decay in the configuration of an optimizer.
 
-    `exclude_from_weight_decay` of Keras 3.15 does not outlast a file: a model that is loaded decays
-    every weight. Put this before the optimizer of Keras.
+    `exclude_from_weight_decay` of Keras 3.15 is not saved: a loaded model decays every weight. List
+    this class before the optimizer of Keras in the bases.
 
     Args:
         learning_rate: number or schedule.
         no_decay: paths of weights that do not decay.
-        trained: paths of the weights that the optimizer was built for, in their order. A model may
-            be loaded with others, as a Sequential is without its own name before them.
+        trained: paths of the weights that the optimizer was built for, in their order. A loaded
+            model may have other paths: those of a Sequential lack its own name at their start.
         **kwargs: further arguments of the optimizer.
     """
 

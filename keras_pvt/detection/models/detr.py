@@ -1,4 +1,4 @@
-"""DETR: objects by a transformer, with no anchors and no suppression."""
+"""DETR: detection by a transformer, without anchors and without suppression."""
 
 import keras
 from keras import ops
@@ -23,17 +23,17 @@ from keras_pvt.ops import COMPILES_HOST_CALLS, argmax, take_rows
 
 @base.register_as("BestQueries")
 class DETRPostprocessor(keras.layers.Layer):
-    """Turns what DETR gives into detections: the queries with the highest scores.
+    """Turns the outputs of DETR into detections: the queries with the highest scores.
 
-    No suppression follows, as each object has one query.
+    No suppression follows, because each object has one query.
 
     Args:
         confidence_threshold: probability that a detection has to exceed, 0 to 1.
-        max_detections: the most detections of an image; with fewer queries, their number.
+        max_detections: largest number of detections of an image; with fewer queries, their number.
     Call arguments:
-        outputs: what a `DETR` gives; its last layer counts.
-        sizes: `(B, 2)`, (height, width) of each image without padding: in pixels of the frame
-            that boxes are wanted in, such as the image as it was before it was resized.
+        outputs: outputs of a `DETR`; the last layer is used.
+        sizes: `(B, 2)`, (height, width) of each image without padding, in the pixels in which boxes
+            are wanted, such as those of the image before it was resized.
         images: instead of `sizes`, the images `(B, H, W, channels)`, which have no padding.
     Returns:
         A dictionary: "boxes" "xyxy" `(B, N, 4)`, in pixels and inside
@@ -95,37 +95,36 @@ class DETR(DetectionModel):
     """DETR on a backbone's coarsest map: a class and a box for each of a fixed number of queries.
 
     The model computes its own losses: call `model.compile(optimizer)` without a loss, then
-    `model.fit(x, {"boxes": ..., "classes": ...})`. `detector` gives the model that ends in
-    boxes.
+    `model.fit(x, {"boxes": ..., "classes": ...})`. `detector` returns the model that ends in boxes.
 
     Args:
         backbone: `PVTBackbone`, or a functional model with `pyramid_outputs`. If its input has
-            another name than "images", Keras warns, and everything works all the same.
+            another name than "images", Keras warns, but the model works.
         num_classes: K. A checkpoint of facebookresearch/detr or Hugging Face for COCO has 91,
             as its classes are COCO's own ids; one of mmdetection 80.
-        num_queries: Q, the most objects that it can find in an image.
+        num_queries: Q, the largest number of objects that it can find in an image.
         embed_dim: channels of the transformer; divisible by 4.
         depth: layers L of its encoder, and of its decoder.
         num_heads: divides `embed_dim`.
         hidden_dim: channels inside the feed-forwards.
         drop_rate: probability of dropping an attention weight, and a feature after each
             attention and in each feed-forward.
-        auxiliary: whether each layer of the decoder predicts, as the loss wants. Otherwise only
-            the last one does, and L is 1 in the result.
+        auxiliary: whether each layer of the decoder predicts, as the loss needs. Otherwise only the
+            last one does, and L is 1 in the result.
         padded: whether images of a batch may have padding. The model then takes their sizes.
         name: of the model.
-        dtype: policy of all but the backbone; by default the backbone's. What the heads compute
-            is float32 at least.
+        dtype: policy of all but the backbone; by default the backbone's. The heads compute in
+            float32 at least.
     Call arguments:
         x: {"images": what the backbone takes, float `(B, H, W, channels)`, each image in the
             top left corner; "sizes": int `(B, 2)`, (height, width) in pixels of each without
             its padding}. With `padded=False` the images alone.
     Returns:
-        A dictionary with the predictions of each layer of the decoder; the last are the
-        model's answer:
-        "class_logits" `(B, L, Q, K + 1)`, no softmax, of which the last is "no object";
+        A dictionary with the predictions of each layer of the decoder; the last layer's are the
+        model's result:
+        "class_logits" `(B, L, Q, K + 1)`, without softmax; the last class is "no object";
         "boxes" `(B, L, Q, 4)`, "rel_center_xywh", 0 to 1: fractions of the image without its
-        padding. All queries are there, in their own order.
+        padding. All queries are included, in their own order.
     Labels to train on:
         A dictionary: "boxes" `(B, G, 4)`, "xyxy" in pixels of the images; "classes" `(B, G)`,
         0 to K - 1, or -1 for padding. The logs have `class_loss`, `box_loss` and `giou_loss`;
@@ -243,10 +242,11 @@ class DETR(DetectionModel):
         """A functional model of the same layers and input that ends in boxes.
 
         Args:
-            decoder: makes detections of the predictions; by default the 100 queries with the
-                highest scores, however low those are.
+            decoder: turns the predictions into detections; by default it takes the 100 queries with
+                the highest scores, however low.
         Returns:
-            A model that gives the dictionary of `DETRPostprocessor`, boxes in pixels of the images.
+            A model that returns the dictionary of `DETRPostprocessor`, boxes in pixels of the
+            images.
         """
         if decoder is None:
             decoder = DETRPostprocessor(dtype="float32", name="best_queries")

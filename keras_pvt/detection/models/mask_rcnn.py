@@ -33,13 +33,13 @@ class MaskRCNN(DetectionModel):
     """Mask R-CNN, or Faster R-CNN, on any backbone, images of any size.
 
     The model computes its own losses: call `model.compile(optimizer)` without a loss, then
-    `model.fit(images, {"boxes": ..., "classes": ..., "masks": ...})`. `detector` gives the model
+    `model.fit(images, {"boxes": ..., "classes": ..., "masks": ...})`. `detector` returns the model
     that ends in boxes and masks.
 
     Args:
         backbone: `PVTBackbone`, or a functional model with `pyramid_outputs`, as KerasHub's.
-            Its four coarsest levels are used, of PVT P2 to P5; its layers become layers of
-            this model.
+            Its four coarsest levels are used, P2 to P5 of PVT (a cell of level PN has 2**N pixels a
+            side). Its layers become layers of this model.
         num_classes: K, without a background.
         neck_width: channels of the feature pyramid and of the convolutions after it.
         head_width: width of the two dense layers of the box head.
@@ -51,7 +51,7 @@ class MaskRCNN(DetectionModel):
             of them with an object.
         compared_anchors: anchors of a level, those with the highest scores, that become
             proposals in training.
-        proposals: the most proposals of an image in training.
+        proposals: largest number of proposals of an image in training.
         name: of the model.
         dtype: policy of neck and heads; by default the backbone's. Outputs are float32 at least.
     Call arguments:
@@ -74,7 +74,7 @@ class MaskRCNN(DetectionModel):
         box_head: gives classes and boxes of proposals.
         mask_head: gives masks of boxes; None without masks.
         anchors: the `Anchors` of a cell.
-        multiple: number of pixels of which official code pads image sides to a multiple.
+        multiple: the official code pads image sides to a multiple of this number of pixels.
     Raises:
         ValueError: a backbone without pyramid; numbers out of range; labels without masks.
     Source:
@@ -213,17 +213,17 @@ class MaskRCNN(DetectionModel):
             suppression: of duplicates; by default the official one: scores above 0.05, overlaps
                 up to 0.5, 100 boxes, empty ones too.
             per_level: anchors of a level, those with the highest scores, that become proposals.
-            proposals: the most proposals of an image, of all levels.
-            padded: whether images have padding on their right and below. The model then takes
+            proposals: largest number of proposals of an image, over all levels.
+            padded: whether images have padding on the right and at the bottom. The model then takes
                 {"images": images, "sizes": float `(B, 2)`, (height, width) in pixels of each
                 without it}, and clips boxes to the images; otherwise it takes the images alone.
         Returns:
             A model that gives the dictionary of `NonMaxSuppression`, boxes in pixels of the
             images, and "masks" `(B, 100, 28, 28)`, 0 to 1, the probability that a part of the
-            box is of the object, zeros after the last box. `paste_masks` makes pixels of them.
+            box is of the object, zeros after the last box. `paste_masks` turns them into pixels.
         Source:
-            mmdetection 2.13. Differs only where more than `suppression.max_candidates` pairs of
-            box and class score above 0.05: upstream compares all.
+            mmdetection 2.13. Differs only if more than `suppression.max_candidates` pairs of box
+            and class score above 0.05: the official code compares all pairs.
         """
         if suppression is None:
             suppression = NonMaxSuppression(

@@ -37,27 +37,27 @@ class RetinaNet(DetectionModel):
     """RetinaNet on any backbone, images of any size.
 
     The model computes its own losses: call `model.compile(optimizer)` without a loss, then
-    `model.fit(images, {"boxes": ..., "classes": ...})`. `detector` gives the model that ends in
+    `model.fit(images, {"boxes": ..., "classes": ...})`. `detector` returns the model that ends in
     boxes.
 
     Args:
         backbone: `PVTBackbone`, or a functional model with `pyramid_outputs`, as KerasHub's.
-            Its three coarsest levels are used, of PVT P3 to P5; its layers become layers of
-            this model.
+            Its three coarsest levels are used, P3 to P5 of PVT (a cell of level PN has 2**N pixels
+            a side). Its layers become layers of this model.
         num_classes: K, without a background.
         neck_width: channels of the feature pyramid and of the head.
         head_depth: convolutions of each of the head's two towers, before the last.
         anchor_side: side of the smallest square anchor, in cells: 4 is 32 pixels in P3. A box
-            of less than about 0.7 of it is hardly learnt.
+            smaller than about 0.7 of it is hardly learnt.
         name: of the model.
         dtype: policy of neck and head; by default the backbone's. Outputs are float32 at least.
     Call arguments:
         x: what the backbone takes, float images `(B, H, W, channels)`.
     Returns:
-        A dictionary of two, each with a map of each level, "P3" to "P7" on PVT, whose cells have
-        2**3 to 2**7 pixels a side, and A = 9 anchors each:
+        A dictionary with two entries. Each has a map for each level, "P3" to "P7" on PVT, whose
+        cells have 2**3 to 2**7 pixels a side and A = 9 anchors each:
         "class_logits" `(B, h, w, A * K)`, one sigmoid for each class, anchor after anchor;
-        "box_deltas" `(B, h, w, A * 4)`, how the centre of the anchor moves in x and y, in sides
+        "box_deltas" `(B, h, w, A * 4)`, the shift of the anchor's centre in x and y, in sides
         of the anchor, and logarithms of the factors of its width and height.
     Labels to train on:
         A dictionary: "boxes" `(B, G, 4)`, "xyxy" in pixels of the images; "classes" `(B, G)`,
@@ -68,7 +68,7 @@ class RetinaNet(DetectionModel):
     Attributes:
         num_classes: K.
         anchors: the `Anchors` of a cell.
-        multiple: number of pixels of which official code pads image sides to a multiple.
+        multiple: the official code pads image sides to a multiple of this number of pixels.
     Raises:
         ValueError: a backbone without pyramid; numbers out of range.
     Source:
@@ -162,17 +162,18 @@ class RetinaNet(DetectionModel):
         Args:
             suppression: of duplicates; by default the official one: scores above 0.05, overlaps
                 up to 0.5, 100 boxes, empty ones too.
-            per_level: the most anchors of a level that are compared, those with the highest
+            per_level: how many anchors of a level are compared, at most; those with the highest
                 scores.
-            padded: whether images have padding on their right and below. The model then takes
+            padded: whether images have padding on the right and at the bottom. The model then takes
                 {"images": images, "sizes": float `(B, 2)`, (height, width) in pixels of each
                 without it}, and clips boxes to the images; otherwise it takes the images alone.
         Returns:
             A model that gives the dictionary of `NonMaxSuppression`, boxes in pixels of the
             images.
         Source:
-            mmdetection 2.13. Differs only where fewer than 100 of the best
-            `suppression.max_candidates` pairs of box and class stay: upstream compares all.
+            mmdetection 2.13. Differs only if fewer than 100 of the best
+            `suppression.max_candidates` pairs of box and class remain: the official code compares
+            all pairs.
         """
         candidates = PyramidDecoder(
             self.num_classes, self.anchors, per_level, dtype="float32", name="candidates"

@@ -1,4 +1,4 @@
-"""Semantic FPN: a feature pyramid whose levels are brought to one size and summed."""
+"""Semantic FPN: a feature pyramid whose levels are resized to one size and summed."""
 
 import keras
 
@@ -21,8 +21,9 @@ class SemanticFPN(SegmentationModel):
         neck_width: channels of the feature pyramid.
         head_width: channels of the head.
         drop_rate: probability of dropping a channel before the last convolution, in training.
-        full_size: whether to give logits for each pixel of the image, as training and evaluation
-            want them, rather than for each cell of the finest map, a sixteenth of the numbers.
+        full_size: whether to return logits for each pixel of the image, as training and evaluation
+            need them. Otherwise there are logits for each cell of the finest map, a sixteenth of
+            the numbers.
         name: of the model.
         dtype: policy of neck and head; by default the backbone's. Logits are float32 at least.
     Call arguments:

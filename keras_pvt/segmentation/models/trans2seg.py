@@ -1,4 +1,4 @@
-"""Trans2Seg: a transformer encoder, and a decoder in which classes ask the image."""
+"""Trans2Seg: a transformer encoder, and a decoder in which classes attend to the image."""
 
 import math
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ TABLE_SIDE = 32
 class Trans2Seg(SegmentationModel):
     """Trans2Seg on a backbone: a class for each pixel, images of one size.
 
-    A norm and a feed-forward run over the cells of the coarsest map, so that the size of the
-    images is part of the weights; larger images go through window by window.
+    A norm and a feed-forward layer run over the cells of the coarsest map, so the image size is
+    part of the weights. Process larger images window by window.
 
     Args:
         backbone: `PVTBackbone`, or a functional model with `pyramid_outputs`, of a static size.
@@ -38,8 +38,8 @@ class Trans2Seg(SegmentationModel):
         mlp_ratio: hidden over outer width of the feed-forwards.
         head_width: channels of the head.
         class_chunk: classes that the head computes at a time in inference; 0 for all.
-        full_size: whether to give logits for each pixel, rather than for each cell of the map
-            that the head ends in.
+        full_size: whether to return logits for each pixel instead of each cell of the head's last
+            map.
         name: of the model.
         dtype: policy of all but the backbone; by default the backbone's. The head's last
             step and the logits are float32 at least.
@@ -57,8 +57,8 @@ class Trans2Seg(SegmentationModel):
             out of range.
     Source:
         Trans2Seg, arXiv 2101.08461; xieenze/Trans2Seg, "medium"; PVT, arXiv 2102.12122,
-        section 5.5. Theirs on PVT was never released: this is the released head, whose
-        parameters are the paper's and whose GFLOPs are not, see docs/cost.md.
+        section 5.5. Their model on PVT was never released. This is the released head; its
+        parameters are the paper's, but its GFLOPs are not, see docs/cost.md.
     """
 
     system = "trans2seg"

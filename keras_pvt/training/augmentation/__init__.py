@@ -1,4 +1,4 @@
-"""Random changes of training images, as in DeiT and PVT: NumPy and Pillow, on any backend.
+"""Random augmentation of training images, as in DeiT and PVT: NumPy and Pillow, on any backend.
 
 Every part draws from the generator it is given and from nothing else, so that threads and
 processes with a generator each repeat exactly.

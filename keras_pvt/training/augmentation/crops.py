@@ -1,4 +1,4 @@
-"""Which part of an image is seen, and from which side."""
+"""Random crops, shifts and flips."""
 
 import math
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def random_resized_crop(
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> np.ndarray:
-    """A random part of an image, brought to a size.
+    """A random crop of an image, resized to a size.
 
     Args:
         image: RGB `(H, W, 3)`, uint8.

@@ -1,4 +1,4 @@
-"""Labels as distributions, and MixUp and CutMix: each image of a batch with the one opposite."""
+"""Label smoothing, MixUp and CutMix; a batch is mixed with itself in reverse order."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def smooth_labels(labels, classes: int, smoothing: float = 0.1) -> np.ndarray:
-    """One-hot labels, of whose weight a part is spread evenly over all classes.
+    """One-hot labels, with a part of their weight spread evenly over all classes.
 
     Args:
         labels: integers `(B,)`, 0 to `classes` - 1.

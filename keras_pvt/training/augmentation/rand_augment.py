@@ -1,4 +1,4 @@
-"""RandAugment: a few operations of random kind and about the same strength."""
+"""RandAugment: a few random operations of about the same strength."""
 
 import dataclasses
 import re
@@ -23,7 +23,7 @@ class RandAugment:
         magnitude_std: standard deviation of the level, which is drawn anew for each
             operation, and clipped to 0..10.
         count: operations drawn for an image, with replacement.
-        probability: that an operation which is drawn is carried out.
+        probability: probability that a drawn operation is applied.
         fill: RGB, 0..255, of pixels that come in from outside.
     Raises:
         ValueError: a value outside its range.

@@ -1,4 +1,4 @@
-"""From an image to what a model takes: random in training, fixed in evaluation."""
+"""Transforms from an image to a model's input: random in training, fixed in evaluation."""
 
 import dataclasses
 
@@ -18,10 +18,10 @@ ENHANCEMENTS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Col
 
 @dataclasses.dataclass(frozen=True)
 class ColorJitter:
-    """Brightness, contrast and saturation, in random order, each by a factor of its own.
+    """Changes brightness, contrast and saturation, in random order, each by its own factor.
 
-    For recipes without RandAugment. DeiT and PVT have an option for it, of 0.4, that does
-    nothing while RandAugment is on, as it is in their recipes.
+    For recipes without RandAugment. DeiT and PVT have an option of 0.4 for it, which has no effect
+    in their recipes because RandAugment is on.
 
     Args:
         strength: largest distance of a factor from 1, at least 0. Factors are drawn evenly,
@@ -64,8 +64,7 @@ class TrainTransform:
             last two first resize an image of another size, bicubic, whatever its proportions.
         flip: whether half of the images are mirrored left to right.
         rand_augment: a text that `RandAugment.parse` reads; None for none.
-        color_jitter: strength of `ColorJitter`; as in DeiT, it does nothing beside
-            `rand_augment`.
+        color_jitter: strength of `ColorJitter`; as in DeiT, it has no effect with `rand_augment`.
         erasing: probability of `RandomErasing`.
         scale: parts of the area for `random_resized_crop`.
         shift: pixels for `random_shift`.
@@ -127,7 +126,7 @@ class TrainTransform:
 
 @dataclasses.dataclass(frozen=True)
 class EvalTransform:
-    """The crop that accuracies are measured on, normalised.
+    """The crop that accuracy is measured on, normalised.
 
     Args:
         size: side of the result in pixels.

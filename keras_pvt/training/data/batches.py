@@ -15,24 +15,25 @@ class ImageBatches(ThreadedBatches):
     """Batches of images and labels for `fit`, read and augmented by threads.
 
     The seed and the epoch decide the order and what is drawn for each image, whatever the number
-    of threads and processes; what `mix` draws depends on the process as well. An image that
-    cannot be read is logged once, entered in `skipped`, and replaced by another. Pass
-    `shuffle=False` to `fit`: otherwise Keras changes the order of the batches.
+    of threads and processes; what `mix` draws depends on the process as well. An image that cannot
+    be read is logged once, added to `skipped`, and replaced by another. Pass `shuffle=False` to
+    `fit`: otherwise Keras changes the order of the batches.
 
     Args:
         images: the source.
         batch_size: images in a batch of this process.
-        transform: of an image uint8 `(H, W, 3)` and a random generator, makes a float32 array of
-            the same shape for all.
+        transform: function of an image uint8 `(H, W, 3)` and a random generator; returns a float32
+            array, of the same shape for all images.
         classes: width of the labels; by default the number that the source has.
         seed: decides order, augmentation and mixing, together with the epoch.
-        first_epoch: where to go on, from 0.
+        first_epoch: epoch to start with, from 0.
         shuffle: False keeps the order of the source.
         shard: (index, number) of this process among those that train together.
         repeats: neighbouring positions that show the same image, augmented differently. An epoch
-            is as long as ever, and so shows 1 / `repeats` of the images. Repeated augmentation,
-            arXiv 1902.05509, dealt out to the processes as in DeiT, arXiv 2012.12877.
-        mix: of images, labels `(B, classes)` and a random generator, makes both anew.
+            keeps its length, so it shows 1 / `repeats` of the images. Repeated augmentation, arXiv
+            1902.05509, dealt out to the processes as in DeiT, arXiv 2012.12877.
+        mix: function of images, labels `(B, classes)` and a random generator; returns new images
+            and labels.
         smoothing: part of a label that is spread over all classes.
         workers: threads that decode and augment; by default one for each processor.
         last_batch: "drop" leaves out images that make no whole batch, "keep" makes a smaller

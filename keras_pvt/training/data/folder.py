@@ -16,18 +16,18 @@ SHOWN = 5  # names in a message
 class FolderImages:
     """The images FOLDER/CLASS/*, classes and files sorted by name; decoded when they are read.
 
-    Images are the files whose endings Pillow reads. What begins with a dot is passed over; other
-    files and deeper folders are too, and counted.
+    Images are the files whose endings Pillow reads. Names that begin with a dot are skipped. Other
+    files and subfolders are skipped and counted.
 
     Args:
         folder: with a folder for each class.
         classes: names of the classes in the order of their labels, such as those of the training
             set; by default the names of the class folders, sorted.
-        report: counts what is passed over; by default one of its own.
+        report: counts what is skipped; by default a new report.
     Attributes:
-        report: of what was passed over.
+        report: report of what was skipped.
     Raises:
-        OSError: a folder that is not there or cannot be read.
+        OSError: a folder does not exist or cannot be read.
         ValueError: fewer than two class folders, one without an image, or others than `classes`.
     """
 

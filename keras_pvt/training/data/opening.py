@@ -1,4 +1,4 @@
-"""Data sets by name: a folder, or a set of tensorflow-datasets."""
+"""Data sets by name: a folder, or a data set of tensorflow-datasets."""
 
 import os
 import pathlib
@@ -20,7 +20,7 @@ def open_images(
     data_dir: str | os.PathLike | None = None,
     report: DataReport | None = None,
 ) -> Images:
-    """One split of a data set.
+    """Open one split of a data set.
 
     Args:
         data: a folder with a folder for each split, or the name of a set of tensorflow-datasets.
@@ -93,7 +93,7 @@ def open_train_and_val(
     seed: int = 0,
     report: DataReport | None = None,
 ) -> tuple[Images, Images]:
-    """The images to train and to validate on, of the same classes.
+    """Open the images to train on and to validate on; both have the same classes.
 
     Args:
         data: a folder with a folder for each split, or the name of a set of tensorflow-datasets.
@@ -103,8 +103,8 @@ def open_train_and_val(
         val: split to validate on; "val" is the first of "val", "validation" and "test" that
             exists.
         data_dir: folder of the sets of tensorflow-datasets; by default its own.
-        val_split: share of each class to validate on, 0 to 1, where a folder has no split for
-            it; 0 for none.
+        val_split: share of each class to validate on, 0 to 1, if a folder has no validation split;
+            0 for none.
         seed: decides which images these are.
         report: counts what is passed over in a folder, see `FolderImages`.
     Returns:
