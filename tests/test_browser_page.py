@@ -121,7 +121,7 @@ def tab(page):
         tab = browser.new_page(viewport={"width": 360, "height": 740})
         tab.set_default_timeout(300_000)
         tab.on("request", lambda request: asked.append(request.url))
-        tab.on("pageerror", wrong.append)
+        tab.on("pageerror", lambda error: wrong.append(error))  # a builtin cannot be given
         tab.goto(page.as_uri())
         yield tab
         browser.close()

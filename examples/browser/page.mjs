@@ -170,7 +170,9 @@ function draw({ bitmap, crop }, found, model) {
   picture.height = Math.round(bitmap.height * scale);
   const canvas = picture.getContext("2d");
   canvas.drawImage(bitmap, 0, 0, picture.width, picture.height);
-  const unit = Math.max(1, Math.max(picture.width, picture.height) / 320);
+  // Lines and letters have a size on the screen, which shows large pictures smaller.
+  const onScreen = picture.clientWidth || picture.width;
+  const unit = (picture.width / onScreen) * Math.min(2, Math.max(1.6, onScreen / 320));
   canvas.lineWidth = unit;
   if (crop) {
     // What the model does not see lies in shadow.
