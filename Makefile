@@ -58,9 +58,11 @@ $(BIN)/python:
 
 # A mark for each set of packages that is in place, made again when the packages change.
 $(VENV)/.demo-%: $(BIN)/python pyproject.toml $(CONSTRAINTS)
+	@echo "installing Keras and $* in $(VENV): minutes, once"
 	$(INSTALL) -e '.[$*,plot]'
 	touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml $(CONSTRAINTS)
+	@echo "installing Keras and three backends in $(VENV), gigabytes: many minutes, once"
 	$(INSTALL) -e '.[jax,tensorflow,torch,test,dev]'
 	touch $@

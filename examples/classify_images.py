@@ -16,13 +16,13 @@ from keras_pvt.download import DownloadError
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import load_image
 
-IMAGES = pathlib.Path(__file__).parent / "images"
+IMAGES = sorted((pathlib.Path(__file__).parent / "images").glob("*.jpg"))
 BUNDLED = ("pvt_nano", "cifar10")
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", nargs="*", default=[IMAGES], help="files and folders")
+    parser.add_argument("images", nargs="*", default=IMAGES, help="files and folders")
     parser.add_argument("--out", default="demo.png", help="picture to write")
     parser.add_argument("--variant", default="pvt_tiny")
     parser.add_argument("--weights", default="imagenet", help="name, or a checkpoint file")

@@ -17,6 +17,7 @@ from keras_pvt.utils.drawing import sheet, write_png
 from keras_pvt.utils.image_files import image_files
 
 CELLS = pathlib.Path(__file__).parent / "cells"
+IMAGES = sorted(CELLS.glob("*.jpg"))
 WEIGHTS = CELLS / "retinanet_pvt_nano.safetensors"
 CLASSES = ["RBC", "WBC", "Platelets"]  # red, white blood cells
 # As the recipe retinanet_bccd_nano has it: pixels of sides, and anchors in cells of 4 pixels.
@@ -36,7 +37,7 @@ def load() -> Detector:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", nargs="*", default=[CELLS], help="files and folders")
+    parser.add_argument("images", nargs="*", default=IMAGES, help="files and folders")
     parser.add_argument("--out", default="demo_detection.png", help="picture to write")
     parser.add_argument("--threshold", type=float, default=0.5, help="smallest score")
     options = parser.parse_args(arguments)

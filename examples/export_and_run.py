@@ -22,12 +22,12 @@ from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import eval_transform
 from keras_pvt.variants import VARIANTS, WEIGHTS, default_name
 
-IMAGES = pathlib.Path(__file__).parent / "images"
+IMAGES = sorted((pathlib.Path(__file__).parent / "images").glob("*.jpg"))
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", nargs="*", default=[IMAGES], help="files and folders")
+    parser.add_argument("images", nargs="*", default=IMAGES, help="files and folders")
     parser.add_argument("--model", default="pvt_nano", help="a variant or a checkpoint")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("exported"))

@@ -99,6 +99,7 @@ def terminal(monkeypatch):
         bar.set_params({"epochs": 300})
         bar.on_train_begin()
         bar.on_epoch_begin(199)
+        assert bar.bar.tasks[0].fields["values"] == "the first step takes longest"
         bar.on_train_batch_end(0, {"loss": 1.0})
         bar.on_train_batch_end(1, {"loss": 0.1234, "accuracy": 0.5678, "top5_accuracy": 1.0})
         return bar
@@ -127,6 +128,8 @@ def test_progress_on_a_terminal(terminal, capsys, width, shown):
     assert line.rstrip()[-7:].count(":") == 2  # hours, minutes, seconds
     assert "…" not in line
     bar.on_epoch_end(199, {"loss": 0.25})
+    bar.on_epoch_begin(200)
+    assert bar.bar.tasks[0].fields["values"] == "loss ..."
     bar.on_train_end()
     out, err = capsys.readouterr()
     assert out == "epoch 200/300: loss 0.25\n"

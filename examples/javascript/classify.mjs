@@ -4,31 +4,29 @@
 //   npm install onnxruntime-node sharp
 //   node classify.mjs pvt_tiny.onnx photo.jpg
 //
-// In a browser, onnxruntime-web has the same interface.
+// The last two arguments are for models of another size: the side of the crop, and the short side of
+// the photograph before it, of pvt_nano 32 32. ../browser does the same in a page.
 import * as ort from "onnxruntime-node";
 import sharp from "sharp";
+import { evalTransform, largest } from "./pixels.mjs";
 
-const [model, photo, side = "224"] = process.argv.slice(2);
+const [model, photo, side = "224", short] = process.argv.slice(2);
 if (!photo) {
-  console.error("usage: node classify.mjs MODEL.onnx PHOTO [SIDE]");
+  console.error("usage: node classify.mjs MODEL.onnx PHOTO [SIDE [SHORT_SIDE]]");
   process.exit(2);
 }
-const size = Number(side);
-const pixels = await sharp(photo)
+const { data, info } = await sharp(photo)
   .rotate() // as EXIF says
-  .resize(size, size, { fit: "cover" })
   .toColourspace("srgb")
   .removeAlpha()
   .raw()
-  .toBuffer(); // RGB, 0..255
+  .toBuffer({ resolveWithObject: true }); // RGB, 0..255
+const size = Number(side);
+const crop = evalTransform({ data, ...info }, size, short && Number(short));
 
 const session = await ort.InferenceSession.create(model);
-const images = new ort.Tensor("float32", Float32Array.from(pixels), [1, size, size, 3]);
+const images = new ort.Tensor("float32", Float32Array.from(crop.data), [1, size, size, 3]);
 const { predictions } = await session.run({ images });
-const best = [...predictions.data]
-  .map((probability, index) => ({ probability, index }))
-  .sort((a, b) => b.probability - a.probability)
-  .slice(0, 5);
-for (const { probability, index } of best) {
+for (const { probability, index } of largest(predictions.data, 5)) {
   console.log(`${index}\t${probability.toFixed(4)}`);
 }

@@ -33,6 +33,7 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.steps, self.batch_size = steps, batch_size
         self.bar: rich.progress.Progress | None = None
+        self.seen = False  # whether a step is done: before it backends compile
 
     def on_train_begin(self, logs=None):
         from rich import progress
@@ -60,12 +61,14 @@ class Progress(keras.callbacks.Callback):
         if self.bar is not None:
             total = self.params["epochs"]
             name = f"epoch {epoch + 1}/{total}"
-            self.task = self.bar.add_task(name, total=self.steps, values="loss ...")
+            values = "loss ..." if self.seen else "the first step takes longest"
+            self.task = self.bar.add_task(name, total=self.steps, values=values)
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
-        if self.bar is None or now - self.shown < 0.25:
+        if self.bar is None or (self.seen and now - self.shown < 0.25):
             return
+        self.seen = True
         self.shown = now
         values = {name: logs[name] for name in self.names if name in logs}
         if self.wide:
