@@ -142,9 +142,7 @@ def rows(tab):
 def given(tab, file):
     tab.wait_for_selector("#answer[aria-busy=false]")
     tab.set_input_files("#file", file)
-    tab.wait_for_function(
-        f"document.getElementById('caption').textContent.startsWith('{file.name}')"
-    )
+    tab.locator("#caption", has_text=file.name).wait_for()
     return rows(tab)
 
 
@@ -168,9 +166,9 @@ def test_classes_are_those_of_keras(tab, tmp_path):
         assert [name for name, *_ in found] == [name for _, name, _ in best], file
         expected = [value for *_, value in best]
         np.testing.assert_allclose([value for _, value, _ in found], expected, atol=1e-4)
-    assert tab.inner_text("#caption") == "palette.png, 400 x 267 pixels"
+    assert tab.inner_text("#caption") == "palette.png, 400 x 266 pixels"
     tab.locator("input[name=model]").nth(2).check()  # takes the same image
-    tab.wait_for_function("document.getElementById('time').textContent.startsWith('plain')")
+    tab.locator("#time", has_text="plain").wait_for()
     found = rows(tab)
     best = np.argsort(-probabilities[palette])[:5]
     assert [name for name, *_ in found] == [f"</script>{n}" for n in best]

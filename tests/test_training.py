@@ -99,7 +99,7 @@ def terminal(monkeypatch):
         bar.set_params({"epochs": 300})
         bar.on_train_begin()
         bar.on_epoch_begin(199)
-        assert bar.bar.tasks[0].fields["values"] == "the first step takes longest"
+        assert bar.bar.tasks[0].fields["values"] == "starting"
         bar.on_train_batch_end(0, {"loss": 1.0})
         bar.on_train_batch_end(1, {"loss": 0.1234, "accuracy": 0.5678, "top5_accuracy": 1.0})
         return bar

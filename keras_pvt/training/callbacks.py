@@ -61,7 +61,7 @@ class Progress(keras.callbacks.Callback):
         if self.bar is not None:
             total = self.params["epochs"]
             name = f"epoch {epoch + 1}/{total}"
-            values = "loss ..." if self.seen else "the first step takes longest"
+            values = "loss ..." if self.seen else "starting"
             self.task = self.bar.add_task(name, total=self.steps, values=values)
 
     def on_train_batch_end(self, batch, logs=None):
