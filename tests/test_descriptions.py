@@ -148,7 +148,7 @@ def test_what_is_not_said_is_asked_for(name, tmp_path, capsys):
         model_from_checkpoint(recognised(read_checkpoint(plain)))
     said = convert(capsys, plain, other, "--set", f"{key}={value}")
     assert f"b.pth stores only weights, not {key}={value}; .safetensors and .keras do" in said
-    assert "weights alone" not in convert(capsys, plain, whole, "--set", f"{key}={value}")
+    assert "only weights" not in convert(capsys, plain, whole, "--set", f"{key}={value}")
     again, _ = model_from_checkpoint(recognised(read_checkpoint(whole)))
     assert again.get_config()[key] == value
     assert f"no setting '{key}s'" in refused(capsys, plain, whole, "--set", f"{key}s={value}")
@@ -169,7 +169,7 @@ def test_a_variants_widths_with_other_heads(tmp_path, capsys):
     assert found.variant is None
     assert found.known
     said = convert(capsys, tmp_path / "a.safetensors", tmp_path / "b.npz")
-    assert "not: backbone.num_heads=[2, 4, 10, 4], backbone.epsilon" in said
+    assert "not backbone.num_heads=[2, 4, 10, 4], backbone.epsilon" in said
     assert "a pvt of its own" in said
     setting = ["--set", "backbone.num_heads=2,4,10,4"]
     convert(capsys, tmp_path / "b.npz", tmp_path / "c.keras", *setting)
