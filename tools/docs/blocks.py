@@ -61,7 +61,5 @@ def blocks(page: pathlib.Path) -> list[Block]:
 def unaccounted(page: pathlib.Path) -> list[Block]:
     """Blocks that no test runs and no mark excuses."""
     return [
-        block
-        for block in blocks(page)
-        if block.reason is None and block.language not in LANGUAGES
+        block for block in blocks(page) if block.reason is None and block.language not in LANGUAGES
     ]

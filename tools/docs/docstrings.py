@@ -16,7 +16,7 @@ SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes|Example|Examples|
 
 
 class PublicNames(griffe.Extension):
-    """Sections of docstrings, constructors that a function makes, and functions named as modules."""
+    """What docstrings, the constructors of models and functions named as modules are to users."""
 
     def on_package(self, *, pkg: griffe.Module, loader, **kwargs) -> None:
         """Change the package once it is read."""
@@ -25,7 +25,11 @@ class PublicNames(griffe.Extension):
                 text = _markdown(value.docstring.value)
                 # Griffe knows no constructor of a named tuple.
                 fields = value.is_class and any(str(base) == "NamedTuple" for base in value.bases)
-                value.docstring.value = text.replace("Args:", "Attributes:") if fields else text
+                if fields:
+                    text = text.replace("Args:", "Attributes:")
+                if value.is_class:  # what its call gives, which has no annotation to show
+                    text = text.replace("\nReturns:\n", "\nInfo: Returns\n")
+                value.docstring.value = text
         _add_constructors(pkg["models.classifier"])
         _add_members(pkg["hub"])
         _uncover_functions(pkg)
@@ -105,7 +109,10 @@ def _add_members(hub: griffe.Module) -> None:
 
 def _uncover_functions(package: griffe.Module) -> None:
     """What a package takes from its module of the same name, which hides it in Griffe's tree."""
-    for module in [*(m for m in package.members.values() if not m.is_alias and m.is_module), package]:
+    for module in [
+        *(m for m in package.members.values() if not m.is_alias and m.is_module),
+        package,
+    ]:
         for key in module.exports or ():
             member = module.members.get(key)
             if member is None:

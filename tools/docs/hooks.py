@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import blocks  # noqa: E402
+import protocol  # noqa: E402
 import public  # noqa: E402
 
 # Pages that lie elsewhere, by where they are in the site.
@@ -34,7 +35,7 @@ def on_files(files, config):
     package = public.load()
     rooms = public.rooms(package)
     for name, room in rooms.items():
-        problems += [f"{public_name} has no docstring" for public_name in public.undocumented(room, name)]
+        problems += [f"{silent} has no docstring" for silent in public.undocumented(room, name)]
     if problems:
         raise PluginError("\n".join(problems))
     for source, uri in ELSEWHERE.items():
@@ -49,7 +50,7 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, **kwargs):
     """Links, from where the page is in the site; `<details>` with Markdown inside."""
     uri = page.file.src_uri
-    sources = {place_: source for source, place_ in ELSEWHERE.items()}
+    sources = {there: source for source, there in ELSEWHERE.items()}
     if uri.startswith("reference/"):
         return markdown
     source = sources.get(uri, f"docs/{uri}")
@@ -104,7 +105,7 @@ def references(rooms) -> dict[str, str]:
         more = [other for other in rooms if other.rpartition(".")[0] == name]
         lines = [f"# {name}", "", f"::: {name}", "    options:", "      show_root_heading: false",
                  "      show_root_toc_entry: false",
-                 f"      filters: ['!^_', '!^({public.PROTOCOL})$']",
+                 f"      filters: ['!^_', '!^({protocol.NAMES})$']",
                  f"      members: {[key for key, _ in inside]}", ""]  # fmt: skip
         if again:
             links = ", ".join(f"[`{key}`][{owner}]" for key, owner in again)

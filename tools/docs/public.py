@@ -9,14 +9,10 @@ import re
 from collections.abc import Iterator
 
 import griffe
+import protocol
 
 ROOT = pathlib.Path(__file__).parents[2]
 ON_DEMAND = ("hub",)
-# What Keras, or the record of a system, calls by itself: the class says what goes in and out.
-PROTOCOL = (
-    "build|call|compute_(loss|mask|output_shape|output_spec)|from_(config|recipe|arrays)|get_config"
-    "|default_lora_layer_names|loss_parts|result|update_(state|step)|on_[a-z_]+"
-)
 
 
 def load() -> griffe.Module:
@@ -68,7 +64,7 @@ def undocumented(module, name: str) -> Iterator[str]:
             continue
         for method, member in value.members.items() if value.is_class else ():
             shown = not member.is_alias and (member.is_function or "property" in member.labels)
-            hidden = method.startswith("_") or re.fullmatch(PROTOCOL, method)
+            hidden = method.startswith("_") or re.fullmatch(protocol.NAMES, method)
             described = member.has_docstring or f"\n    {method}: " in value.docstring.value
             if shown and not hidden and not described:
                 yield f"{name}.{key}.{method}"
