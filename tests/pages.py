@@ -129,14 +129,16 @@ def _found(names: Names) -> None:
 
 def _labels(names: Names) -> None:
     labels = names["labels"]
-    assert (labels.shape, labels.dtype) == ((70, 100), np.uint8)
+    assert (labels.shape, labels.dtype) == (names["image"].shape[:2], np.uint8)
     assert labels.max() < names["model"].num_classes
 
 
 def _readme_results(names: Names) -> None:
-    if "labels" in names and names["labels"].ndim == 2:
+    if "detector" in names:
+        assert names["detector"].history.history["loss"]
+    elif names["labels"].ndim == 2:
         _labels(names)
-    elif "detector" not in names:
+    else:
         _found(names)
 
 
