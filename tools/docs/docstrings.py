@@ -67,6 +67,7 @@ def _add_constructors(module: griffe.Module) -> None:
             constants[name] = str(value)
             continue
         call = ast.parse(str(value), mode="eval").body
+        assert isinstance(call, ast.Call)
         _, _, weights, title = (_text(argument, constants) for argument in call.args)
         parameters = griffe.Parameters(
             *(

@@ -93,23 +93,27 @@ def linked_files() -> set[str]:
 
 def references(rooms) -> dict[str, str]:
     """Pages of the reference. A name of several rooms is on the page of the first."""
-    pages, owners = {}, {}
+    pages: dict[str, str] = {}
+    owners: dict[str, str] = {}  # where an object is described, by where it is defined
     for name, room in rooms.items():
-        inside, again = [], []
+        inside: list[str] = []
+        again: list[str] = []
         for key in public.names(room):
             value = public.target(room[key])
             if value.is_module:
                 continue
             owner = owners.setdefault(value.path, f"{name}.{key}")
-            (inside if owner == f"{name}.{key}" else again).append((key, owner))
+            if owner == f"{name}.{key}":
+                inside.append(key)
+            else:
+                again.append(f"[`{key}`][{owner}]")
         more = [other for other in rooms if other.rpartition(".")[0] == name]
         lines = [f"# {name}", "", f"::: {name}", "    options:", "      show_root_heading: false",
                  "      show_root_toc_entry: false",
                  f"      filters: ['!^_', '!^({protocol.NAMES})$']",
-                 f"      members: {[key for key, _ in inside]}", ""]  # fmt: skip
+                 f"      members: {inside}", ""]  # fmt: skip
         if again:
-            links = ", ".join(f"[`{key}`][{owner}]" for key, owner in again)
-            lines += [f"Here too: {links}.", ""]
+            lines += [f"Here too: {', '.join(again)}.", ""]
         if more:
             links = ", ".join(f"[`{other}`]({other}.md)" for other in more)
             lines += [f"More rooms: {links}.", ""]
