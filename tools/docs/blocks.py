@@ -1,6 +1,7 @@
 """The code blocks of the pages: what the tests run, and what says why they do not.
 
-A block with the line `<!-- not run: REASON -->` right above it is not run.
+A block with the line `<!-- not run: REASON -->` or `<!-- run by TEST -->` right above it is not run
+by tests/test_pages.py.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 LANGUAGES = ("python", "sh", "toml")
 
 _BLOCK = re.compile(
-    r"^(?:<!-- not run: (?P<reason>\S.*?) -->\n)?```(?P<language>[^\n]*)\n(?P<code>.*?)^```$",
+    r"^(?:<!-- (?:not run: |run by )(?P<reason>\S.*?) -->\n)?```(?P<language>[^\n]*)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -26,7 +27,7 @@ class Block:
         line: of the page on which the code begins, from 1.
         language: word after the fence, "" without one.
         code: lines between the fences.
-        reason: why the block is not run; None where it is.
+        reason: why the block is not run, or the test that runs it; None where tests/test_pages.py does.
     """
 
     page: str
