@@ -13,7 +13,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 LANGUAGES = ("python", "sh", "toml")
 
 _BLOCK = re.compile(
-    r"^(?:<!-- (?:not run: |run by )(?P<reason>\S.*?) -->\n)?```(?P<language>[^\n]*)\n(?P<code>.*?)^```$",
+    r"^(?:<!-- (?:not run: |run by )(?P<reason>\S.*?) -->\n)?"
+    r"```(?P<language>[^\n]*)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -27,7 +28,8 @@ class Block:
         line: of the page on which the code begins, from 1.
         language: word after the fence, "" without one.
         code: lines between the fences.
-        reason: why the block is not run, or the test that runs it; None where tests/test_pages.py does.
+        reason: why the block is not run, or which other test runs it; None where
+            tests/test_pages.py does.
     """
 
     page: str
