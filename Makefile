@@ -16,7 +16,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAIN
 export KERAS_BACKEND = $(BACKEND)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all test-oldest test-nightly check clean
+.PHONY: demo test test-all test-oldest test-nightly check docs clean
 
 demo: $(VENV)/.demo-$(BACKEND)  ## classify examples/images, find examples/cells, draw demo*.png
 	$(BIN)/python examples/classify_images.py --out demo.png
@@ -49,8 +49,13 @@ check: $(VENV)/.test  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# In an environment of its own, without Keras: the docstrings are read, and nothing is imported.
+docs: .venv-docs/.docs  ## the documentation as a site, build/site; stops at a broken link
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@echo "build/site/index.html"
+
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-nightly demo.png demo_detection.png
+	rm -rf $(VENV) .venv-oldest .venv-nightly .venv-docs build/site demo.png demo_detection.png
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name it by make PYTHON=...")'
@@ -65,4 +70,9 @@ $(VENV)/.demo-%: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 $(VENV)/.test: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 	@echo "installing Keras and three backends in $(VENV), gigabytes: many minutes, once"
 	$(INSTALL) -e '.[jax,tensorflow,torch,test,dev]'
+	touch $@
+
+.venv-docs/.docs: tools/docs/requirements.txt $(CONSTRAINTS)
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@

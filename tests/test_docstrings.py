@@ -19,6 +19,7 @@ import types
 import keras
 import pytest
 from docstring_parser.google import DEFAULT_SECTIONS, GoogleParser, Section, SectionType
+from scripts import load_script
 
 import keras_pvt
 
@@ -32,12 +33,7 @@ PARSER = GoogleParser(
         Section("Source", "source", SectionType.SINGULAR),
     ]
 )
-# What Keras, or the record of a system, calls by itself: the class, or `keras_pvt.systems.System`,
-# says what goes in and what comes out.
-PROTOCOL = re.compile(
-    "build|call|compute_(loss|mask|output_shape|output_spec)|from_(config|recipe|arrays)|get_config"
-    "|loss_parts|result|update_(state|step)|on_[a-z_]+"
-)
+PROTOCOL = re.compile(load_script("tools/docs/protocol.py").NAMES)
 # A description that sends the reader elsewhere, or to the entry before.
 ELSEWHERE = re.compile(
     r"(see|as in|as of|as for|as given|as there|the same|likewise|ditto)\b", re.I
@@ -272,7 +268,7 @@ ON_DEMAND = {"keras_pvt.hub", "keras_pvt.cli"}
 def mentioned() -> set[str]:
     """Dotted names of the package in the documents, also those that their code imports."""
     names = set()
-    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         text = document.read_text()
         names |= set(re.findall(r"\bkeras_pvt(?:\.[A-Za-z_]\w*)+", text))
         for module, imported in re.findall(r"from (keras_pvt[\w.]*) import ([\w, ]+)", text):

@@ -209,7 +209,7 @@ def test_tables_of_documents_are_current():
 
 def test_documents_link_to_what_exists():
     """Files, and headings in them by the names that GitHub gives them."""
-    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         prose = "".join(document.read_text().split("```")[::2])  # no code
         for part in prose.split("](")[1:]:
             target, _, heading = part.split(")")[0].partition("#")

@@ -112,7 +112,7 @@ def test_extras_are_quoted_for_every_shell():
     shown = 0
     for file in [
         *ROOT.glob("*.md"),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         *ROOT.glob("keras_pvt/**/*.py"),
     ]:
         for before in re.findall(r"(.)keras-pvt\[", file.read_text()):

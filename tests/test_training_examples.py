@@ -54,18 +54,6 @@ def test_finetune_folder(data, tmp_path):
     assert keras.saving.load_model(out).output_shape == (None, 3)
 
 
-@pytest.mark.one_backend("a script around `fit`")
-def test_the_page_about_training(data, tmp_path):
-    """Its example of a plain `fit`, on small images."""
-    page = (EXAMPLES.parent / "docs" / "training.md").read_text()
-    (code,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
-    for there, here in {"flowers": str(data), "PVTTiny": "PVTNano", "224": "32", "256": "12",
-                        "epochs=10": "epochs=1"}.items():  # fmt: skip
-        assert there in code
-        code = code.replace(there, here)
-    assert "loss: " in run("-c", code)
-
-
 @pytest.mark.full("starts two processes that train")
 @pytest.mark.skipif(BACKEND != "torch", reason="of PyTorch")
 def test_torch_gpus(data, tmp_path):

@@ -1,35 +1,18 @@
-"""What docs/export.md and the examples tell to do works as it stands there."""
+"""What the examples of exported files tell to do works as it stands there."""
 
 import pathlib
-import re
 import shutil
 import subprocess
 
-import numpy as np
 import pytest
 from scripts import load_script
 
 import keras_pvt
 from keras_pvt.cli import main
-from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
 ROOT = pathlib.Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "images" / "dog.jpg"
-DOCUMENT = (ROOT / "docs" / "export.md").read_text()
-TITLES = {"TFLite": "tflite", "ONNX": "onnx", "OpenVINO": "openvino", "SavedModel": "saved_model"}
-# The best that writes it; another process would do the same again.
-WRITTEN_HERE = [
-    title for title, name in TITLES.items() if next(iter(FORMATS[name].writers)) == BACKEND
-]
-
-
-def blocks(title):
-    """The command and the Python code under a heading."""
-    section = re.split("\n###? ", DOCUMENT.split(f"\n### {title}\n")[1])[0]
-    (command,) = re.findall(r"```sh\n(keras-pvt .*)\n```", section)
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    return command.split()[1:], code
 
 
 @pytest.fixture
@@ -37,24 +20,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(PHOTO, "photo.jpg")
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def expected():
-    crop = keras_pvt.eval_transform(PHOTO, 32, 32)[None]
-    model = keras_pvt.PVTNano(weights="cifar10")
-    return model.predict(keras_pvt.preprocess_input(crop), verbose=0)
-
-
-@pytest.mark.full("the commands of a page; test_exporting.py writes each format")
-@pytest.mark.parametrize("title", WRITTEN_HERE)
-def test_document(title, folder, expected, capsys):
-    command, code = blocks(title)
-    assert main(command) == 0
-    assert "predictions" in capsys.readouterr().out  # the table of differences
-    names: dict = {}
-    exec(code, names)
-    np.testing.assert_allclose(names["predictions"], expected, atol=1e-5)
 
 
 @pytest.mark.full("installs packages of node")
