@@ -51,7 +51,7 @@ check: $(VENV)/.test  ## lint, format and types
 
 # In an environment of its own, without Keras: the docstrings are read, and nothing is imported.
 docs: .venv-docs/.docs  ## the documentation as a site, build/site; stops at a broken link
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build  # --quiet would pass what `strict` refuses
 	@echo "build/site/index.html"
 
 clean:
