@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "classify images",
     "detect": "find objects in images",
     "segment": "name each pixel of images",
+    "batch": "classify, embed, detect or segment millions of images, and go on after a stop",
     "attention": "draw what the class token or a pixel attends to",
     "info": "parameters, GFLOPs and shapes of a variant or system; what a trained model is",
     "convert": "convert a checkpoint file",
@@ -45,6 +46,7 @@ examples:
   keras-pvt predict photos/ --json > predictions.jsonl
   keras-pvt detect photos/ --model model.keras
   keras-pvt segment street.jpg --model model.keras
+  keras-pvt batch classify photos/ --out results/ --variant pvt_small
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
   keras-pvt export pvt_tiny --format tflite
