@@ -1,7 +1,8 @@
-"""A job that ends by kill -9 at a moment, for the tests: SOURCE OUT MOMENT ROWS ADDRESS.
+"""A job that ends by kill -9 at a moment, for the tests: SOURCE OUT MOMENT ROWS ADDRESS [VICTIM].
 
 The model gives the mean colour of each image, and Keras is not imported. Each image that is read
-leaves a line in OUT.log. MOMENT is "never", or one of `MOMENTS`.
+leaves a line in OUT.log. MOMENT is "never", or one of `MOMENTS`. On Ray (ADDRESS "here") VICTIM is
+the driver, also where a worker computes or writes, or that worker.
 """
 
 import os
@@ -42,7 +43,33 @@ class MeanColours:
 
 
 def die():
-    os.kill(os.getpid(), signal.SIGKILL)
+    """Kill the victim, once: a worker that takes the place of another lives."""
+    try:
+        os.close(os.open(os.environ["BATCH_LOG"] + ".killed", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(int(os.environ.get("BATCH_DRIVER", os.getpid())), signal.SIGKILL)
+
+
+def in_worker():
+    """Prepare a worker of Ray's, before it gets its first task."""
+    sys.argv[0] = "keras-pvt"
+    patch(os.environ["BATCH_LOG"], os.environ["BATCH_MOMENT"])
+
+
+def ray_options(log, moment="never", driver=None):
+    """Of `ray.init`, for workers that are patched; they die, or the driver of this number does."""
+    folder = pathlib.Path(__file__).parent
+    env = {"PYTHONPATH": f"{folder}:{folder.parent}", "BATCH_LOG": log, "BATCH_MOMENT": moment}
+    if driver is not None:
+        env["BATCH_DRIVER"] = str(driver)
+    hook = "batch_worker.in_worker"
+    return {
+        "runtime_env": {"env_vars": env, "worker_process_setup_hook": hook},
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+    }
 
 
 def patch(log, moment="never"):
@@ -84,20 +111,31 @@ def patch(log, moment="never"):
         def computed(self, chunk):
             if chunk != AFTER:
                 return compute(self, chunk)
-            answers = self._task.answers(map(self._contents.source, self._rows(chunk)), 2)
-            next(answers)
+            next(self._task.answers(map(self._contents.source, self._rows(chunk)), 2))
             die()
+            return compute(self, chunk)
 
         plan.Worker.compute = computed
 
 
-if __name__ == "__main__":
-    source, out, moment, rows, address = sys.argv[1:]
+def main(source, out, moment, rows, address, victim="driver"):
+    log = f"{out}.log"
+    os.environ["BATCH_LOG"] = log
     sys.argv[0] = "keras-pvt"  # so that Keras stays away
     os.environ.setdefault("KERAS_BACKEND", "torch")
     sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
     from keras_pvt.batch import Job
 
-    patch(f"{out}.log", moment)
+    patch(log, moment)
+    if address != "local":
+        import ray
+
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112, as Ray has it
+        driver = os.getpid() if victim == "driver" else None
+        ray.init("local", num_cpus=2, **ray_options(log, moment, driver))
     job = Job("embed", "a-model", source, out, rows=int(rows), batch_size=4, engine="keras")
     print(job.run(address))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -77,8 +77,8 @@ def parts(plan: Plan, chunks: int, address: str, needs: Needs) -> Generator[Part
     needs = dataclasses.replace(needs, workers=min(needs.workers, chunks))
     with _connected(address, needs):
         check_room(needs, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # which tells of each step
         # Not read by Ray, which would be tasks that want a processor beside those of the actors.
         numbers = ray.data.from_items(list(range(chunks)), override_num_blocks=chunks)
         computed = numbers.map_batches(
