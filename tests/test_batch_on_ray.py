@@ -158,6 +158,19 @@ def test_a_cluster_without_room_is_refused(needs, room):
         on_ray.check_room(needs, nodes)
 
 
+def test_a_worker_reads_by_no_more_threads_than_it_has_processors(monkeypatch):
+    from keras_pvt.utils import threads
+
+    monkeypatch.setattr(threads, "_share", None)
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(on_ray, "Worker", lambda plan: plan)
+    assert threads.processors() == 8
+    on_ray._Actor("a plan", 3)
+    assert threads.processors() == 3
+    on_ray._Actor("a plan", 30)
+    assert threads.processors() == 8
+
+
 def test_a_wait_is_not_silent(monkeypatch, caplog):
     import threading
 

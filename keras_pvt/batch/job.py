@@ -15,6 +15,7 @@ from keras_pvt.batch.options import Options
 from keras_pvt.batch.plan import RUNS, Part, Plan, commit, write_manifest
 from keras_pvt.batch.storage import Folder
 from keras_pvt.batch.tasks import BATCH_SIZES
+from keras_pvt.engines.fingerprint import version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -215,7 +216,6 @@ class Job:
 
     def _facts(self, stored: dict[str, Any] | None) -> dict[str, Any]:
         """What decides the results; an engine that is left to be chosen is the one of before."""
-        import keras_pvt
         from keras_pvt import default_backend
         from keras_pvt.batch.identity import of_model
 
@@ -228,7 +228,7 @@ class Job:
             "model": of_model(self.options),
             **own,
             "backend": default_backend.chosen(),
-            "keras_pvt": keras_pvt.__version__,
+            "keras_pvt": version("keras_pvt"),
             "sources": places(self.sources),
         }
         return json.loads(json.dumps(found))  # as the stored ones are

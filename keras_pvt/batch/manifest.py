@@ -74,7 +74,10 @@ def read_manifest(sources: Sequence[str | os.PathLike], columns: Columns) -> "pa
     ids = None
     while some := list(itertools.islice(rows, _AT_ONCE)):
         ids = _kind_of_ids(some, ids)
-        tables.append(pa.Table.from_pylist([row._asdict() for row in some], _schema(ids)))
+        form = _schema(ids)
+        columns = zip(*some, strict=True)
+        arrays = [pa.array(one, field.type) for one, field in zip(columns, form, strict=True)]
+        tables.append(pa.Table.from_arrays(arrays, schema=form))
     if not tables:
         raise ValueError(
             f"there is no image in {', '.join(redacted(os.fspath(one)) for one in sources)}."

@@ -14,6 +14,7 @@ from typing import Any
 
 from keras_pvt.batch.plan import Part, Plan, Worker
 from keras_pvt.utils.extras import needed_for
+from keras_pvt.utils.threads import share_processors
 
 logger = logging.getLogger("keras_pvt")
 
@@ -83,7 +84,7 @@ def parts(plan: Plan, chunks: int, address: str, needs: Needs) -> Generator[Part
         numbers = ray.data.from_items(list(range(chunks)), override_num_blocks=chunks)
         computed = numbers.map_batches(
             _Actor,
-            fn_constructor_args=(plan,),
+            fn_constructor_args=(plan, needs.cpus),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=needs.workers),
             num_cpus=needs.cpus,
@@ -125,7 +126,8 @@ def check_room(needs: Needs, nodes: list[dict[str, float]]) -> None:
 class _Actor:
     """A worker, as Ray Data calls it."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, cpus: int):
+        share_processors(cpus)  # else each of the workers would read images by as many threads
         self._worker = Worker(plan)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list]:

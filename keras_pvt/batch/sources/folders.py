@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from keras_pvt.batch.sources.row import FILE, Row
 from keras_pvt.batch.storage import discreetly, file_system, is_remote, read
@@ -49,8 +49,9 @@ def of_list(address: str) -> Iterator[Row]:
         lines = read(address).decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{redacted(address)} is no list of images in UTF-8: {error}") from None
+    whole = beside(address)
     for line in filter(None, map(str.strip, lines)):
-        yield Row(redacted(line), FILE, beside(address, line))
+        yield Row(redacted(line), FILE, whole(line))
 
 
 def of_file(address: str) -> Iterator[Row]:
@@ -58,10 +59,14 @@ def of_file(address: str) -> Iterator[Row]:
     yield Row(redacted(address), FILE, address if is_remote(address) else os.path.abspath(address))
 
 
-def beside(address: str, path: str) -> str:
-    """A path that a file names, which starts at the file's folder."""
-    if is_remote(path) or os.path.isabs(path):
-        return path
-    if is_remote(address):
-        return f"{address.rpartition('/')[0]}/{path}"
-    return os.path.join(os.path.dirname(os.path.abspath(address)), path)
+def beside(address: str) -> Callable[[str], str]:
+    """What makes paths of those that a file names: they start at the file's folder."""
+    remote = is_remote(address)
+    folder = address.rpartition("/")[0] if remote else os.path.dirname(os.path.abspath(address))
+
+    def whole(path: str) -> str:
+        if is_remote(path) or os.path.isabs(path):
+            return path
+        return f"{folder}/{path}" if remote else os.path.join(folder, path)
+
+    return whole

@@ -45,6 +45,7 @@ def of_parquet(
                 f"{shown} has no column {id_column!r} of ids; it has {', '.join(names)}: "
                 "--id names it."
             )
+        whole = beside(address)
         number = 0
         columns = [id_column] if path is None else [id_column, path]
         for batch in table.iter_batches(1 << 16, columns=columns):
@@ -54,9 +55,9 @@ def of_parquet(
                     yield Row(one, CELL, address, number)
                     number += 1
                 continue
-            for one, where in zip(ids, batch.column(path).to_pylist(), strict=True):
-                # Without a path it is an image that cannot be read, of which its row says so.
-                yield Row(one, FILE, "" if where is None else beside(address, where))
+            # Without a path it is an image that cannot be read, of which its row says so.
+            paths = (where and whole(where) for where in batch.column(path).to_pylist())
+            yield from (Row(one, FILE, where or "") for one, where in zip(ids, paths, strict=True))
 
 
 def _column(names, path, content, shown) -> tuple[str | None, str | None]:
