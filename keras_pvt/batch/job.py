@@ -34,7 +34,6 @@ class Summary:
         skipped: whose results were there.
         failed: of both those that could not be read; their rows say why.
         seconds: from the first chunk to the last; loading the model is a part of it.
-        images_per_second: `done` by `seconds`; 0 where nothing was to be done.
     """
 
     done: int
@@ -44,6 +43,7 @@ class Summary:
 
     @property
     def images_per_second(self) -> float:
+        """`done` by `seconds`; 0 where nothing was to be done."""
         return self.done / self.seconds if self.done else 0.0
 
     def __str__(self):
@@ -77,7 +77,7 @@ class Job:
         gpus: of each worker.
         memory: GiB that each worker needs; None: is not asked for.
         retry: whether to try images again that could not be read.
-        options: further fields of `keras_pvt.batch.options.Options`, such as `weights`, `top`,
+        **options: further fields of `keras_pvt.batch.options.Options`, such as `weights`, `top`,
             `masks` or `engine`.
     Raises:
         ValueError: arguments out of range.
@@ -143,6 +143,7 @@ class Job:
                 model or source that is none; a cluster that could not finish the job.
             OSError: what cannot be read or written.
             ImportError: a library is missing; says what to install.
+            RuntimeError: another run has begun in the folder; a worker failed.
         """
         address = self._address(address)
         manifest = read_manifest(self.sources, self.columns)
