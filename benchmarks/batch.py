@@ -3,12 +3,14 @@
     python benchmarks/batch.py rates --variant pvt_nano --images 500
     python benchmarks/batch.py rates --variant pvt_nano --images 500 --ray 1 2
     python benchmarks/batch.py resume --ids 1000000
+    python benchmarks/batch.py memory --images 70
 
 `rates` draws photographs, and prints images per second of `FileClassifier.predict`, of a job in one
 process, and of jobs on Ray with so many workers: all of the run, and without the first file of
 results, in which models are loaded. Each is the best of `--runs`, taken in turn, as others may use
 the machine. `resume` has a manifest of so many ids, of which 90 % are done, and a model that does
-next to nothing, and prints how long it takes until the first new image is asked for.
+next to nothing, and prints how long it takes until the first new image is asked for. `memory` has
+the peak of a process that reads large images, more of them than two batches.
 """
 
 import argparse
@@ -137,6 +139,42 @@ def resume(options: argparse.Namespace) -> None:
     print(f"peak memory: {memory:.2f} GB")
 
 
+def memory(options: argparse.Namespace) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from keras_pvt.batch import Job, identity, tasks
+    from keras_pvt.utils.image_files import read_in_batches
+    from keras_pvt.utils.images import eval_transform
+    from keras_pvt.utils.threads import processors
+
+    class Crops:
+        """Reads images as a classifier does, and gives the mean of the crop."""
+
+        network = None
+
+        def answers(self, sources, batch_size):
+            for files in read_in_batches(sources, eval_transform, batch_size):
+                for file in files:
+                    yield {"embedding": [float(file.image.mean())]}, None
+
+    identity.of_model = lambda _: "nothing"  # type: ignore[assignment]
+    tasks.load = lambda *_: Crops()  # type: ignore[assignment]
+    for megapixels in (0.1, *options.megapixels):
+        with tempfile.TemporaryDirectory() as place:
+            folder = pathlib.Path(place) / "photos"
+            folder.mkdir()
+            side = round((megapixels * 1e6 * 3 / 4) ** 0.5)
+            colours = np.random.default_rng(0).integers(0, 256, (48, 64, 3), "uint8")
+            first = folder / "0.jpg"
+            Image.fromarray(colours).resize((side * 4 // 3, side)).save(first)
+            for number in range(1, options.images):
+                (folder / f"{number}.jpg").write_bytes(first.read_bytes())
+            Job("embed", "nothing", folder, f"{place}/out", engine="keras").run("local")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        print(f"{megapixels} megapixels: peak {peak:.0f} MB, by {processors()} threads")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -154,6 +192,10 @@ def main() -> None:
     two = commands.add_parser("resume")
     two.set_defaults(run=resume)
     two.add_argument("--ids", type=int, default=1_000_000)
+    three = commands.add_parser("memory")
+    three.set_defaults(run=memory)
+    three.add_argument("--images", type=int, default=70)
+    three.add_argument("--megapixels", type=float, nargs="+", default=[12, 48])
     options = parser.parse_args()
     options.run(options)
 

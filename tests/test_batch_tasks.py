@@ -199,6 +199,24 @@ def test_wrong_words(words, told, photos, capsys, tmp_path, monkeypatch):
     assert told in capsys.readouterr().err
 
 
+def test_a_stop_says_how_to_go_on(photos, tmp_path, capsys, monkeypatch):
+    words = ["batch", "classify", str(photos), "--out", str(tmp_path / "out"), "--engine", "keras"]
+
+    def raises(error):
+        def run(*_):
+            raise error
+
+        return run
+
+    monkeypatch.setattr(Job, "run", raises(KeyboardInterrupt()))
+    assert main(words) == 130
+    assert "stopped; the same command goes on from here" in capsys.readouterr().err
+    monkeypatch.setattr(Job, "run", raises(RuntimeError("a worker failed.")))
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert error == "error: a worker failed. The same command goes on from here.\n"
+
+
 def test_counts_on_stderr_and_a_sorted_file(photos, tmp_path, capsys):
     words = ["batch", "classify", str(photos), "--out", str(tmp_path / "out"), "--json"]
     words += ["--variant", "pvt_nano", "--sorted", str(tmp_path / "all.parquet"), "--rows", "3"]

@@ -160,6 +160,8 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise
+    except RuntimeError as error:  # another run, or a worker that failed
+        raise OSError(f"{error} The same command goes on from here.") from error
     if options.sorted is not None:
         job.write_sorted(options.sorted)
     if options.json:
