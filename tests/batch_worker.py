@@ -88,6 +88,7 @@ def patch(log, moment="never"):
             with folder.open(name, "wb") as file:
                 file.write(half[: len(half) // 2])
             die()
+            written(folder, name, rows, form)  # by the worker that took the place
 
     def commit(own, part):
         if moment == "moving" and part.chunk == AFTER:

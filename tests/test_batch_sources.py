@@ -268,6 +268,7 @@ def web(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://user:geheim@127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 def test_images_by_http_and_no_secret_in_errors(web, tmp_path):
