@@ -1,6 +1,7 @@
 """`keras-pvt batch`: predictions for millions of images, as Parquet."""
 
 import argparse
+import contextlib
 import pathlib
 import sys
 from typing import Any
@@ -155,7 +156,8 @@ def run(options: argparse.Namespace) -> int:
         **_of_task(options),
     )
     try:
-        with engine_log(), _Bar() as bar:
+        # Ray tells of workers that died on stdout, where the counts in JSON are to stand alone.
+        with engine_log(), _Bar() as bar, contextlib.redirect_stdout(sys.stderr):
             summary = job.run(options.address, bar.show)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
