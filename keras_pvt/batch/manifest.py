@@ -75,8 +75,7 @@ def read_manifest(sources: Sequence[str | os.PathLike], columns: Columns) -> "pa
     while some := list(itertools.islice(rows, _AT_ONCE)):
         ids = _kind_of_ids(some, ids)
         form = _schema(ids)
-        columns = zip(*some, strict=True)
-        arrays = [pa.array(one, field.type) for one, field in zip(columns, form, strict=True)]
+        arrays = [pa.array([row[n] for row in some], field.type) for n, field in enumerate(form)]
         tables.append(pa.Table.from_arrays(arrays, schema=form))
     if not tables:
         raise ValueError(
