@@ -26,6 +26,7 @@ if not _is_command():
     default_backend.check()
 
     from keras_pvt import (
+        batch,
         classification,
         conversion,
         detection,
@@ -83,6 +84,7 @@ __all__ = [
     "PVTV2Nano",
     "Predictor",
     "TrainedModel",
+    "batch",
     "classification",
     "classifier",
     "conversion",

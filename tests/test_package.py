@@ -68,8 +68,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "classification", "detection", "evaluation", "exporting", "formats", "ops", "segmentation",
         "utils", "variants",
     },
+    "batch": {
+        "classification", "default_backend", "detection", "download", "engines", "families",
+        "models", "segmentation", "utils", "variants", "weights",
+    },
     "cli": {
-        "app", "classification", "conversion", "default_backend", "detection", "engines",
+        "app", "batch", "classification", "conversion", "default_backend", "detection", "engines",
         "evaluation", "exporting",
         "families", "flops", "formats", "inspection", "layers", "models", "ops", "recipes",
         "segmentation", "strategies", "systems", "training", "utils", "variants",

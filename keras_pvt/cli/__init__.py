@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "classify images or videos",
     "detect": "find objects in images or videos",
     "segment": "find the class of each pixel",
+    "batch": "classify, embed, detect or segment millions of images, resumably",
     "attention": "draw the attention of the class token or of a pixel",
     "info": "show the parameters, GFLOPs and shapes of a model, or describe a file",
     "convert": "convert a checkpoint file",
@@ -45,6 +46,7 @@ examples:
   keras-pvt predict photos/ --json > predictions.jsonl
   keras-pvt detect photos/ --model model.keras
   keras-pvt segment street.jpg --model model.keras
+  keras-pvt batch classify photos/ --out results/ --variant pvt_small
   keras-pvt info pvt_small --size 512x512
   keras-pvt attention photo.jpg --out attention.png
   keras-pvt export pvt_tiny --format tflite

@@ -162,11 +162,16 @@ def _identity(source: str, weights: str | os.PathLike | None, options: Any) -> s
     if path is None or not path.is_file() or path.suffix == ".json":  # a list of files
         return None
     variant = source if source in VARIANTS else None
-    files = [path, *(path.with_name(name) for name in FILES)]
-    told = [sha256_of(file) for file in files if file.is_file()]
+    told = [sha256_of(file) for file in files_of(path)]
     version = fingerprint.version("keras_pvt"), fingerprint.version("keras")
     named = None if weights is None or os.path.exists(weights) else str(weights)
     return fingerprint.digest("files", path.suffix, told, variant, named, options, version)
+
+
+def files_of(path: pathlib.Path) -> list[pathlib.Path]:
+    """A file of weights, and what stands beside it and says what it is."""
+    files = [path, *(path.with_name(name) for name in FILES)]
+    return [file for file in files if file.is_file()]
 
 
 def _file(source: str, weights: str | os.PathLike | None) -> pathlib.Path | None:

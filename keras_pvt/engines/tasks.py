@@ -77,7 +77,7 @@ class _Finder:
             for level, tensor in levels.items()
         }
         whole = model.detector(padded=True)
-        self._network: Network = wish.network(
+        self.network: Network = wish.network(
             _part(keras.Model(model.input, self._maps, name=model.name), file), pixels=True
         )
         # A list, as Keras wants the names of tensors in a dictionary, and these are inside a model.
@@ -85,6 +85,6 @@ class _Finder:
 
     def __call__(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """What `Detector` asks of a model that ends in boxes."""
-        maps = self._network.predict_on_batch(images)
+        maps = self.network.predict_on_batch(images)
         inputs = [*(maps[name] for name in self._maps), sizes.astype("float32")]
         return self._boxes.predict_on_batch(inputs)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from keras_pvt.utils.data_report import DataReport
-from keras_pvt.utils.images import ImageError
+from keras_pvt.utils.images import ImageError, decode_image
 from keras_pvt.utils.threads import prefetched, processors
 from keras_pvt.utils.video import Frame
 
@@ -21,6 +21,19 @@ logger = logging.getLogger("keras_pvt")
 # films, and drawings that another program would have to paint.
 NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 NO_IMAGE = "file without the ending of an image: passed over"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """An image that is in no file of its own here.
+
+    Args:
+        name: for messages.
+        load: gives the bytes of an image file; may raise OSError, whose text says what is wrong.
+    """
+
+    name: str
+    load: Callable[[], bytes]
 
 
 class FileImage(NamedTuple):
@@ -59,7 +72,7 @@ def by_ending(names: Iterable[str]) -> tuple[list[str], list[str]]:
     return images, others
 
 
-def without_image(folder: pathlib.Path, others: list[str]) -> str:
+def without_image(folder: pathlib.PurePath, others: list[str]) -> str:
     """What an error says of a folder: its name, and what is in it."""
     there = f"; it has {len(others)} other files, the first is {others[0]}" if others else ""
     return f"{os.fspath(folder)!r} has no image (.jpg, .png and others that Pillow reads){there}."
@@ -114,33 +127,36 @@ def _names_below(folder: pathlib.Path) -> Iterator[str]:
 
 
 def read_in_batches(
-    paths: Iterable[str | os.PathLike | Frame], read: Callable[[Any], Any], batch_size: int
+    paths: Iterable[str | os.PathLike | Frame | Stored],
+    read: Callable[[Any], Any],
+    batch_size: int,
 ) -> Iterator[list[FileImage]]:
     """Read image files by threads, at most two batches ahead.
 
     Args:
-        paths: image files, and frames of videos.
-        read: makes of a path, or of the uint8 array of a frame, what a model needs; may raise
-            OSError and `ImageError`.
+        paths: image files, frames of videos, and what is stored elsewhere.
+        read: makes of a path, or of the uint8 array of a frame or of what is stored, what a model
+            needs; may raise OSError and `ImageError`.
         batch_size: images that a model gets at once.
     Returns:
-        Lists of files, in order, each with `batch_size` images and any number of errors; the
-        last one may have fewer.
+        Lists of `batch_size` files, in order, of which some may be errors; the last one may have
+        fewer. So a file's batch depends on its number alone, and on no damaged file before it:
+        the last bits of a result depend on the place in a batch.
     """
     batch: list[FileImage] = []
-    images = 0
     with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
         for item in prefetched(pool, lambda path: _read(path, read), paths, 2 * batch_size):
             batch.append(item)
-            images += item.image is not None
-            if images == batch_size:
+            if len(batch) == batch_size:
                 yield batch
-                batch, images = [], 0
+                batch = []
     yield batch
 
 
 def _read(source, read):
     frame = None
+    if isinstance(source, Stored):
+        return _read_stored(source, read)
     if isinstance(source, Frame):
         frame = dataclasses.replace(source, image=None)
         path, source = source.path, source.image
@@ -154,3 +170,11 @@ def _read(source, read):
         return FileImage(path, None, str(error), frame)
     except OSError as error:
         return FileImage(path, None, f"{path} cannot be opened: {error.strerror or error}", frame)
+
+
+def _read_stored(source, read):
+    path = pathlib.Path(source.name)
+    try:
+        return FileImage(path, read(decode_image(source.load(), source.name)), None)
+    except (ImageError, OSError) as error:
+        return FileImage(path, None, str(error))

@@ -6,13 +6,26 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+_share: int | None = None  # of this process, where others share the machine
+
 
 def processors() -> int:
     """Processors that this process may use."""
     try:
-        return len(os.sched_getaffinity(0))
+        count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on Windows and macOS
-        return os.cpu_count() or 1
+        count = os.cpu_count() or 1
+    return count if _share is None else min(count, _share)
+
+
+def share_processors(count: int) -> None:
+    """Have `processors` say so many at most, from now on in this process.
+
+    Args:
+        count: of processors; each may decode an image, which bounds memory too.
+    """
+    global _share
+    _share = count
 
 
 def prefetched(

@@ -1,0 +1,322 @@
+"""What `keras_pvt.batch` lists: folders, lists, Parquet, tar, TFRecord, HTTP, object stores."""
+
+import functools
+import http.server
+import io
+import os
+import tarfile
+import threading
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from keras_pvt.batch import storage
+from keras_pvt.batch.manifest import Columns, places, read_manifest
+from keras_pvt.batch.sources.content import Contents
+from keras_pvt.batch.sources.row import Row
+from keras_pvt.batch.sources.tfrecords import feature_of
+from keras_pvt.utils.image_files import Stored, read_in_batches
+from keras_pvt.utils.images import load_image
+
+pytestmark = pytest.mark.one_backend("reads files")
+
+
+def png(number):
+    """An image file, and how tall it is told which one it is."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(number).integers(0, 256, (5 + number, 7, 3), "uint8")
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def pixels_of(number):
+    return np.asarray(Image.open(io.BytesIO(png(number))))
+
+
+def read_all(sources, columns=None, content=None):
+    """Id -> image or error, of each row of the manifest."""
+    columns = columns or Columns(content=content)
+    rows = [Row(**row) for row in read_manifest(sources, columns).to_pylist()]
+    contents = Contents(columns.content)
+    files = read_in_batches(map(contents.source, rows), load_image, 2)
+    found = [one.error if one.image is None else one.image for some in files for one in some]
+    return {row.id: one for row, one in zip(rows, found, strict=True)}
+
+
+def check(found, ids):
+    assert list(found) == ids
+    for number, image in enumerate(found.values()):
+        np.testing.assert_array_equal(image, pixels_of(number))
+
+
+def test_a_folder_and_what_is_below_it(tmp_path):
+    for number, name in enumerate(["a.png", "b/c.png", "b/d/e.PNG"]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(png(number))
+    (tmp_path / "notes.md").write_text("")
+    (tmp_path / ".hidden.png").write_bytes(png(9))
+    check(read_all([tmp_path]), ["a.png", "b/c.png", "b/d/e.PNG"])
+    assert places([tmp_path, tmp_path / "a.png"]) == [str(tmp_path)]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="has no image"):
+        read_manifest([tmp_path / "empty"], Columns())
+    with pytest.raises(FileNotFoundError, match=r"no file or folder 'no.png'"):
+        read_manifest(["no.png"], Columns())
+    with pytest.raises(ValueError, match="a source of images is wanted"):
+        read_manifest([], Columns())
+
+
+def test_a_list_of_paths_starts_at_its_own_folder(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        (tmp_path / "in" / f"{number}.png").write_bytes(png(number))
+    listed = tmp_path / "in" / "list.txt"
+    listed.write_text(f"0.png\n\n  {tmp_path}/in/1.png\nnone.png\n")
+    monkeypatch.chdir(tmp_path)
+    found = read_all(["in/list.txt"])
+    assert f"{tmp_path}/in/none.png cannot be opened" in found.pop("none.png")
+    check(found, ["0.png", f"{tmp_path}/in/1.png"])
+    assert places(["in/list.txt"]) == [str(listed)]
+    listed.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="no list of images in UTF-8"):
+        read_manifest([listed], Columns())
+
+
+@pytest.mark.parametrize("form", ["path", "bytes", "hub"])
+def test_parquet_names_images_or_holds_them(form, tmp_path):
+    ids = [30, 10, 20, 40, 50]
+    if form == "path":
+        for number in range(5):
+            (tmp_path / f"{number}.png").write_bytes(png(number))
+        table = pa.table({"key": ids, "where": [f"{number}.png" for number in range(5)]})
+        columns = Columns("key", path="where")
+    else:
+        images = [png(number) for number in range(5)]
+        if form == "hub":
+            images = [{"bytes": one, "path": None} for one in images]
+        table = pa.table({"key": ids, "picture": images})
+        columns = Columns("key", content="picture")
+    file = tmp_path / "images.parquet"
+    pq.write_table(table, file, row_group_size=2)
+    check(read_all([file], columns), ids)
+    with pytest.raises(ValueError, match=r"no column 'id' of ids; it has key, .*--id names it"):
+        read_manifest([file], Columns(path=columns.path, content=columns.content))
+    pq.write_table(pa.table({"key": ids, "other": ids}), tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match=r"no column of path, url, bytes, image; it has key"):
+        read_manifest([tmp_path / "b.parquet"], Columns("key"))
+    with pytest.raises(ValueError, match="no column 'x'"):
+        read_manifest([file], Columns("key", path="x"))
+
+
+def test_what_is_no_parquet_and_rows_without_bytes(tmp_path):
+    file = tmp_path / "a.parquet"
+    file.write_bytes(b"no table")
+    with pytest.raises((ValueError, OSError), match=r"a\.parquet"):
+        read_manifest([file], Columns())
+    pq.write_table(pa.table({"id": ["a", "b", "c"], "bytes": [png(0), None, b"text"]}), file)
+    found = read_all([file])
+    check({"a": found["a"]}, ["a"])
+    assert "row 1 has no bytes of an image" in found["b"]
+    assert "image 'c' cannot be read as an image" in found["c"]
+
+
+def write_tar(path, names):
+    with tarfile.open(path, "w") as tar:
+        for number, name in enumerate(names):
+            for ending, content in ((".cls", b"7"), (".png", png(number))):
+                member = tarfile.TarInfo(name + ending)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+
+def test_images_of_webdatasets_tar_files(tmp_path):
+    path = tmp_path / "shard-0.tar"
+    write_tar(path, ["x/000", "x/001", "002"])
+    check(read_all([path]), [f"shard-0.tar/{name}.png" for name in ("x/000", "x/001", "002")])
+    assert places([path]) == [str(tmp_path)]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2600])
+    with pytest.raises(ValueError, match=r"shard-0.tar cannot be read as a tar file"):
+        read_manifest([path], Columns())
+    path.write_bytes(b"text")
+    with pytest.raises(ValueError, match="cannot be read as a tar file that is not compressed"):
+        read_manifest([path], Columns())
+    write_tar(path, [])
+    with pytest.raises(ValueError, match="has no image"):
+        read_manifest([path], Columns())
+
+
+def write_records(path, examples):
+    tf = pytest.importorskip("tensorflow")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in examples:
+            writer.write(example)
+
+
+def example_of(content, name, number):
+    tf = pytest.importorskip("tensorflow")
+    feature = tf.train.Feature
+    features = {
+        "image/encoded": feature(bytes_list=tf.train.BytesList(value=[content])),
+        "image/name": feature(bytes_list=tf.train.BytesList(value=[name.encode()])),
+        "image/number": feature(int64_list=tf.train.Int64List(value=[number, 3])),
+        "image/scale": feature(float_list=tf.train.FloatList(value=[0.5])),
+        "image/none": feature(bytes_list=tf.train.BytesList()),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def test_images_of_tfrecord_files(tmp_path):
+    """TensorFlow writes them, and is not asked to read them."""
+    path = tmp_path / "a.tfrecord"
+    examples = [example_of(png(number), f"n{number}", number - 1) for number in range(3)]
+    write_records(path, examples)
+    check(read_all([path]), [f"a.tfrecord/{number:08d}" for number in range(3)])
+    check(read_all([path], Columns("image/name")), ["n0", "n1", "n2"])
+    check(read_all([path], Columns("image/number")), [-1, 0, 1])
+    wrong = read_all([path], content="image/number")
+    assert set(wrong.values()) == {
+        f"image 'a.tfrecord/{number:08d}' has no feature 'image/number' with bytes."
+        for number in range(3)
+    }
+    assert feature_of(examples[0], "image/none") is None
+    assert feature_of(examples[0], "image/scale") is None
+    assert feature_of(examples[0], "other") is None
+    for cut in (1, 7, len(examples[0]) - 1):
+        with pytest.raises(ValueError, match=r"no tf\.train\.Example"):
+            feature_of(examples[0][:cut] + b"\xff" * 12, "other")
+    with pytest.raises(ValueError, match=r"record 0 has no feature 'other' of one value"):
+        read_manifest([path], Columns("other"))
+
+
+def test_tfrecord_files_that_are_damaged(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    write_records(path, [example_of(png(0), "a", 1), b"no example"])
+    assert read_all([path])["a.tfrecord/00000001"] == (
+        "image 'a.tfrecord/00000001': it is no tf.train.Example."
+    )
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    with pytest.raises(ValueError, match="is cut off within the record at byte"):
+        read_manifest([path], Columns())
+    path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])  # another length than its sum says
+    with pytest.raises(ValueError, match="at byte 0 there is no length of a record"):
+        read_manifest([path], Columns())
+
+
+def test_ids_are_of_one_image_each(tmp_path):
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ["a", "b", "a", "c", "b", "a"], "path": ["x.png"] * 6}), file)
+    with pytest.raises(ValueError, match=r"have the same id: 'a' \(3 times\), 'b' \(2 times\)\."):
+        read_manifest([file], Columns())
+    pq.write_table(pa.table({"id": list("abcdabcd"), "path": ["x.png"] * 8}), file)
+    with pytest.raises(ValueError, match=r"'c' \(2 times\) and 1 more"):
+        read_manifest([file], Columns())
+    for bad, told in (("", "''"), (None, "None")):
+        pq.write_table(pa.table({"id": ["a", bad], "path": ["x.png", "y.png"]}), file)
+        with pytest.raises(ValueError, match=rf"ids are text or integers.*got {told} for .*y.png"):
+            read_manifest([file], Columns())
+    (tmp_path / "list.txt").write_text("a.png")
+    pq.write_table(pa.table({"id": [1], "path": ["x.png"]}), file)
+    with pytest.raises(ValueError, match="ids of all images are text, or all are integers"):
+        read_manifest([file, tmp_path / "list.txt"], Columns())
+
+
+def test_an_object_store(tmp_path):
+    """fsspec's file system in memory stands in for one."""
+    system = fsspec.filesystem("memory")
+    for number in range(3):
+        system.pipe_file(f"/store/photos/{number}.png", png(number))
+    system.pipe_file("/store/photos/readme.md", b"")
+    check(read_all(["memory://store/photos"]), ["0.png", "1.png", "2.png"])
+    write_tar(tmp_path / "s.tar", ["a", "b"])
+    system.pipe_file("/store/s.tar", (tmp_path / "s.tar").read_bytes())
+    check(read_all(["memory://store/s.tar"]), ["s.tar/a.png", "s.tar/b.png"])
+    system.pipe_file("/store/list.txt", b"photos/0.png\n")
+    check(read_all(["memory://store/list.txt"]), ["photos/0.png"])
+    with pytest.raises(ValueError, match="nosuch://"):
+        read_manifest(["nosuch://bucket/key.png/"], Columns())
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    failures = 0
+
+    def do_GET(self):
+        if Handler.failures:
+            Handler.failures -= 1
+            self.send_error(503)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """A server of a folder of images; its address."""
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://user:geheim@127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_images_by_http_and_no_secret_in_errors(web, tmp_path):
+    urls = tmp_path / "urls.txt"
+    urls.write_text("".join(f"{web}/{name}.png?sig=geheim{name}\n" for name in (0, 1, "none")))
+    manifest = tmp_path / "m.parquet"
+    addresses = urls.read_text().split()
+    pq.write_table(pa.table({"id": [0, 1, 2], "url": addresses}), manifest)
+    Handler.failures = 2  # which is tried again
+    found = read_all([manifest])
+    error = found.pop(2)
+    check(found, [0, 1])
+    assert "there is no 'http://***@127.0.0.1" in error
+    urls.write_text("\n".join(f"{web}/none.png?{n}" for n in range(3)))
+    with pytest.raises(ValueError, match="none") as caught:  # three of one id, without their query
+        read_manifest([urls], Columns())
+    assert "geheim" not in error + str(caught.value)
+    assert places([f"{web}/list.txt?key=geheim"])[0].endswith("/list.txt?***")
+
+
+def test_secrets_of_other_errors_are_hidden():
+    url = "s3://key:geheim@bucket/a.png?token=geheim"
+    with pytest.raises(OSError, match="cannot be read") as caught, storage.discreetly(url):
+        raise RuntimeError(f"403 of {url}: token=geheim")
+    assert "geheim" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_what_is_too_large_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    fsspec.filesystem("memory").pipe_file("/large/a.png", bytes((1 << 20) + 1))
+    found = read_all(["memory://large/a.png"])
+    (error,) = found.values()
+    assert "has more than 1 MiB, which no image here may have" in error
+
+
+def test_parts_of_files_that_are_too_short(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert storage.read(str(tmp_path / "a"), 1, 3) == b"234"
+    with pytest.raises(OSError, match="ends within the image"):
+        storage.read(str(tmp_path / "a"), 3, 3)
+
+
+def test_a_stored_image_is_read_by_threads_as_a_file_is(tmp_path):
+    content = png(3)
+    stored = [Stored("x", lambda: content), Stored("https://host/y", lambda: b"text")]
+    (files,) = read_in_batches(stored, load_image, 4)
+    np.testing.assert_array_equal(files[0].image, pixels_of(3))
+    assert files[1].error.startswith("https://host/y cannot be read as an image")
+    assert os.fspath(files[0].path) == "x"
