@@ -47,7 +47,10 @@ def test_order_errors_and_one_shape(folder, batch_size):
         else:
             crop = eval_transform(prediction.path, 24, 28)
             np.testing.assert_allclose(prediction.scores, crop.mean(axis=(0, 1)))
-    assert model.shapes == [(batch_size, 24, 24, 3)] * -(-7 // batch_size)
+    # A damaged file keeps its place in a batch; a batch of damaged files alone is left out.
+    batches = [predictions[n : n + batch_size] for n in range(0, 9, batch_size)]
+    seen = [batch for batch in batches if any(one.scores is not None for one in batch)]
+    assert model.shapes == [(batch_size, 24, 24, 3)] * len(seen)
 
 
 def test_a_file_that_vanishes_is_reported(folder):
