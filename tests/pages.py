@@ -27,7 +27,7 @@ class Stage:
     Args:
         instead: what is run in place of what the page has, each of which must be there.
         prepare: writes the files that the page takes for granted into the working folder, and
-            gives the names that its code does.
+            gives the names that its code does, if any.
         check: looks at what the code has made, by the names after each block.
         commands: with what those begin that are run too; None: they are parsed only.
         dear: why the page is left to the full tier; None: it is not.
@@ -35,18 +35,18 @@ class Stage:
     """
 
     instead: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    prepare: Callable[[np.random.Generator], Names] = lambda rng: {}
+    prepare: Callable[[np.random.Generator], Names | None] = lambda rng: None
     check: Callable[[Names], None] = lambda names: None
     commands: str | None = None
     dear: str | None = None
     every: bool = False
 
 
-def _examples() -> None:
+def _examples(rng) -> None:
     shutil.copytree(ROOT / "examples", "examples", ignore=shutil.ignore_patterns("*.ipynb"))
 
 
-def _photo() -> None:
+def _photo(rng) -> None:
     shutil.copy(ROOT / "examples" / "images" / "dog.jpg", "photo.jpg")
 
 
@@ -83,7 +83,7 @@ def _in_integers(names: Names) -> None:
     np.testing.assert_allclose(names["probabilities"], expected, atol=0.1)
 
 
-def _street(rng) -> Names:
+def _street(rng) -> None:
     for folder in ("images", "masks"):
         pathlib.Path("street", folder).mkdir(parents=True)
     for stem in "abcdefgh":
@@ -93,7 +93,6 @@ def _street(rng) -> Names:
             f"street/masks/{stem}.png"
         )
     pathlib.Path("street/classes.txt").write_text("sky\nroad\ncar\n")
-    return {}
 
 
 # Small, and as good as Mask R-CNN for what is shown.
@@ -114,7 +113,7 @@ def _boxes(rng, side: int = 64) -> Names:
 
 
 def _readme(rng) -> Names:
-    _photo()
+    _photo(rng)
     _checkpoint("detector.safetensors")
     return {
         "labels": np.arange(2),
@@ -167,12 +166,7 @@ def _predictions(names: Names) -> None:
     np.testing.assert_allclose(names.pop("predictions"), expected, atol=1e-5)
 
 
-def _export(rng) -> Names:
-    _photo()
-    return {}
-
-
-def _cifar10(rng) -> Names:
+def _cifar10(rng) -> None:
     """Three photographs of each class."""
     images, labels = photographs()
     for number, (_, name) in enumerate(class_table("cifar10")):
@@ -180,7 +174,6 @@ def _cifar10(rng) -> Names:
         folder.mkdir(parents=True)
         for n, image in enumerate(images[labels == number][:3]):
             Image.fromarray(image).save(folder / f"{n}.png")
-    return {}
 
 
 def _models(names: Names) -> None:
@@ -203,26 +196,14 @@ def _weights(rng) -> Names:
     }
 
 
-def _two(rng) -> Names:
+def _two(rng) -> None:
     for name in ("cat", "dog"):
         shutil.copy(ROOT / "examples" / "images" / f"{name}.jpg", ".")
-    return {}
 
 
-def _run_of_flowers(rng) -> Names:
-    _flowers(rng)
-    return {}
-
-
-def _train_and_val(rng) -> Names:
+def _train_and_val(rng) -> None:
     _flowers(rng, "flowers/train")
     _flowers(rng, "flowers/val", 5)
-    return {}
-
-
-def _in_clone(rng) -> Names:
-    _examples()
-    return {}
 
 
 STAGES = {
@@ -258,7 +239,7 @@ STAGES = {
     "docs/evaluation.md": Stage(prepare=_cifar10),
     "docs/export.md": Stage(
         {'PVTSmall(weights="imagenet"': 'PVTNano(weights="cifar10"'},
-        _export,
+        _photo,
         _predictions,
         commands="keras-pvt export pvt_nano",
         dear="exports a model to each format; test_exporting.py does",
@@ -279,16 +260,16 @@ STAGES = {
         {"PVTTiny": "PVTNano", "224": "32", "256": "12", "epochs=10": "epochs=1"}, _train_and_val
     ),
     "docs/weights.md": Stage(prepare=_weights),
-    "docs/tutorials/classify.md": Stage(prepare=_in_clone, commands="keras-pvt"),
+    "docs/tutorials/classify.md": Stage(prepare=_examples, commands="keras-pvt"),
     "docs/tutorials/finetune.md": Stage(
         {"--out runs/flowers\n": "--out runs/flowers --epochs 1 --batch-size 8\n"},
-        _run_of_flowers,
+        _flowers,
         commands="keras-pvt",
         dear="trains a classifier",
     ),
     "docs/tutorials/detect.md": Stage(
         {"--out runs/cells\n": "--out runs/cells --epochs 1\n"},
-        _in_clone,
+        _examples,
         commands="keras-pvt",
         dear="trains a detector",
     ),

@@ -40,7 +40,7 @@ def test_the_page_runs(page, rng, tmp_path, monkeypatch):
     """Its blocks in their order, with the names of those before."""
     monkeypatch.chdir(tmp_path)
     stage = STAGES.get(page, Stage())
-    names = stage.prepare(rng)
+    names = stage.prepare(rng) or {}
     text = "".join(block.code for block in BLOCKS[page])
     for there in stage.instead:
         assert there in text, f"{page} has no {there!r}; see tests/pages.py"

@@ -9,18 +9,19 @@ import uuid
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_pvt.batch import facts, local, lock, results, tasks
+from keras_pvt.batch import facts, lock, on_ray, results, tasks
 from keras_pvt.batch.manifest import Columns, places, read_manifest
 from keras_pvt.batch.options import Options
-from keras_pvt.batch.plan import RUNS, Part, Plan, commit, write_manifest
+from keras_pvt.batch.plan import RUNS, Part, Plan, Worker, commit, write_manifest
 from keras_pvt.batch.storage import Folder
 from keras_pvt.batch.tasks import BATCH_SIZES
 from keras_pvt.engines.fingerprint import version
+from keras_pvt.engines.table import AUTO
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LOCAL, HERE = "local", "here"
+LOCAL = "local"  # a plain loop in this process; other addresses are Ray's
 # Of a file of results: what a worker holds in memory, and loses at most.
 ROWS = {"classify": 1024, "embed": 1024, "detect": 1024, "segment": 64}
 
@@ -160,10 +161,10 @@ class Job:
             if not len(pending):
                 return Summary(0, skipped, failed, 0.0)
             task = None
-            if now["engine"] == "auto" or address == LOCAL:
+            if now["engine"] == AUTO or address == LOCAL:
                 wanted = dataclasses.replace(self.options, engine=now["engine"])
                 task = tasks.load(wanted, len(manifest))
-            if now["engine"] == "auto":
+            if now["engine"] == AUTO:
                 now["engine"] = self._fastest(task, pending)
             merged = sorted({*now["sources"], *(stored or {}).get("sources", ())})
             now["sources"] = merged
@@ -206,12 +207,10 @@ class Job:
         return results.write_sorted(self.out, path)
 
     def _address(self, address: str | None) -> str:
-        address = address or (LOCAL if self.workers == 1 else HERE)
+        address = address or (LOCAL if self.workers == 1 else on_ray.HERE)
         if address == LOCAL and self.workers > 1:
             raise ValueError(f"{self.workers} workers need Ray: pass another address than 'local'.")
         if address != LOCAL:
-            from keras_pvt.batch import on_ray
-
             on_ray.check_installed()
         return address
 
@@ -221,7 +220,7 @@ class Job:
         from keras_pvt.batch.identity import of_model
 
         own = self.options.facts()
-        if own["engine"] == "auto" and stored is not None:
+        if own["engine"] == AUTO and stored is not None:
             own["engine"] = stored.get("engine")
         found = {
             "version": facts.VERSION,
@@ -240,8 +239,7 @@ class Job:
 
         found = results.read_ids(self.out)
         if found is not None and self.retry:
-            results.forget_failed(self.out, found)
-            found = results.read_ids(self.out)
+            found = results.forget_failed(self.out, found)
         if found is None:
             return manifest, 0, 0
         ids = found.column("id")
@@ -278,8 +276,8 @@ class Job:
         self, address: str, plan: Plan, chunks: int, task: Any
     ) -> Generator[Part, None, None]:
         if address == LOCAL:
-            return local.parts(plan, chunks, task)
-        from keras_pvt.batch import on_ray
-
+            with contextlib.closing(Worker(plan, task)) as worker:
+                yield from map(worker.compute, range(chunks))
+            return
         needs = on_ray.Needs(self.workers, self.cpus, self.gpus, self.memory)
-        return on_ray.parts(plan, chunks, address, needs)
+        yield from on_ray.parts(plan, chunks, address, needs)

@@ -87,12 +87,14 @@ def read_ids(folder: Folder) -> "pa.Table | None":
     return found
 
 
-def forget_failed(folder: Folder, found: "pa.Table") -> None:
+def forget_failed(folder: Folder, found: "pa.Table") -> "pa.Table | None":
     """Take the rows of images that could not be read out of the files, to try them again.
 
     Args:
         folder: of the results.
         found: see `read_ids`.
+    Returns:
+        The rows of `found` that are left; None: there are none.
     """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -108,6 +110,8 @@ def forget_failed(folder: Folder, found: "pa.Table") -> None:
         with folder.open(new, "wb") as file, discreetly(folder.address):
             pq.write_table(kept, file)
         folder.move(new, names[number])
+    left = found.filter(pc.invert(found.column("failed")))
+    return left if len(left) else None
 
 
 def write_sorted(folder: Folder, target: str) -> int:

@@ -8,15 +8,13 @@ RANGE = "range"  # some bytes of a file
 EXAMPLE = "example"  # the same, which are a tf.train.Example with the image in it
 CELL = "cell"  # a row of a Parquet file
 
-KINDS = (FILE, RANGE, EXAMPLE, CELL)
-
 
 class Row(NamedTuple):
     """An image to be read.
 
     Args:
         id: which no other image of the job has.
-        kind: of the place, one of `KINDS`.
+        kind: of the place, `FILE`, `RANGE`, `EXAMPLE` or `CELL`.
         path: or URL of the file.
         start: of a range its first byte; of a cell its row; else None.
         length: of a range in bytes; else None.
