@@ -117,6 +117,58 @@ def test_class_folders(tmp_path, capsys):
     assert any(line.startswith("test: 5 images, 2 classes") for line in lines)
 
 
+def test_a_test_split_of_masks_is_counted_too(tmp_path, capsys):
+    for split, count in (("train", 2), ("val", 1), ("test", 3)):
+        for number in range(count):
+            write_image(tmp_path / split / "images" / f"{number}.png")
+            label = tmp_path / split / "masks" / f"{number}.png"
+            label.parent.mkdir(exist_ok=True)
+            Image.new("L", (WIDTH, HEIGHT), 1).save(label)
+    words = [tmp_path, "--out", tmp_path.with_suffix(".png")]
+    lines = said(words, capsys).splitlines()
+    assert lines[0].startswith("pixels: ")  # not two classes, images and masks
+    assert [line for line in lines if "images, 2 classes" in line] == [
+        "train: 2 images, 2 classes",
+        "val: 1 images, 2 classes",
+        "test: 3 images, 2 classes",
+    ]
+    for number in range(3):  # labels that are kept back
+        Image.new("L", (WIDTH, HEIGHT), 255).save(tmp_path / "test" / "masks" / f"{number}.png")
+    assert "1 x test split without a label to use: left out" in said(words, capsys)
+    (tmp_path / "val").rename(tmp_path / "none")
+    (tmp_path / "train").rename(tmp_path / "gone")
+    assert main(["data", *map(str, words)]) == 1
+    assert "no image and label to use" in capsys.readouterr().err
+
+
+def test_images_without_their_end_are_named(tmp_path, capsys):
+    """Their headers are whole."""
+    for name in ("whole", "cut"):
+        write_image(tmp_path / "boxes" / f"{name}.jpg")
+        write_voc(tmp_path / "boxes" / f"{name}.xml", voc_object("red", BOTTOM))
+        for folder in ("ant", "bee"):
+            write_image(tmp_path / "classes" / folder / f"{name}.jpg")
+    for file in tmp_path.rglob("cut.jpg"):
+        file.write_bytes(file.read_bytes()[:-40])
+    for folder, count in (("boxes", 1), ("classes", 2)):
+        lines = said([tmp_path / folder, "--out", tmp_path / "x.png"], capsys).splitlines()
+        place = lines.index(
+            f"  {count} x image that cannot be decoded: training takes another in its place"
+        )
+        assert "cut.jpg cannot be read as an image" in lines[place + 1]
+
+
+def test_folders_of_images_and_masks_are_no_classes(tmp_path, capsys):
+    for folder in ("Image", "Mask"):
+        write_image(tmp_path / folder / "a.png")
+    assert main(["data", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "Nor has it images/ and masks/ of the same names" in error
+    (tmp_path / "boxes.json").write_text('{"images": [')
+    assert main(["data", str(tmp_path)]) == 1
+    assert f"{tmp_path / 'boxes.json'} is no JSON" in capsys.readouterr().err
+
+
 def test_what_cannot_be_told(tmp_path, capsys):
     write_yolo(tmp_path, {"a": ["0 0.5 0.5 0.5 0.5"]}, "train: images\nnames: [cat]\n")
     write_voc(tmp_path / "a.xml", voc_object("cat", BOTTOM))

@@ -136,6 +136,39 @@ class TestVOC:
             "val": [0, 0, 40, 40],
         }
 
+    def test_lists_have_names_with_spaces_and_dots(self, tmp_path):
+        for name in ("my photo", "a.b", "c", "d"):
+            write_image(tmp_path / "JPEGImages" / f"{name}.jpg")
+            write_voc(tmp_path / "Annotations" / f"{name}.xml", voc_object("cat", BOX))
+        lists = tmp_path / "ImageSets" / "Main"
+        lists.mkdir(parents=True)
+        (lists / "train.txt").write_text("my photo\na.b\nc 1\nJPEGImages/d.jpg\ngone\n")
+        data = load_folder(tmp_path)["train"]
+        assert len(data.samples) == 4
+        assert data.report.places["name in a list of ImageSets without an annotation file"] == [
+            f"gone of {lists / 'train.txt'}"
+        ]
+
+    def test_the_ending_decides_between_images_of_one_name(self, tmp_path):
+        for name in ("a.jpg", "a.png"):
+            write_image(tmp_path / name)
+        write_voc(tmp_path / "a.xml", voc_object("cat", BOX), filename="a.png")
+        data = only(tmp_path)
+        assert [sample.path.name for sample in data.samples] == ["a.png"]
+        assert data.report.places["image without an annotation file: left out"] == [
+            str(tmp_path / "a.jpg")
+        ]
+
+    def test_a_second_file_of_an_image_adds_nothing(self, tmp_path):
+        write_image(tmp_path / "images" / "a.jpg")
+        for folder in ("x", "y"):
+            write_voc(tmp_path / folder / "a.xml", voc_object("cat", [11, 21, 30, 50]))
+        data = only(tmp_path)
+        assert objects(data) == [[("cat", BOX)]]
+        assert data.report.places["second annotation file of an image: left out"] == [
+            str(tmp_path / "y" / "a.xml")
+        ]
+
 
 class TestYOLO:
     def test_lines_of_every_kind(self, tmp_path):
@@ -205,6 +238,38 @@ class TestYOLO:
         data = only(tmp_path)
         assert [len(sample.boxes) for sample in data.samples] == [1, 0]
         assert data.report.counts["keypoints beside a box: passed over"] == 1
+
+    def test_images_of_one_name_and_endings_in_capitals(self, tmp_path):
+        write_yolo(tmp_path, {"a": [DOG], "b": [DOG]}, "train: images\nnames: [cat, dog]\n")
+        write_image(tmp_path / "images" / "a.PNG")
+        (tmp_path / "labels" / "b.txt").rename(tmp_path / "labels" / "b.TXT")
+        data = only(tmp_path)
+        assert [sample.path.name for sample in data.samples] == ["a.PNG", "a.jpg", "b.jpg"]
+        assert [len(sample.boxes) for sample in data.samples] == [1, 1, 1]
+        assert data.report.counts == {"label file of several images: read for each": 2}
+
+    def test_labels_of_another_split_have_their_images(self, tmp_path):
+        write_yolo(tmp_path, {"a": [DOG], "b": [DOG]}, "train: train.txt\nval: val.txt\n"
+                   "names: [cat, dog]\n")  # fmt: skip
+        (tmp_path / "train.txt").write_text("./images/a.jpg\n")
+        (tmp_path / "val.txt").write_text("./images/b.jpg\n")
+        assert [data.report.lines() for data in load_folder(tmp_path).values()] == [[], []]
+
+    def test_the_images_of_train_do_not_stand_for_those_of_val(self, tmp_path):
+        yaml = "train: images\nval: gone/images\nnames: [cat, dog]\n"
+        write_yolo(tmp_path, {"a": [DOG]}, yaml)
+        sets = load_folder(tmp_path)
+        assert list(sets) == ["train"]
+        assert sets["train"].report.places == {
+            "val of data.yaml that is not there: left out": [str(tmp_path / "gone" / "images")]
+        }
+
+    def test_the_first_images_may_be_background(self, tmp_path):
+        for number in range(9):
+            write_image(tmp_path / f"{number}.jpg")
+            (tmp_path / f"{number}.txt").write_text(DOG if number == 8 else "")
+        (tmp_path / "classes.txt").write_text("cat\ndog\n")
+        assert [len(sample.boxes) for sample in only(tmp_path).samples] == [0] * 8 + [1]
 
     def test_names_beside_labels(self, tmp_path):
         """As Label Studio and LabelImg write them."""
@@ -291,9 +356,12 @@ class TestLabelMe:
         }
 
 
-def write_coco(file, image="a.jpg", category=1):
+def write_coco(file, image="a.jpg", category=1, others=()):
     content = {
-        "images": [{"id": 0, "file_name": image, "width": WIDTH, "height": HEIGHT}],
+        "images": [
+            {"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT}
+            for number, name in enumerate([image, *others])
+        ],
         "categories": [
             {"id": 0, "name": "animals", "supercategory": "none"},
             {"id": 1, "name": "cat", "supercategory": "animals"},
@@ -336,6 +404,41 @@ class TestCOCO:
         }
         write_coco(tmp_path / "annotations" / "person_keypoints_val2017.json")
         with pytest.raises(ValueError, match=r"instances_val2017.json and .* of one split, val"):
+            load_folder(tmp_path)
+
+    def test_captions_are_another_format(self, tmp_path):
+        """They come first in COCO's own folder, which has six files."""
+        write_image(tmp_path / "train2017" / "a.jpg")
+        write_coco(tmp_path / "annotations" / "instances_train2017.json")
+        for name in ("captions_train2017", "captions_val2017", "x", "y"):
+            (tmp_path / "annotations" / f"{name}.json").write_text('{"images": []}')
+        (tmp_path / "annotations" / "instances_val2017.json").write_text('{"images": [')
+        (data,) = load_folder(tmp_path).values()
+        assert data.report.counts["JSON file of another format: passed over"] == 4
+        assert data.report.counts["annotation file that is no JSON: left out"] == 1
+        with pytest.raises(ValueError, match=r"is not in COCO's format; .* is no JSON"):
+            load_folder(tmp_path / "annotations" / "instances_val2017.json", name="coco")
+
+    def test_missing_and_unlisted_images(self, tmp_path):
+        write_coco(tmp_path / "boxes.json", "gone.jpg", others=["a.jpg"])
+        for name in ("a.jpg", "b.jpg"):
+            write_image(tmp_path / "images" / name)
+        data = only(tmp_path)
+        assert [sample.path.name for sample in data.samples] == ["a.jpg"]
+        assert data.report.places == {
+            "category without objects that others have as their supercategory: left out": [
+                f"animals of {tmp_path / 'boxes.json'}"
+            ],
+            "image that no annotation file lists: left out": [str(tmp_path / "images" / "b.jpg")],
+            "image file missing": [str(tmp_path / "images" / "gone.jpg")],
+            "image without boxes: background": [str(tmp_path / "images" / "a.jpg")],
+        }
+
+    def test_files_of_one_split_are_an_error_however_many(self, tmp_path):
+        for number in range(7):
+            write_image(tmp_path / f"{number}.jpg")
+            write_coco(tmp_path / f"{number}.json", f"{number}.jpg")
+        with pytest.raises(ValueError, match=r"0.json and .*1.json are of one split, the whole"):
             load_folder(tmp_path)
 
 
@@ -411,6 +514,20 @@ class TestCVAT:
         write_cvat(tmp_path, '<track id="0" label="cat"/>')
         with pytest.raises(ValueError, match="has tracks, as CVAT for video"):
             load_folder(tmp_path)
+
+    def test_a_file_for_each_of_many_tasks(self, tmp_path):
+        box = '<box label="cat" xtl="10" ytl="20" xbr="30" ybr="50"/>'
+        for number in range(7):
+            write_image(tmp_path / "images" / f"{number}.jpg")
+            write_cvat(tmp_path, cvat_image(f"{number}.jpg", box))
+            (tmp_path / "annotations.xml").rename(tmp_path / f"{number}.xml")
+        (tmp_path / "0.xml").write_text("<annot")
+        data = only(tmp_path)
+        assert len(data.samples) == 6
+        assert data.report.places == {
+            "annotation file that is no XML: left out": [str(tmp_path / "0.xml")],
+            "image that no annotation file lists: left out": [str(tmp_path / "images" / "0.jpg")],
+        }
 
 
 class TestLabelStudio:
@@ -492,6 +609,40 @@ class TestLabelStudio:
         content[0]["annotations"][0]["was_cancelled"] = True
         (tmp_path / "export.json").write_text(json.dumps(content))
         assert only(tmp_path).report.counts["annotation that was skipped: left out"] == 1
+
+    def test_many_files(self, tmp_path):
+        value = {"x": 10, "y": 25, "width": 20, "height": 37.5}
+        for number in range(7):
+            write_image(tmp_path / f"{number}.jpg")
+            self.export(tmp_path, [region("rectanglelabels", value)], image=f"{number}.jpg")
+            (tmp_path / "export.json").rename(tmp_path / f"{number}.json")
+        (tmp_path / "0.json").write_text("[{")
+        data = only(tmp_path)
+        assert objects(data) == [[("cat", BOX)]] * 6
+        assert data.report.places == {
+            "annotation file that is no JSON: left out": [str(tmp_path / "0.json")],
+            "image that no annotation file lists: left out": [str(tmp_path / "0.jpg")],
+        }
+
+    def test_json_min_and_a_file_for_each_task(self, tmp_path):
+        for name in "abc":
+            write_image(tmp_path / "min" / f"{name}.jpg")
+        box = {"x": 10, "y": 25, "width": 20, "height": 37.5, "rotation": 0}
+        box |= {"original_width": WIDTH, "original_height": HEIGHT}
+        outline = {"points": [[10, 25], [30, 25], [30, 62.5]], "polygonlabels": ["dog"]}
+        tasks = [
+            {"id": 1, "image": "/data/upload/a.jpg", "label": [box | {"rectanglelabels": ["cat"]}]},
+            {"id": 2, "image": "/data/upload/b.jpg", "annotator": 1},
+            {"id": 3, "image": "c.jpg", "day": "yes", "outlines": [outline], "label": [box]},
+        ]
+        (tmp_path / "min" / "export.json").write_text(json.dumps(tasks))
+        data = only(tmp_path / "min")
+        assert objects(data) == [[("cat", BOX)], [], [("dog", BOX)]]
+        write_image(tmp_path / "one" / "a.jpg")
+        self.export(tmp_path / "one", [region("rectanglelabels", box)])
+        file = tmp_path / "one" / "export.json"
+        file.write_text(json.dumps(json.loads(file.read_text())[0]))
+        assert objects(only(tmp_path / "one")) == [[("cat", BOX)]]
 
     def test_run_lengths_that_are_cut_off(self):
         numbers = [0] * 300 + [255] * 7 + list(range(11))
@@ -595,6 +746,22 @@ def test_what_is_no_data_set(tmp_path):
         open_splits(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no file or folder"):
         load_folder(tmp_path / "none")
+
+
+def test_a_format_is_told_though_the_first_file_is_damaged(tmp_path):
+    for number in range(7):
+        for folder in ("voc", "labelme"):
+            write_image(tmp_path / folder / f"{number}.jpg")
+        write_voc(tmp_path / "voc" / f"{number}.xml", voc_object("cat", [11, 21, 30, 50]))
+        box = [shape("cat", [[10, 20], [30, 50]])]
+        write_labelme(tmp_path / "labelme" / f"{number}.json", box, f"{number}.jpg")
+    for name, kind in (("voc/0.xml", "XML"), ("labelme/0.json", "JSON")):
+        (tmp_path / name).write_text("")
+        data = only((tmp_path / name).parent)
+        assert objects(data) == [[("cat", BOX)]] * 6
+        assert data.report.places[f"annotation file that is no {kind}: left out"] == [
+            str(tmp_path / name)
+        ]
 
 
 def test_links_are_followed_once(tmp_path):

@@ -46,9 +46,39 @@ def test_a_colour_of_no_class_is_ignored_and_counted(tmp_path):
     assert data.classes == ("background", "cat")
     assert data.labels(0).tolist() == [[0, 1, 255]] * 2
     assert sorted(data.report.counts) == [
-        "label with ids that none of the 2 classes has: ignored, as by --ignore",
+        "label with colours that none of the 2 classes has: ignored, as by --ignore",
         "label without class ids: left out",
     ]
+    assert "a.png, with #800001" in data.report.lines()[0]
+
+
+def test_lists_have_names_with_spaces_and_dots(tmp_path):
+    for name in ("my photo", "a.b", "c"):
+        write_image(tmp_path / "JPEGImages" / f"{name}.jpg", SIZE)
+        write(tmp_path / "SegmentationClass" / f"{name}.png", [[0, 1, 0]] * 2)
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("my photo\na.b\nJPEGImages/c.jpg\ngone\n")
+    data = open_split(tmp_path, "train")
+    assert len(data) == 3
+    assert data.report.places == {
+        "name in a list without an image and a label": [f"gone of {lists / 'train.txt'}"]
+    }
+
+
+def test_folders_of_a_split_with_images_and_masks(tmp_path):
+    for split in ("train", "val"):
+        write_image(tmp_path / split / "images" / "a.png", SIZE)
+        write(tmp_path / split / "masks" / "a.png", [[0, 1, 0]] * 2)
+    write_image(tmp_path / "train" / "images" / "more" / "b.png", SIZE)
+    data = open_split(tmp_path, "train")
+    assert len(data) == 1
+    assert data.report.places == {
+        "folder in that of images or labels: passed over, with all in it": [
+            str(tmp_path / "train" / "images" / "more")
+        ]
+    }
+    assert len(open_split(tmp_path, "val")) == 1
 
 
 @pytest.mark.parametrize("coloured", [True, False])

@@ -86,7 +86,13 @@ def summarize(
         several = "; ".join(f"{one}, as {why}" for one, why in found.items())
         raise ValueError(f"{os.fspath(path)!r} fits several formats: {several}. --format decides.")
     if not found:
-        boxes.choose(listing)  # says what there may be
+        try:
+            boxes.choose(listing)  # says what there may be
+        except ValueError as error:
+            raise ValueError(
+                f"{error} Nor has it images/ and masks/ of the same names, or a folder with images "
+                "for each of two classes or more."
+            ) from error
     chosen = name or next(iter(found))
     if chosen == "classes":
         return _of_classes(listing, found[chosen], classes)
@@ -139,12 +145,29 @@ def _sizes(sizes: Sequence[tuple[float, float]] | np.ndarray) -> dict[str, list[
     }
 
 
+def _say_undecodable(names: Sequence[str | pathlib.Path], report: DataReport) -> None:
+    """Decode every image, as a header says nothing of what a file lacks at its end."""
+
+    def problem(name: str | pathlib.Path) -> str | None:
+        try:
+            load_image(name)
+        except (OSError, ImageError) as error:
+            return str(error)
+        return None
+
+    for error in each(problem, names, "reading images"):
+        if error is not None:
+            report.add("image that cannot be decoded: training takes another in its place", error)
+
+
 def _of_boxes(
     name: str, why: str, plain: dict[str, DetectionSet], outlined: dict[str, DetectionSet]
 ) -> Summary:
     content: dict[str, Any] = {"task": "boxes", "format": name, "why": why}
     content["title"] = boxes.FORMATS[name].title
     content["splits"] = {split: _boxes_of(data) for split, data in plain.items()}
+    for data in plain.values():
+        _say_undecodable([one.path for one in data.samples], data.report)
     for split, data in outlined.items():
         content["splits"][split]["outlines"] = sum(len(one.segmentations) for one in data.samples)
     split = next(iter(plain))
@@ -240,15 +263,26 @@ def _pixels_fit(listing: Listing) -> str | None:
 def _of_pixels(listing: Listing, why: str, classes: list[str] | None, reduce_zero: bool) -> Summary:
     sets: dict[str, SegmentationSet] = {}
     title = ""
-    for split in ("train", "val", ""):
+    seen: list[list] = []  # files of each split; "val" may be what "test" is
+    for split in ("train", "val", "test", ""):
         try:
-            title = title or find_layout(listing.root, split, RULE, DataReport()).title
+            layout = find_layout(listing.root, split, RULE, DataReport())
         except FileNotFoundError:
             continue
-        names = next(iter(sets.values())).classes if sets else classes
-        if split or not sets:
-            rule = LabelRule(reduce_zero=reduce_zero or title == "ADE20K")
+        title = title or layout.title
+        first = next(iter(sets.values()), None)
+        if first is not None and (not split or layout.pairs.files in seen):
+            continue
+        seen.append(layout.pairs.files)
+        rule = LabelRule(reduce_zero=reduce_zero or title == "ADE20K")
+        try:
+            names = classes if first is None else first.classes
             sets[split] = open_split(listing.root, split, names, rule)
+        except ValueError as error:
+            if first is None or split != "test":
+                raise
+            # As that of Cityscapes, whose labels are kept back.
+            first.report.add("test split without a label to use: left out", str(error))
     content: dict[str, Any] = {"task": "pixels", "format": "folders", "why": why}
     content["title"] = title
     content["splits"] = {split: _pixels_of(data) for split, data in sets.items()}
@@ -294,6 +328,13 @@ def _pixels_of(data: SegmentationSet) -> dict[str, Any]:
     }
 
 
+# No classes: folders of images and of labels, though not in a layout that is known.
+OF_PIXELS = {
+    *("image", "images", "img", "imgs", "jpegimages"),
+    *("mask", "masks", "label", "labels", "annotation", "annotations", "gt", "segmentationclass"),
+}
+
+
 def _classes_fit(listing: Listing) -> str | None:
     """What makes a folder one of class folders, in words."""
     if listing.given is not None:
@@ -301,7 +342,7 @@ def _classes_fit(listing: Listing) -> str | None:
     for name, folder in _class_folders(listing.root).items():
         inside = [one for one in sorted(folder.iterdir()) if one.is_dir()]
         own = [one.name for one in inside if any(image.parent == one for image in listing.images)]
-        if len(own) > 1:
+        if len(own) > 1 and not OF_PIXELS.issuperset(map(str.lower, own)):
             return f"{name or 'it'} has folders with images, {own[0]} and {own[1]} among them"
     return None
 
@@ -354,6 +395,9 @@ def _classes_of(data: FolderImages, report: DataReport) -> dict[str, Any]:
     for one in read:
         if isinstance(one, str):
             report.add("image file that is no readable image", one)
+    unreadable = {one for one in read if isinstance(one, str)}
+    names = (data.name(number) for number in range(len(data)))
+    _say_undecodable([name for name in names if name not in unreadable], report)
     counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
     return {
         "images": len(data),

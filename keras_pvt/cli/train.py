@@ -30,7 +30,8 @@ DATA depends on the task:
   detector    a JSON file in COCO's format, or a folder of Pascal VOC, YOLO, LabelMe, CVAT, Label
               Studio, Supervisely, Roboflow or COCO
   segmenter   a folder with images/ and masks/; with train/, train_labels/, val/ and val_labels/;
-              or in the layout of Pascal VOC, Cityscapes or ADE20K
+              with train/images/ and train/masks/; or in the layout of Pascal VOC, Cityscapes or
+              ADE20K
 For each task it may also be the name of a data set of tensorflow-datasets. `keras-pvt data DATA`
 inspects a data set; docs/data.md lists all formats.
 

@@ -1,11 +1,12 @@
 """What is in the folder of a data set, by one look at it."""
 
+import collections
 import functools
 import json
 import os
 import pathlib
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from keras_pvt.utils.image_files import by_ending
@@ -15,6 +16,13 @@ SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+
+
+SAMPLED = 5  # files of a folder by which its format is told
+# What reports say of files that cannot be read.
+NO_JSON = "annotation file that is no JSON: left out"
+NO_XML = "annotation file that is no XML: left out"
+UNLISTED = "image that no annotation file lists: left out"
 
 
 class Listing:
@@ -48,17 +56,25 @@ class Listing:
         return [file for file in files if file.suffix.lower() in endings]
 
     def sampled(self, *endings: str) -> list[pathlib.Path]:
-        """Of each folder with files of an ending, the first; of all that have five at most, all.
+        """Of each folder the first files of an ending, five at most, by which a format is told.
 
-        By these a format is told: a data set has one description, a few, or one for each image.
+        Several, as the first one may be damaged, or of another kind than those after it.
         """
         found: list[pathlib.Path] = []
-        folders: dict[pathlib.Path, list[pathlib.Path]] = {}
+        taken: collections.Counter[pathlib.Path] = collections.Counter()
         for file in self.ending(*endings):
-            folders.setdefault(file.parent, []).append(file)
-        for files in folders.values():
-            found += files if len(files) <= 5 else files[:1]
+            taken[file.parent] += 1
+            if taken[file.parent] <= SAMPLED:
+                found.append(file)
         return found
+
+    def damaged(self) -> list[str]:
+        """What is wrong with files by which a format might be told, each in words."""
+        json_files, xml_files = self.sampled(".json"), self.sampled(".xml")
+        return [
+            *(f"{file} is no JSON" for file in json_files if load_json(file) is None),
+            *(f"{file} is no XML" for file in xml_files if xml_root(file) is None),
+        ]
 
     def split(self, file: pathlib.Path) -> str:
         """The split that the folders of a file name, from the outermost; "" if none does."""
@@ -77,7 +93,8 @@ class Listing:
         """The image that a file of annotations is of.
 
         It has one of the names, but for the ending, or else that of the file; the first for which
-        there is one. Of several the one in the file's own folder is taken, or in its split.
+        there is one. Of several the one in the file's own folder is taken, or in its split, or the
+        one that has the ending too.
 
         Args:
             file: of annotations.
@@ -86,17 +103,19 @@ class Listing:
             None where there is none, or more than one.
         """
         for name in names:
-            stem = pathlib.PurePosixPath(name.replace("\\", "/")).stem
-            found = self.images_by_stem.get(stem, [])
+            said = pathlib.PurePosixPath(name.replace("\\", "/"))
+            found = self.images_by_stem.get(said.stem, [])
+            exact = [image for image in found if image.name == said.name]
             rules: list[Callable[[pathlib.Path], bool]] = [
                 lambda image: True,
                 lambda image: image.parent == file.parent,
                 lambda image: self.split(image) == self.split(file),
             ]
-            for rule in rules:
-                fit = [image for image in found if rule(image)]
-                if len(fit) == 1:
-                    return fit[0]
+            for some in (found, exact):
+                for rule in rules:
+                    fit = [image for image in some if rule(image)]
+                    if len(fit) == 1:
+                        return fit[0]
         return None
 
 
@@ -115,6 +134,35 @@ def _below(root: pathlib.Path) -> Iterable[pathlib.Path]:
         for name in names:
             if not name.startswith("."):
                 yield pathlib.Path(where, name)
+
+
+def listed_names(path: pathlib.Path, known: Collection[str]) -> tuple[set[str], list[str]]:
+    """Which names a list of a data set has, one a line, as those of Pascal VOC's ImageSets.
+
+    A line may have a folder and an ending too, and a number after the name, as lists of a class.
+
+    Args:
+        path: of the list.
+        known: names without endings, which may have spaces and dots.
+    Returns:
+        Those of them that are listed; and the lines that name none of them.
+    Raises:
+        OSError: it cannot be opened.
+    """
+    found, unknown = set(), []
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        line = line.strip()
+        if not line:
+            continue
+        parts = (line, line.rsplit(maxsplit=1)[0], line.split()[0])
+        paths = [pathlib.PurePosixPath(part.replace("\\", "/")) for part in parts]
+        spelt = (name for one in paths for name in (one.name, one.stem))
+        own = next((name for name in spelt if name in known), None)
+        if own is None:
+            unknown.append(line)
+        else:
+            found.add(own)
+    return found, unknown
 
 
 @functools.lru_cache(maxsize=4)

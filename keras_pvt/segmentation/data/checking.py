@@ -60,11 +60,18 @@ def usable(
         known = finding.ids[rule.known(finding.ids)]
         good = rule.labels(known, classes) < classes
         if not good.all():
-            more = " ..." if (~good).sum() > SHOWN else ""
-            report.add(
-                f"label with ids that none of the {classes} classes has: ignored, as by --ignore",
-                f"{pairs.name(number)}, with {', '.join(map(str, known[~good][:SHOWN]))}{more}",
-            )
+            unknown = known[~good]
+            for what, those in (
+                ("ids", [str(one) for one in unknown[unknown >= 0]]),
+                ("colours", [f"#{-1 - one:06x}" for one in unknown[unknown < 0]]),
+            ):
+                if those:
+                    more = " ..." if len(those) > SHOWN else ""
+                    report.add(
+                        f"label with {what} that none of the {classes} classes has: ignored, as "
+                        "by --ignore",
+                        f"{pairs.name(number)}, with {', '.join(those[:SHOWN])}{more}",
+                    )
         if good.any():
             numbers.append(number)
         else:

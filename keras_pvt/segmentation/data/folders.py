@@ -76,6 +76,11 @@ def _by_stem(
     deep: bool,
 ) -> dict[str, pathlib.Path]:
     files: dict[str, pathlib.Path] = {}
+    for inner in [] if deep else sorted(pathlib.Path(folder).iterdir()):
+        if inner.is_dir() and not inner.name.startswith("."):
+            report.add(
+                "folder in that of images or labels: passed over, with all in it", str(inner)
+            )
     for path in image_files([folder], report, deep):
         end = next((end for end in ends if end and path.stem.endswith(end)), "")
         stem = path.stem.removesuffix(end)
@@ -89,8 +94,8 @@ def _by_stem(
 def find_folders(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathlib.Path]:
     """The folders of the images and of the labels of a split.
 
-    SPLIT and SPLIT_labels, as of CamVid, or images/SPLIT and labels/SPLIT, as of ADE20K;
-    "annotations" and "masks" will do for "labels".
+    SPLIT and SPLIT_labels, as of CamVid, or images/SPLIT and labels/SPLIT, as of ADE20K, or
+    SPLIT/images and SPLIT/labels; "annotations" and "masks" will do for "labels".
 
     Args:
         folder: of the data set.
@@ -102,7 +107,11 @@ def find_folders(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathli
     tried = []
     for name in SPLITS.get(split, (split,)):
         for labels in LABELS:
-            pairs = ((name, f"{name}_{labels}"), (f"images/{name}", f"{labels}/{name}"))
+            pairs = (
+                (name, f"{name}_{labels}"),
+                (f"images/{name}", f"{labels}/{name}"),
+                (f"{name}/images", f"{name}/{labels}"),
+            )
             for pair in pairs if split else (("images", labels),):
                 found = folder / pair[0], folder / pair[1]
                 if all(path.is_dir() for path in found):
@@ -111,9 +120,10 @@ def find_folders(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathli
     if not split:
         raise FileNotFoundError(
             f"folder {os.fspath(folder)!r} has no images with labels. It may have images/ and "
-            "masks/; or train/ and train_labels/; or images/train/ and masks/train/; and the same "
-            "for val, if there is one. masks/ may also be called labels/ or annotations/. An image "
-            "and its label have the same name, such as a.jpg and a.png."
+            "masks/; or train/ and train_labels/; or images/train/ and masks/train/; or "
+            "train/images/ and train/masks/; and the same for val, if there is one. masks/ may "
+            "also be called labels/ or annotations/. An image and its label have the same name, "
+            "such as a.jpg and a.png."
         )
     raise FileNotFoundError(
         f"folder {os.fspath(folder)!r} has no images and labels of {split!r}; they may be in "

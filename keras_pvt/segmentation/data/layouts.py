@@ -21,8 +21,8 @@ from keras_pvt.segmentation.data.label_files import NoIdsError, load_ids
 from keras_pvt.segmentation.data.samples import LabelRule
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError
+from keras_pvt.utils.listing import listed_names
 
-NO_CLASS = 65535  # the id of a colour that no class has
 # What Cityscapes trains on, in the order of its trainIds, and the ids in *_labelIds.png.
 CITYSCAPES = {
     "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17,
@@ -128,14 +128,18 @@ def _voc(
         raise FileNotFoundError(
             f"folder {os.fspath(lists)!r} has no {' or '.join(f'{name}.txt' for name in named)}."
         )
+    images, labels = folder / VOC[0], folder / VOC[1]
+    if not images.is_dir():
+        images = folder / "images"
     stems = None
     if own is not None:
-        lines = own.read_text(encoding="utf-8").splitlines()
-        stems = {pathlib.PurePosixPath(line.split()[0]).stem for line in lines if line.strip()}
-    images = folder / VOC[0]
+        known = {file.stem for one in (images, labels) if one.is_dir() for file in one.iterdir()}
+        stems, unknown = listed_names(own, known)
+        for line in unknown:
+            report.add("name in a list without an image and a label", f"{line} of {own}")
     pairs = FolderPairs(
-        images if images.is_dir() else folder / "images",
-        folder / VOC[1],
+        images,
+        labels,
         report,
         read=read,
         stems=stems,
@@ -211,7 +215,7 @@ def load_colours(path: pathlib.Path, table: dict[tuple[int, ...], int]) -> np.nd
         path: of a file in any lossless format that Pillow reads.
         table: the id of each colour, RGB 0..255.
     Returns:
-        Integers `(H, W)`; `NO_CLASS` where a colour is of no class.
+        Integers `(H, W)`; where a colour is of no class -1 less its code, so that it can be told.
     Raises:
         OSError: the file cannot be opened.
         NoIdsError: it is a JPEG, whose colours are not exact.
@@ -230,4 +234,4 @@ def load_colours(path: pathlib.Path, table: dict[tuple[int, ...], int]) -> np.nd
     order = known.argsort()
     places = np.searchsorted(known[order], codes).clip(max=len(known) - 1)
     ids = np.array(list(table.values()))[order][places]
-    return np.where(known[order][places] == codes, ids, NO_CLASS).astype("uint16")
+    return np.where(known[order][places] == codes, ids, -1 - codes).astype("int32")

@@ -33,8 +33,9 @@ def open_split(
 
     Args:
         data: a folder, or the name of a set of tensorflow-datasets, such as "scene_parse150". A
-            folder has SPLIT and SPLIT_labels, or images/SPLIT and labels/SPLIT ("annotations" or
-            "masks" may stand for "labels"); or it is laid out as Cityscapes or Pascal VOC are.
+            folder has SPLIT and SPLIT_labels, images/SPLIT and labels/SPLIT, or SPLIT/images and
+            SPLIT/labels ("annotations" or "masks" may stand for "labels"); or it is laid out as
+            Cityscapes or Pascal VOC are.
         split: such as "train" or "val". "val" may also be called "validation" or "test", and
             "train" "training".
         classes: names in the order of the labels, or the number of classes, which are then called

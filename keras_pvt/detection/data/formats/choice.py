@@ -46,7 +46,7 @@ FORMATS = {
     "cvat": Format("CVAT for images", "XML of <annotations>", cvat.fits, cvat.read),
     "label_studio": Format(
         "Label Studio",
-        'JSON that is a list of tasks with "data"',
+        "JSON or JSON-MIN with tasks and their regions",
         label_studio.fits,
         label_studio.read,
     ),
@@ -80,7 +80,10 @@ def choose(listing: Listing, name: str = "") -> str:
     path = os.fspath(listing.given or listing.root)
     if not found:
         known = "; ".join(f"{one.title}: {one.needs}" for one in FORMATS.values())
-        raise ValueError(f"{path!r} has boxes in no format that is read. These are: {known}.")
+        damaged = "".join(f"; {line}" for line in listing.damaged())
+        raise ValueError(
+            f"{path!r} has boxes in no format that is read{damaged}. These are: {known}."
+        )
     if len(found) > 1:
         both = "; ".join(f"{name}, as {why}" for name, why in found.items())
         raise ValueError(f"{path!r} fits several formats: {both}. --format decides.")

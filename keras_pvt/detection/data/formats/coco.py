@@ -7,7 +7,8 @@ from typing import Any
 
 from keras_pvt.detection.data.coco_file import CocoFile, read_coco, relative_path
 from keras_pvt.detection.data.formats.entries import Split
-from keras_pvt.utils.listing import SPLITS, Listing, load_json
+from keras_pvt.utils.data_report import DataReport
+from keras_pvt.utils.listing import NO_JSON, SPLITS, UNLISTED, Listing, load_json
 
 
 def _is_coco(content: Any) -> bool:
@@ -31,18 +32,46 @@ def read(listing: Listing) -> dict[str, Split]:
             not in COCO's format.
     """
     files: dict[str, pathlib.Path] = {}
-    for file in listing.sampled(".json"):
-        if _is_coco(load_json(file)):
-            split = _split(listing, file)
-            if split in files:
-                raise ValueError(
-                    f"{files[split]} and {file} are of one split, {split or 'the whole'}; pass the "
-                    "file that is meant in place of the folder."
-                )
-            files[split] = file
+    others = DataReport()
+    for file in listing.ending(".json"):
+        content = load_json(file)
+        if not _is_coco(content):
+            why = NO_JSON if content is None else "JSON file of another format: passed over"
+            others.add(why, str(file))
+            continue
+        split = _split(listing, file)
+        if split in files:
+            raise ValueError(
+                f"{files[split]} and {file} are of one split, {split or 'the whole'}; pass the "
+                "file that is meant in place of the folder."
+            )
+        files[split] = file
+    if not files:
+        lines = "; ".join(
+            [f"{listing.given or listing.root} is not in COCO's format", *others.lines()]
+        )
+        raise ValueError(lines)
     read = {split: read_coco(file) for split, file in files.items()}
     read = _without_groups(read)
-    return {split: Split(one, _folder(listing, one, split)) for split, one in read.items()}
+    splits = {split: Split(one, _folder(listing, one, split)) for split, one in read.items()}
+    next(iter(splits.values())).file.report.take(others)
+    if listing.given is None:
+        _say_unlisted(listing, splits)
+    return splits
+
+
+def _say_unlisted(listing: Listing, splits: dict[str, Split]) -> None:
+    listed = {
+        folder / name
+        for file, folder in splits.values()
+        for one in file.images.values()
+        if (name := relative_path(one))
+    }
+    for image in listing.images:
+        if image not in listed:
+            own = (one for one in splits.values() if image.is_relative_to(one.images))
+            split = next(own, next(iter(splits.values())))
+            split.file.report.add(UNLISTED, str(image))
 
 
 def _split(listing: Listing, file: pathlib.Path) -> str:
@@ -52,14 +81,20 @@ def _split(listing: Listing, file: pathlib.Path) -> str:
 
 
 def _folder(listing: Listing, file: CocoFile, split: str) -> pathlib.Path:
-    """The folder of images: that which has the first that is listed."""
-    name = next((name for one in file.images.values() if (name := relative_path(one))), None)
-    if name is None:
+    """The folder of images: that which has the first of those that are listed and there."""
+    names = [name for one in file.images.values() if (name := relative_path(one))]
+    if not names:
         return file.path.parent
-    ends = name.parts
-    found = [
-        one.parents[len(ends) - 1] for one in listing.images if one.parts[-len(ends) :] == ends
-    ]
+    by_name: dict[str, list[pathlib.Path]] = {}
+    for image in listing.images:
+        by_name.setdefault(image.name, []).append(image)
+    found: list[pathlib.Path] = []
+    for name in names:
+        ends = name.parts
+        there = (one for one in by_name.get(name.name, []) if one.parts[-len(ends) :] == ends)
+        found = [one.parents[len(ends) - 1] for one in there]
+        if found:
+            break
     own = [folder for folder in found if folder == file.path.parent]
     of_split = [folder for folder in found if _of_split(folder, split)]
     for some in (own, found, of_split):
@@ -67,12 +102,12 @@ def _folder(listing: Listing, file: CocoFile, split: str) -> pathlib.Path:
             return some[0]
     if not found:
         raise ValueError(
-            f"{file.path} lists {name}, which is in no folder below {listing.root}; pass this file "
-            "by --data, and the folder of its images by --images."
+            f"{file.path} lists {names[0]}, which is in no folder below {listing.root}, as is none "
+            "of its images; pass this file, and the folder of its images by --images."
         )
     raise ValueError(
         f"{file.path} lists {name}, which is in {' and in '.join(map(str, found[:3]))}; pass this "
-        "file by --data, and the folder of its images by --images."
+        "file, and the folder of its images by --images."
     )
 
 

@@ -23,7 +23,7 @@ from keras_pvt.detection.data.formats.entries import (
     splits_of,
     turned,
 )
-from keras_pvt.utils.listing import SPLITS, Listing, xml_root
+from keras_pvt.utils.listing import NO_XML, SPLITS, UNLISTED, Listing, xml_root
 
 NO_AREA = ("polyline", "points", "skeleton", "cuboid")
 NO_OBJECT = ("tag",)  # of the whole image
@@ -47,14 +47,13 @@ def read(listing: Listing) -> dict[str, Split]:
     """
     entries: dict[str, Entries] = {}
     names: dict[str, str] = {}
-    for file in listing.sampled(".xml"):
-        if xml_root(file) != "annotations":
-            continue
+    for file in listing.ending(".xml"):
+        if xml_root(file) not in ("annotations", None):
+            continue  # of another kind, beside them
         try:
             root = ET.parse(file).getroot()
-        except ET.ParseError:
-            part = entries.setdefault(listing.split(file), Entries())
-            part.report.add("annotation file that is no XML: left out", str(file))
+        except (ET.ParseError, LookupError, ValueError):  # of an encoding too
+            entries.setdefault(listing.split(file), Entries()).report.add(NO_XML, str(file))
             continue
         if root.find("track") is not None:
             raise ValueError(
@@ -64,7 +63,15 @@ def read(listing: Listing) -> dict[str, Split]:
             names.setdefault(label.text or "", label.text or "")
         for image in root.iterfind("image"):
             _read_image(listing, file, image, entries)
+    _say_unlisted(listing, entries)
     return splits_of(listing.given or listing.root, entries, names or None)
+
+
+def _say_unlisted(listing: Listing, entries: dict[str, Entries]) -> None:
+    listed = {image for part in entries.values() for image in part.objects}
+    for image in listing.images if listing.given is None else ():
+        if image not in listed:
+            entries.setdefault(listing.split(image), Entries()).report.add(UNLISTED, str(image))
 
 
 def _read_image(listing: Listing, file: pathlib.Path, entry: ET.Element, entries: dict) -> None:

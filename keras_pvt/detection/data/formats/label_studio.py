@@ -1,4 +1,4 @@
-"""Label Studio's JSON: a list of tasks, with coordinates in percent of the image.
+"""Label Studio's JSON and JSON-MIN: tasks, with coordinates in percent of the image.
 
 Source:
     labelstud.io: "Task format" and the tags Rectangle, Polygon, Ellipse and Brush; a rectangle
@@ -23,25 +23,47 @@ from keras_pvt.detection.data.formats.entries import (
     run_lengths_of,
     splits_of,
 )
-from keras_pvt.utils.listing import Listing, load_json
+from keras_pvt.utils.listing import NO_JSON, UNLISTED, Listing, load_json
 
 KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels")
 ANNOTATED = ("annotations", "completions")  # "completions" before version 1.0
 
 
-def _is_export(content: Any) -> bool:
-    return (
-        isinstance(content, list)
-        and len(content) > 0
-        and all(isinstance(one, dict) and isinstance(one.get("data"), dict) for one in content)
-    )
+def _tasks(content: Any) -> list[dict]:
+    """The tasks of an export, in the form of its JSON; none if it is no export."""
+    if isinstance(content, dict) and any(key in content for key in ANNOTATED):
+        content = [content]  # a file for each task
+    tasks = content if isinstance(content, list) else []
+    if not all(isinstance(one, dict) for one in tasks):
+        return []
+    if all(isinstance(one.get("data"), dict) for one in tasks):
+        return tasks
+    found = [_of_minimal(one) for one in tasks]
+    return found if any(one["annotations"][0]["result"] for one in found) else []
+
+
+def _of_minimal(task: dict) -> dict:
+    """A task of JSON-MIN, whose regions lie beside its image, in the form of the other JSON."""
+    regions = [
+        {"type": kind, "value": one} | one
+        for some in task.values()
+        if isinstance(some, list)
+        for one in some
+        if isinstance(one, dict)
+        for kind in KINDS
+        if kind in one
+    ]
+    annotation = {"result": regions}
+    return {"data": task, "annotations": [annotation]} | {
+        key: task[key] for key in ("id",) if key in task
+    }
 
 
 def fits(listing: Listing) -> str | None:
     """What makes a folder one of this format, in words; None if nothing does."""
     for file in listing.sampled(".json"):
-        if _is_export(load_json(file)):
-            return f'{file.name} is a list of tasks with "data"'
+        if _tasks(load_json(file)):
+            return f"{file.name} has tasks and their regions"
     return None
 
 
@@ -55,34 +77,45 @@ def read(listing: Listing) -> dict[str, Split]:
         ValueError: a task has several annotations, none of which is the ground truth.
     """
     entries: dict[str, Entries] = {}
-    for file in listing.sampled(".json"):
+    listed: set[pathlib.Path | None] = set()
+    for file in listing.ending(".json"):
         content = load_json(file)
-        if not _is_export(content):
+        tasks = _tasks(content)
+        if not tasks:
+            why = NO_JSON if content is None else "JSON file without tasks: passed over"
+            entries.setdefault(listing.split(file), Entries()).report.add(why, str(file))
             continue
-        for place, task in enumerate(content):
+        for place, task in enumerate(tasks):
             name = f"task {task.get('id', place)} of {file.name}"
-            _read_task(listing, file, task, name, entries)
+            listed.add(_read_task(listing, file, task, name, entries))
+    for image in listing.images if listing.given is None else ():
+        if image not in listed:
+            entries.setdefault(listing.split(image), Entries()).report.add(UNLISTED, str(image))
     return splits_of(listing.given or listing.root, entries)
 
 
-def _read_task(listing: Listing, file: pathlib.Path, task: dict, name: str, entries: dict) -> None:
+def _read_task(
+    listing: Listing, file: pathlib.Path, task: dict, name: str, entries: dict
+) -> pathlib.Path | None:
+    """Read a task; the image that it is of."""
     said = [value for value in task["data"].values() if isinstance(value, str)]
     said += [task["file_upload"]] if isinstance(task.get("file_upload"), str) else []
     image = listing.image_of(file, [name for one in said for name in _names(one)])
     part = entries.setdefault(listing.split(image or file), Entries())
     if image is None:
         part.report.add("task without its image: left out", f"{name}, which says {said[:1]}")
-        return
+        return None
     if image in part.objects:
         part.report.add("second task of an image: left out", f"{name}, {image}")
-        return
+        return image
     annotation = _annotation(task, name, part)
     if annotation is None:
-        return
+        return image
     part.image(image, None)
     for number, region in enumerate(annotation.get("result") or [], 1):
         if isinstance(region, dict):
             _read_region(part, image, region, f"{name}, region {region.get('id', number)}")
+    return image
 
 
 def _names(said: str) -> list[str]:

@@ -23,7 +23,7 @@ from keras_pvt.detection.data.formats.entries import (
     run_lengths_of,
     splits_of,
 )
-from keras_pvt.utils.listing import Listing, load_json
+from keras_pvt.utils.listing import NO_JSON, Listing, load_json
 
 LINES = ("line", "linestrip", "point", "points")  # which have no area
 
@@ -48,7 +48,8 @@ def read(listing: Listing) -> dict[str, Split]:
         content = load_json(file)
         part = entries.setdefault(listing.split(file), Entries())
         if not _is_labelme(content):
-            part.report.add('JSON file without "shapes": passed over', str(file))
+            why = NO_JSON if content is None else 'JSON file without "shapes": passed over'
+            part.report.add(why, str(file))
             continue
         said = content.get("imagePath")
         said = said if isinstance(said, str) and said else file.name

@@ -24,7 +24,7 @@ from keras_pvt.detection.data.formats.entries import (
     run_lengths_of,
     splits_of,
 )
-from keras_pvt.utils.listing import Listing, load_json
+from keras_pvt.utils.listing import NO_JSON, Listing, load_json
 
 META = "meta.json"
 NO_AREA = ("point", "line", "polyline", "graph", "cuboid")
@@ -62,7 +62,8 @@ def read(listing: Listing) -> dict[str, Split]:
             continue
         part = entries.setdefault(listing.split(file), Entries())
         if not _is_annotation(content):
-            part.report.add('JSON file without "size" and "objects": passed over', str(file))
+            other = 'JSON file without "size" and "objects": passed over'
+            part.report.add(NO_JSON if content is None else other, str(file))
             continue
         image = _image(listing, file)
         described.add(image)

@@ -9,7 +9,7 @@ import pathlib
 import xml.etree.ElementTree as ET
 
 from keras_pvt.detection.data.formats.entries import Entries, Split, splits_of
-from keras_pvt.utils.listing import SPLITS, Listing, xml_root
+from keras_pvt.utils.listing import NO_XML, SPLITS, Listing, listed_names, xml_root
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -30,7 +30,7 @@ def read(listing: Listing) -> dict[str, Split]:
     are taken as they are. Objects that are "difficult" are ignored.
     """
     entries: dict[str, Entries] = {}
-    lists = _lists(listing)
+    lists = _lists(listing, entries)
     roots: list[tuple[str, pathlib.Path, pathlib.Path, ET.Element]] = []
     described = set()
     for file in listing.ending(".xml"):
@@ -41,15 +41,18 @@ def read(listing: Listing) -> dict[str, Split]:
         if not lists:
             splits = [listing.split(file)]
         image = listing.image_of(file, _names(file, root))
+        second = image is not None and image in described
         described.add(image)
         for split in splits or [""]:
             part = entries.setdefault(split, Entries())
             if not splits:
                 part.report.add("annotation file in no list of ImageSets: passed over", str(file))
             elif root is None:
-                part.report.add("annotation file that is no XML: left out", str(file))
+                part.report.add(NO_XML, str(file))
             elif image is None:
                 part.report.add("annotation file without its image: left out", str(file))
+            elif second:
+                part.report.add("second annotation file of an image: left out", str(file))
             else:
                 roots.append((split, file, image, root))
     _say_alone(listing, entries, described)
@@ -66,19 +69,26 @@ def _say_alone(listing: Listing, entries: dict[str, Entries], described: set) ->
             first.report.add("image without an annotation file: left out", str(image))
 
 
-def _lists(listing: Listing) -> dict[str, set[str]]:
+def _lists(listing: Listing, entries: dict[str, Entries]) -> dict[str, set[str]]:
     """The names in ImageSets/Main/train.txt and so on; trainval where there is no train."""
+    files = {
+        file.stem: file
+        for file in listing.files
+        if file.suffix == ".txt" and file.parent.name in ("Main", "ImageSets")
+    }
+    splits = {SPLITS[name]: file for name, file in files.items() if name in SPLITS}
+    if "train" not in splits and "trainval" in files:
+        splits["train"] = files["trainval"]
+    stems = {file.stem for file in listing.ending(".xml")}
     found = {}
-    for file in listing.files:
-        if file.suffix == ".txt" and file.parent.name in ("Main", "ImageSets"):
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            found[file.stem] = {
-                pathlib.PurePath(line.split()[0]).stem for line in lines if line.strip()
-            }
-    splits = {SPLITS[name]: stems for name, stems in found.items() if name in SPLITS}
-    if "train" not in splits and "trainval" in found:
-        splits["train"] = found["trainval"]
-    return splits
+    for split, file in splits.items():
+        found[split], unknown = listed_names(file, stems)
+        for line in unknown:
+            report = entries.setdefault(split, Entries()).report
+            report.add(
+                "name in a list of ImageSets without an annotation file", f"{line} of {file}"
+            )
+    return found
 
 
 def _root(file: pathlib.Path) -> ET.Element | None:

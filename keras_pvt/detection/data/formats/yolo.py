@@ -5,6 +5,7 @@ Source:
     `verify_image_label` of ultralytics/data/utils.py for where label files are, and what a line is.
 """
 
+import collections
 import math
 import os
 import pathlib
@@ -36,7 +37,7 @@ def fits(listing: Listing) -> str | None:
     table = _table(listing)
     if table is None:
         return None
-    for file in listing.sampled(".txt"):
+    for file in listing.ending(".txt"):  # not the first alone, which may be background
         if file != table and _is_label_file(file):
             return f"{table.name} has names of classes, and {file.name} boxes"
     return None
@@ -64,27 +65,52 @@ def read(listing: Listing) -> dict[str, Split]:
         names = _names(content, described)
         values = _keypoints(content, described)
         images = {}
+        taken: set[pathlib.Path] = set()
         for word, split in SPLITS.items():
             said = content.get(word)
             if said:
                 part = entries.setdefault(split, Entries())
-                images[split] = _images(said, content.get("path"), described, split, part)
+                root = content.get("path")
+                images[split] = _images(said, root, described, split, part, taken)
     if not any(images.values()):
         raise ValueError(f"{listing.given or listing.root} has no image of a split to use.")
+    labels = _labels(images)
     for split, files in images.items():
-        _read_split(entries[split], files, values)
+        _read_split(entries[split], {image: labels[image] for image in files}, values)
+    _say_alone(entries, labels)
     return splits_of(described or listing.root, entries, names)
 
 
-def _read_split(part: Entries, files: list[pathlib.Path], values: int) -> None:
-    labels = {_label_file(image): image for image in files}
-    for folder in {label.parent for label in labels}:
-        for file in sorted(folder.glob("*.txt")) if folder.is_dir() else ():
-            if file not in labels and file.name not in TABLES and _is_label_file(file):
-                part.report.add("label file without an image: passed over", str(file))
-    for (label, image), size in zip(labels.items(), measured(list(labels.values())), strict=True):
+def _labels(images: dict[str, list[pathlib.Path]]) -> dict[pathlib.Path, pathlib.Path]:
+    """The label file of each image, which need not be there; its ending may be .TXT too."""
+    named = {image: _label_file(image) for files in images.values() for image in files}
+    there = {file.with_suffix(".txt"): file for file in _texts(set(named.values()))}
+    return {image: there.get(label, label) for image, label in named.items()}
+
+
+def _texts(labels: set[pathlib.Path]) -> Iterable[pathlib.Path]:
+    """The text files in the folders of label files."""
+    for folder in sorted({label.parent for label in labels}):
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if file.suffix.lower() == ".txt":
+                yield file
+
+
+def _say_alone(entries: dict[str, Entries], labels: dict[pathlib.Path, pathlib.Path]) -> None:
+    used = set(labels.values())
+    for file in _texts(used):
+        if file not in used and file.name not in TABLES and _is_label_file(file):
+            first = next(iter(entries.values()))
+            first.report.add("label file without an image: passed over", str(file))
+
+
+def _read_split(part: Entries, labels: dict[pathlib.Path, pathlib.Path], values: int) -> None:
+    owners = collections.Counter(labels.values())
+    for (image, label), size in zip(labels.items(), measured(list(labels)), strict=True):
         part.image(image, size)
         if label.is_file() and size is not None:
+            if owners[label] > 1:
+                part.report.add("label file of several images: read for each", f"{label}, {image}")
             _read_one(part, label, image, size, values)
 
 
@@ -200,14 +226,25 @@ def _keypoints(content: dict, file: pathlib.Path) -> int:
     return math.prod(shape)
 
 
-def _images(said: Any, root: Any, file: pathlib.Path, split: str, part: Entries) -> list:
-    """The images of a split: of folders, or lists of files, as data.yaml names them."""
+def _images(
+    said: Any,
+    root: Any,
+    file: pathlib.Path,
+    split: str,
+    part: Entries,
+    taken: set[pathlib.Path],
+) -> list[pathlib.Path]:
+    """The images of a split: of folders, or lists of files, as data.yaml names them.
+
+    What is not where it says is not looked for in `taken`, which other splits have.
+    """
     found: dict[pathlib.Path, None] = {}
     for one in said if isinstance(said, list) else [said]:
         place, stated = _place(str(one), None if root is None else str(root), file)
-        if place is None:
+        if place is None or (place != stated and place in taken):
             part.report.add(f"{split} of {file.name} that is not there: left out", str(stated))
             continue
+        taken.add(place)
         if place != stated:
             part.report.add(
                 f"{split} of {file.name} that is not where it says: found elsewhere",
