@@ -141,6 +141,16 @@ def test_a_test_split_of_masks_is_counted_too(tmp_path, capsys):
     assert "no image and label to use" in capsys.readouterr().err
 
 
+def test_a_class_may_be_called_train(tmp_path, capsys):
+    for name in ("train", "plane"):
+        write_image(tmp_path / name / "a.png")
+    lines = said([tmp_path, "--out", tmp_path.with_suffix(".png")], capsys).splitlines()
+    assert lines[0] == (
+        "classes: a folder for each class (classes), as it has folders with images, plane and "
+        "train among them"
+    )
+
+
 def test_images_without_their_end_are_named(tmp_path, capsys):
     """Their headers are whole."""
     for name in ("whole", "cut"):

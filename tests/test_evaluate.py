@@ -3,7 +3,10 @@
 import json
 import math
 import pathlib
+import sys
+import types
 
+import keras
 import numpy as np
 import pytest
 from conftest import TINY, perturb
@@ -17,11 +20,14 @@ from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.results import Detections
 from keras_pvt.evaluation.classification import ClassifierEvaluation
 from keras_pvt.evaluation.detection import DetectorEvaluation, open_set, pairs
+from keras_pvt.evaluation.named import Named
+from keras_pvt.evaluation.report import Report
 from keras_pvt.evaluation.segmentation import SegmenterEvaluation
 from keras_pvt.exporting.facts import Facts
 from keras_pvt.exporting.subject import named
 from keras_pvt.segmentation import SemanticFPN
 from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet
+from keras_pvt.segmentation.trained import TrainedSegmenter
 from keras_pvt.utils.data_report import DataReport
 
 pytestmark = pytest.mark.one_backend("of NumPy, and of what each backend gives elsewhere")
@@ -317,6 +323,58 @@ def test_an_artifact_is_measured_as_its_model(birds, format, monkeypatch):
     assert (theirs.matrix == ours.matrix).all()
 
 
+@pytest.fixture
+def colours(tmp_path, monkeypatch):
+    """A segmenter whose class of a pixel is its strongest colour, and an image with its labels."""
+    monkeypatch.chdir(tmp_path)
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Identity(name="preprocessing")(images)
+    model = keras.Model(images, keras.layers.Conv2D(3, 1, use_bias=False)(x))
+    model.set_weights([np.eye(3, dtype="float32")[None, None]])
+    TrainedSegmenter(model, ["red", "dark green", "blue"]).save(tmp_path / "s.keras")
+    places = np.arange(40 * 50).reshape(40, 50) // 500 % 3
+    pathlib.Path("d", "images").mkdir(parents=True)
+    pathlib.Path("d", "masks").mkdir()
+    Image.fromarray((200 * np.eye(3)[places]).astype("uint8")).save("d/images/a.png")
+    return places
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [(["red", "dark green", "blue"], [0, 1, 2]), (["Blue", "red", "Dark_Green"], [1, 2, 0]),
+     (None, [0, 1, 2])],
+)  # fmt: skip
+def test_classes_of_pixels_are_found_by_their_names(colours, names, ids):
+    labels = np.array(ids, "uint8")[colours]
+    labels[0] = 255
+    Image.fromarray(labels).save("d/masks/a.png")
+    if names is not None:
+        pathlib.Path("d", "classes.txt").write_text("\n".join(names))
+    report = evaluation.evaluate("s.keras", "d")
+    assert report.numbers["mIoU"] == 1
+    assert report.labels == ("red", "dark green", "blue")
+
+
+def test_classes_of_pixels_may_be_fewer_but_no_others(colours):
+    Image.fromarray((2 - colours.clip(1)).astype("uint8")).save("d/masks/a.png")
+    pathlib.Path("d", "classes.txt").write_text("dark green\nred\n")
+    report = evaluation.evaluate("s.keras", "d")
+    assert report.matrix.sum(axis=1)[2] == 0
+    pathlib.Path("d", "classes.txt").write_text("red\nyellow\n")
+    with pytest.raises(ValueError, match="not have the data's classes yellow; it has 3: red, dark"):
+        evaluation.evaluate("s.keras", "d")
+
+
+def test_a_report_has_names_of_any_kind(tmp_path, monkeypatch):
+    names = ("$\\frac$", "Äpfel", "a$b")
+    counts = np.ones((3, 3), int)
+    report = Report("classification", "m", "d", {"top1": 0.5}, names, counts, [], 3)
+    monkeypatch.setattr("locale.getpreferredencoding", lambda *_: "ascii")
+    report.write(tmp_path / "out", lambda name: None)
+    lines = (tmp_path / "out" / "confusion.csv").read_text("utf-8").splitlines()
+    assert lines[2] == "Äpfel,1,1,1"
+
+
 @pytest.mark.full("runs the converter")
 @pytest.mark.parametrize("argmax", [False, True])
 def test_an_artifact_of_a_segmenter(tmp_path, rng, argmax, monkeypatch):
@@ -379,3 +437,30 @@ def test_a_detector_is_measured_on_any_format(tmp_path, capsys):
         open_set(tmp_path / "yolo", None, ["wren"], False, "other")
     with pytest.raises(ValueError, match="leave out the folder"):
         open_set(tmp_path / "yolo", tmp_path, ["wren"], False, "val")
+    (tmp_path / "yolo" / "a.xml").write_text("<annotation/>")
+    with pytest.raises(ValueError, match=r"fits several formats: voc, .* --format decides"):
+        open_set(tmp_path / "yolo", None, ["wren"], False, "val")
+    found, _, _ = open_set(tmp_path / "yolo", None, ["wren"], False, "val", "yolo")
+    assert len(found.samples) == 1
+    with pytest.raises(
+        ValueError,
+        match="no object of the model's classes, kite; 1 x object of class 'wren', which is not",
+    ):
+        open_set(tmp_path / "yolo", None, ["kite"], False, "val", "yolo")
+
+
+def test_what_cannot_be_is_said_before_the_images_are_looked_at(birds, monkeypatch):
+    monkeypatch.chdir(birds)
+    monkeypatch.setattr("keras_pvt.evaluation.classification.ClassifierEvaluation.run", None)
+    pathlib.Path("file").touch()
+    with pytest.raises(FileExistsError, match="file is a file; the report needs a folder"):
+        evaluation.evaluate("birds.keras", "data", "file")
+    for more in ({"images": "data"}, {"format": "voc"}):
+        with pytest.raises(ValueError, match=r"are for detectors; birds.keras is for classif"):
+            evaluation.evaluate("birds.keras", "data", **more)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="drawing the report needs matplotlib"):
+        evaluation.evaluate("birds.keras", "data", "out")
+    artifact = types.SimpleNamespace(classes=("a",))
+    with pytest.raises(ValueError, match="the size that it was exported with"):
+        Named("s.onnx", artifact, None).segmenter(64)

@@ -151,7 +151,7 @@ def test_train_and_val_of_other_classes(tmp_path):
 
 def test_missing_parts_are_named(tmp_path):
     write_classes(tmp_path / "train", COUNTS)
-    with pytest.raises(FileNotFoundError, match="no val or validation or test"):
+    with pytest.raises(FileNotFoundError, match="no val or valid or validation or test"):
         open_train_and_val(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent"):
         open_images(tmp_path / "absent", "train")

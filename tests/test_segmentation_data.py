@@ -137,9 +137,13 @@ def test_files_without_ids(tmp_path, content, error, words):
         ("images/{}", "annotations/{}"),
         ("images/{}", "labels/{}"),
         ("images/{}", "masks/{}"),
+        ("{}/images", "{}/masks"),
     ],
 )
-@pytest.mark.parametrize("names", [("train", "val"), ("training", "validation"), ("train", "test")])
+@pytest.mark.parametrize(
+    "names",
+    [("train", "val"), ("training", "validation"), ("train", "test"), ("train", "valid")],
+)
 def test_layouts(tmp_path, images, labels, names):
     for name, count in zip(names, (3, 2), strict=True):
         write_pairs(

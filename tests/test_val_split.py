@@ -9,7 +9,7 @@ from PIL import Image
 from keras_pvt.detection.train import load_data
 from keras_pvt.recipes.files import load
 from keras_pvt.segmentation.data.opening import open_train_and_val as open_masks
-from keras_pvt.training.data import FolderImages, open_train_and_val
+from keras_pvt.training.data import FolderImages, open_images, open_train_and_val
 from keras_pvt.training.data.split import drawn, stratified
 
 pytestmark = pytest.mark.one_backend("reads files")
@@ -65,6 +65,18 @@ def test_what_folders_are_split(folder, tmp_path):
         tmp_path / "parts" / "test", dict.fromkeys(COUNTS, 1), lambda *_: np.ones((9, 9, 3))
     )
     assert list(map(len, open_train_and_val(tmp_path / "parts", val_split=0.3))) == [30, 4]
+
+
+@pytest.mark.parametrize("parts", [("train", "valid"), ("Training", "Validation")])
+def test_names_of_splits(folder, tmp_path, parts):
+    """Roboflow writes train, valid and test."""
+    data = tmp_path / "parts"
+    data.mkdir()
+    folder.rename(data / parts[0])
+    for name, count in ((parts[1], 2), ("test", 1)):
+        write_images(data / name, dict.fromkeys(COUNTS, count), lambda *_: np.ones((9, 9, 3)))
+    assert list(map(len, open_train_and_val(data, val_split=0.3))) == [30, 8]
+    assert len(open_images(data, "test")) == 4
 
 
 def test_a_class_may_be_called_train(tmp_path):

@@ -51,6 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="folder of a JSON file's images (default: its own)",
     )
+    add(
+        "--format",
+        default="",
+        metavar="NAME",
+        help="format of a folder's boxes, such as voc (default: the one that fits)",
+    )
     add("--weights", metavar="NAME|PATH|hf://OWNER/NAME", help="weights of a variant")
     add(
         "--classes",
@@ -106,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
         options.out,
         split=options.split,
         images=options.images,
+        format=options.format,
         weights=options.weights,
         classes=None if options.classes is None else read_classes(options.classes),
         size=options.size,

@@ -25,7 +25,7 @@ from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.drawing import sheet, write_png
 from keras_pvt.utils.extras import needed_for
 from keras_pvt.utils.images import ImageError, image_size, load_image
-from keras_pvt.utils.listing import SPLITS, Listing
+from keras_pvt.utils.listing import Listing, has_folders, split_folder
 from keras_pvt.utils.threads import each
 
 SAMPLES = 16
@@ -349,12 +349,14 @@ def _classes_fit(listing: Listing) -> str | None:
 
 def _class_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
     """The folders with class folders, by split."""
-    splits = {
-        SPLITS[one.name.lower()]: one
-        for one in sorted(root.iterdir())
-        if one.is_dir() and one.name.lower() in SPLITS
-    }
-    return splits or {"": root}
+    splits: dict[str, pathlib.Path] = {}
+    for split in ("train", "test", "val"):  # "val" may be what "test" is
+        own = split_folder(root, split)
+        if own is not None and own not in splits.values():
+            splits[split] = own
+    if not any(map(has_folders, splits.values())):
+        return {"": root}  # they are classes, such as trains
+    return {split: splits[split] for split in ("train", "val", "test") if split in splits}
 
 
 def _of_classes(listing: Listing, why: str, classes: list[str] | None) -> Summary:

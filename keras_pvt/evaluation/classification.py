@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_pvt.classification.decoding import class_titles
 from keras_pvt.classification.file_predictions import CropClassifier
-from keras_pvt.evaluation.report import Report, Worst
+from keras_pvt.evaluation.report import Report, Worst, plain, shown
 from keras_pvt.training.data.images import Images
 from keras_pvt.utils.drawing import captioned
 from keras_pvt.utils.images import eval_transform
@@ -17,7 +17,6 @@ from keras_pvt.utils.threads import prefetched, processors, with_bar
 
 BINS = 15  # of confidence, as in Guo et al., arXiv 1706.04599
 LEAST = 1e-12  # probability in the loss
-SHOWN = 5  # names in a message
 WORST = 100  # images that a report names
 
 
@@ -177,23 +176,17 @@ def _matched(found: Sequence[str], own: Sequence[tuple[str, str]]) -> list[int]:
     for spelt in (
         {id_: n for n, (id_, _) in enumerate(own)},
         {title: n for n, title in enumerate(class_titles(own))},
-        {_plain(name): n for n, (_, name) in enumerate(own)},
+        {plain(name): n for n, (_, name) in enumerate(own)},
     ):
-        keys = [name if name in spelt else _plain(name) for name in found]
+        keys = [name if name in spelt else plain(name) for name in found]
         if all(key in spelt for key in keys):
             return [spelt[key] for key in keys]
-    titles = {_plain(name) for _, name in own} | {id_ for id_, _ in own}
-    unknown = [name for name in found if _plain(name) not in titles and name not in titles]
-    first = ", ".join(unknown[:SHOWN]) + (" and others" if len(unknown) > SHOWN else "")
-    has = ", ".join(name for _, name in own[:SHOWN])
+    titles = {plain(name) for _, name in own} | {id_ for id_, _ in own}
+    unknown = [name for name in found if plain(name) not in titles and name not in titles]
     raise ValueError(
-        f"the model does not have the data's classes {first or 'by one kind of names'}; it has "
-        f"{len(own)}: {has}{' and so on' if len(own) > SHOWN else ''}."
+        f"the model does not have the data's classes {shown(unknown) or 'by one kind of names'}; "
+        f"it has {len(own)}: {shown([name for _, name in own])}."
     )
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ").casefold()
 
 
 def _curve(confidence: np.ndarray, right: np.ndarray) -> list[tuple[int, float, float]]:

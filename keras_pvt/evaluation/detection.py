@@ -14,7 +14,7 @@ from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.drawing import draw_boxes
 from keras_pvt.detection.evaluation import average_precision
 from keras_pvt.detection.results import Detections
-from keras_pvt.evaluation.report import NOTHING, Report, Worst
+from keras_pvt.evaluation.report import NOTHING, Report, Worst, shown
 from keras_pvt.utils.colours import colours
 from keras_pvt.utils.drawing import captioned
 from keras_pvt.utils.images import load_image
@@ -174,6 +174,7 @@ def open_set(
     classes: list[str],
     masks: bool,
     split: str,
+    format: str = "",
 ) -> tuple[DetectionSet, DetectionSet | None, str]:
     """The set that a user names, by the classes of a model; what is wrong with it is said on
     stderr.
@@ -184,21 +185,23 @@ def open_set(
         classes: of the model, in the order of its labels.
         masks: whether to read outlines too.
         split: of a folder that has several.
+        format: of a folder's boxes; empty: the only one that fits.
     Returns:
         The set; the same with outlines if they are wanted and there, else None; and the split, ""
         where there are none.
     Raises:
-        ValueError: no such split, or a format that is not known; images for what is no COCO JSON.
+        ValueError: no such split, or a format that is not known; images for what is no COCO JSON;
+            no object of the model's classes.
         OSError: a file that cannot be read.
     """
 
     def opened(masks: bool) -> tuple[DetectionSet, str]:
-        if is_coco_file(data):
+        if format in ("", "coco") and is_coco_file(data):
             folder = pathlib.Path(data).parent if images is None else images
             return load_coco(data, folder, classes, masks), ""
         if images is not None:
             raise ValueError(f"{data} says by itself where its images are; leave out the folder.")
-        found = load_folder(data, classes, masks)
+        found = load_folder(data, classes, masks, format)
         names = (split, "test", "") if split == "val" else (split, "")
         own = next((name for name in names if name in found), None)
         if own is None:
@@ -206,7 +209,12 @@ def open_set(
         return found[own], own
 
     whole, own = opened(False)
-    for line in whole.report.lines():
+    lines = whole.report.lines()
+    left_out = any(kind.startswith("object of ") for kind in whole.report.counts)
+    if left_out and not any(len(sample.boxes) for sample in whole.samples):
+        said = f"{data} has no object of the model's classes, {shown(classes)}"
+        raise ValueError("; ".join([said, *lines]))
+    for line in lines:
         print(f"{data}: {line}", file=sys.stderr)
     outlined = opened(True)[0] if masks else None
     if outlined is not None and not any(len(sample.segmentations) for sample in outlined.samples):

@@ -27,8 +27,8 @@ def draw_matrix(labels: Sequence[str], matrix: np.ndarray, path: pathlib.Path) -
     drawn = axis.imshow(share, vmin=0, vmax=1, cmap="Blues")
     figure.colorbar(drawn, label="share of the true class", shrink=0.7)
     places = range(len(labels))
-    axis.set_xticks(places, labels, rotation=90)
-    axis.set_yticks(places, labels)
+    axis.set_xticks(places, labels, rotation=90, parse_math=False)  # "$" is a dollar
+    axis.set_yticks(places, labels, parse_math=False)
     axis.set(xlabel="predicted", ylabel="true")
     if len(labels) <= WRITTEN:
         for row, column in np.argwhere(matrix):

@@ -10,13 +10,15 @@ from keras_pvt.evaluation.classification import ClassifierEvaluation
 from keras_pvt.evaluation.detection import DetectorEvaluation, open_set
 from keras_pvt.evaluation.named import Named, task_of
 from keras_pvt.evaluation.report import Report
-from keras_pvt.evaluation.segmentation import SegmenterEvaluation
-from keras_pvt.segmentation.data.opening import has_split, open_split
+from keras_pvt.evaluation.segmentation import SegmenterEvaluation, by_names
+from keras_pvt.segmentation.data.opening import has_split, open_split, own_classes
 from keras_pvt.segmentation.data.samples import LabelRule
 from keras_pvt.training.data.folder import FolderImages
 from keras_pvt.training.data.images import Images
-from keras_pvt.training.data.opening import VALIDATION, data_folder, open_images
+from keras_pvt.training.data.opening import data_folder, open_images
 from keras_pvt.utils.data_report import DataReport
+from keras_pvt.utils.extras import needed_for
+from keras_pvt.utils.listing import split_folder
 from keras_pvt.variants import VARIANTS
 
 Evaluation = ClassifierEvaluation | DetectorEvaluation | SegmenterEvaluation
@@ -29,6 +31,7 @@ def evaluate(
     *,
     split: str = "val",
     images: str | os.PathLike | None = None,
+    format: str = "",
     weights: str | os.PathLike | None = None,
     classes: str | Sequence[str] | None = None,
     size: int | None = None,
@@ -47,9 +50,11 @@ def evaluate(
             format of docs/data.md; for a segmenter, a folder of images and labels. Except for a
             detector, it may also be the name of a data set of tensorflow-datasets.
         out: folder for report.json, confusion.csv and pictures; None: nothing is written.
-        split: split of the data. "val" means the first of "val", "validation" and "test" that
-            exists. A folder without splits is used whole.
+        split: split of the data. "val" means the first of "val", "valid", "validation" and "test"
+            that exists. A folder without splits is used whole.
         images: folder of the images of a JSON file; by default the JSON file's own.
+        format: of the boxes in a folder, such as "voc", see docs/data.md; empty: the only one that
+            fits.
         weights: weights of a variant; by default its pretrained ones.
         classes: class names in the order of the outputs, for a model that stores none; for a
             classifier also "imagenet" or "cifar10".
@@ -73,6 +78,12 @@ def evaluate(
     artifact, task = task_of(source, classes)
     if weights is not None and source not in VARIANTS:
         raise ValueError(f"{source} is a file, which has its own weights; leave out others.")
+    if task != "detection" and (images is not None or format):
+        raise ValueError(
+            f"a folder of images and a format are for detectors; {source} is for {task}."
+        )
+    if out is not None:
+        _check_out(pathlib.Path(out))
     named, where = Named(source, artifact, classes), os.fspath(data)
     evaluation: Evaluation
     if task == "classification":
@@ -82,15 +93,23 @@ def evaluate(
     elif task == "detection":
         if size is not None:
             raise ValueError("a detector sees images as it was trained; leave out the size.")
+        with needed_for("measuring average precision", "detection"):
+            import faster_coco_eval  # noqa: F401 - now, not after the images were looked at
         detector, masks = named.detector()
-        boxes, outlined, own = open_set(data, images, detector.classes, masks, split)
+        boxes, outlined, own = open_set(data, images, detector.classes, masks, split, format)
         where = f"{where}, {own}" if own else where
         detect = functools.partial(detector.detect, batch_size=batch_size or 8)
         evaluation = DetectorEvaluation(detect, boxes, outlined, threshold)
     else:
         predictor, names = named.segmenter(size)
         rule = LabelRule(tuple(ignored), reduce_zero)
-        pairs = open_split(data, _split_of(data, split), names, rule)
+        part = _split_of(data, split)
+        found_names = own_classes(data, part)
+        # A model that was trained without names has numbers.
+        if found_names is None or [*names] in (found_names, [*map(str, range(len(names)))]):
+            pairs = open_split(data, part, names, rule)
+        else:
+            pairs = by_names(open_split(data, part, found_names, rule), names)
         for line in pairs.report.lines():
             print(f"{where}: {line}", file=sys.stderr)
         evaluation = SegmenterEvaluation(predictor, pairs)
@@ -100,22 +119,25 @@ def evaluate(
     return report
 
 
+def _check_out(folder: pathlib.Path) -> None:
+    """Fail before the images are looked at, where the report cannot be written or drawn."""
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; the report needs a folder.")
+    with needed_for("drawing the report", "plot"):
+        import matplotlib  # noqa: F401
+
+
 def _labelled(data: str | os.PathLike, split: str, where: str) -> tuple[Images, str]:
     """The labelled images of a split, or of a folder without splits, and how they are called."""
     folder, report = data_folder(data), DataReport()
     images: Images
-    if folder is not None and not _has_split(folder, split):
+    if folder is not None and split_folder(folder, split) is None:
         images = FolderImages(folder, report=report)
     else:
         images, where = open_images(data, split, report=report), f"{where}, {split}"
     for line in report.lines():
         print(f"{where}: {line}", file=sys.stderr)
     return images, where
-
-
-def _has_split(folder: pathlib.Path, split: str) -> bool:
-    names = VALIDATION if split == "val" else (split,)
-    return any((folder / name).is_dir() for name in names)
 
 
 def _split_of(data: str | os.PathLike, split: str) -> str:

@@ -51,6 +51,10 @@ class Named(NamedTuple):
         """What gives classes of pixels, and their names."""
         if self.artifact is not None:
             self._check(self.artifact.classes)
+            if size is not None:
+                raise ValueError(
+                    f"{self.source} has the size that it was exported with; leave out another."
+                )
             return artifacts.ArtifactSegmenter(self.artifact), self.artifact.classes
         segmenter = TrainedSegmenter.load(self.source, _names(self.classes))
         short_side = (segmenter.size if size is None else size) or None

@@ -19,6 +19,19 @@ PICTURES = 12
 NOTHING = "nothing"  # beside the classes of objects: what is no object, or was not found
 
 
+SHOWN = 5  # names in a message
+
+
+def plain(name: str) -> str:
+    """A name of a class as it is compared."""
+    return name.replace("_", " ").casefold()
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first of names, for a message."""
+    return ", ".join(names[:SHOWN]) + (" and so on" if len(names) > SHOWN else "")
+
+
 @dataclasses.dataclass(frozen=True)
 class Worst:
     """An image on which a model does badly.
@@ -118,7 +131,10 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         files = [folder / name for name in ("report.json", "confusion.csv", "confusion.png")]
         write_json(files[0], self.as_json())
-        with replacing(files[1]) as temporary, open(temporary, "w", newline="") as file:
+        with (
+            replacing(files[1]) as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(["true / predicted", *self.labels])
             rows = zip(self.labels, self.matrix.tolist(), strict=True)

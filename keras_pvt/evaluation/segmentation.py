@@ -1,18 +1,56 @@
 """Intersection over union of a segmenter, and which classes it takes for which."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from keras_pvt.evaluation.report import Report, Worst
-from keras_pvt.segmentation.data.samples import SegmentationSet
+from keras_pvt.evaluation.report import Report, Worst, plain, shown
+from keras_pvt.segmentation.data.samples import IGNORED, SegmentationSet
 from keras_pvt.segmentation.drawing import overlay
 from keras_pvt.segmentation.evaluation import evaluate
 from keras_pvt.segmentation.metrics import Confusion
 from keras_pvt.utils.drawing import captioned
 
 WORST = 100  # images that a report names
+
+
+@dataclasses.dataclass(frozen=True)
+class _Renumbered(SegmentationSet):
+    """A set whose labels become those of a model.
+
+    Args:
+        table: `(256,)` uint8, the model's label for each of its own; 255 stays.
+    """
+
+    table: np.ndarray = dataclasses.field(default_factory=lambda: np.arange(256, dtype="uint8"))
+
+    def labels(self, number: int) -> np.ndarray:
+        return self.table[super().labels(number)]
+
+
+def by_names(data: SegmentationSet, classes: Sequence[str]) -> SegmentationSet:
+    """A set with the labels of a model, whose classes have another order, or are more.
+
+    Args:
+        data: opened with names of its own.
+        classes: of the model.
+    Raises:
+        ValueError: classes that the model does not have.
+    """
+    places = {plain(name): label for label, name in enumerate(classes)}
+    unknown = [name for name in data.classes if plain(name) not in places]
+    if unknown:
+        raise ValueError(
+            f"the model does not have the data's classes {shown(unknown)}; it has {len(classes)}: "
+            f"{shown(classes)}."
+        )
+    table = np.full(256, IGNORED, "uint8")
+    table[: len(data.classes)] = [places[plain(name)] for name in data.classes]
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    return _Renumbered(**fields | {"classes": tuple(classes)}, table=table)
 
 
 class SegmenterEvaluation:

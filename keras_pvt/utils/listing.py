@@ -25,6 +25,35 @@ NO_XML = "annotation file that is no XML: left out"
 UNLISTED = "image that no annotation file lists: left out"
 
 
+def names_of(split: str) -> tuple[str, ...]:
+    """What a split may be called, the usual name first; "val" may also be that of a test.
+
+    Args:
+        split: "train", "val" or "test", or any other, which has that name alone.
+    """
+    own = tuple(name for name, meant in SPLITS.items() if meant == split) or (split,)
+    return own + names_of("test") if split == "val" else own
+
+
+def split_folder(folder: pathlib.Path, split: str) -> pathlib.Path | None:
+    """The folder of a split, whose name may have capitals; None where there is none.
+
+    Args:
+        folder: of the data set.
+        split: such as "val", see `names_of`.
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    # Of two that differ in their case, that in small letters, which comes last.
+    there = {one.name.lower(): one for one in sorted(folder.iterdir()) if one.is_dir()}
+    return next((there[name] for name in names_of(split) if name in there), None)
+
+
+def has_folders(folder: pathlib.Path) -> bool:
+    """Whether it is a split, with class folders, and no class itself, with images."""
+    return any(one.is_dir() and not one.name.startswith(".") for one in folder.iterdir())
+
+
 class Listing:
     """The files of a data set; what begins with a dot is passed over.
 

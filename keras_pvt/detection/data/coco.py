@@ -86,8 +86,9 @@ def checked_set(
     if classes is None:
         classes = list(ids)
     labels = {key: label for label, name in enumerate(classes) for key in ids.get(name, [])}
+    others = {key: name for name in ids if name not in classes for key in ids[name]}
     samples = [
-        _sample(image, size, file.annotations[key], labels, masks, report)
+        _sample(image, size, file.annotations[key], labels, others, masks, report)
         for key, image, size in _usable(file.images, images, report)
     ]
     if not samples:
@@ -171,14 +172,14 @@ def _check_size(entry: dict, size: Size, stored: Size, where: str, report: DataR
         raise _EntryError("image of another size than its entry says")
 
 
-def _sample(file, size, annotations, labels, masks, report) -> Sample:
+def _sample(file, size, annotations, labels, others, masks, report) -> Sample:
     height, width = size
     boxes, kept, areas, crowd = [], [], [], []
     outlines: list[Segmentation] = []
     for annotation in annotations:
         where = f"{described('annotation', annotation)} of {file}"
         try:
-            label = _label(annotation, labels, where, report)
+            label = _label(annotation, labels, others, where, report)
             ignored = _flag(annotation.get("iscrowd"))
             box = _corners(annotation.get("bbox"))
             outline = checked(annotation.get("segmentation"), size) if masks else None
@@ -207,10 +208,13 @@ def _sample(file, size, annotations, labels, masks, report) -> Sample:
     )
 
 
-def _label(annotation: dict, labels: dict, where: str, report: DataReport) -> int:
+def _label(annotation: dict, labels: dict, others: dict, where: str, report: DataReport) -> int:
+    """The label of an object; `others` names classes that the set has, and that have no label."""
     category = read_id(annotation, "category_id", where, report)
     if category is None:
         raise _EntryError("object whose category_id is no number or text")
+    if category in others:
+        raise _EntryError(f"object of class {others[category]!r}, which is not asked for: left out")
     if category not in labels:
         raise _EntryError("object of an unknown class")
     return labels[category]

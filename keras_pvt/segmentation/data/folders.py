@@ -10,9 +10,8 @@ from keras_pvt.segmentation.data.label_files import load_ids
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import load_image
+from keras_pvt.utils.listing import names_of
 
-# Names of the folders of a split; the first that exists is taken.
-SPLITS = {"train": ("train", "training"), "val": ("val", "validation", "test")}
 LABELS = ("labels", "annotations", "masks")
 CLASSES = "classes.txt"
 
@@ -99,13 +98,13 @@ def find_folders(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, pathli
 
     Args:
         folder: of the data set.
-        split: "train" may also be called "training", and "val" "validation" or "test"; empty:
-            all of a set that has no splits, in images and labels.
+        split: such as "val", see `names_of`; empty: all of a set that has no splits, in images and
+            labels.
     Raises:
         FileNotFoundError: there are no such two folders; says which there may be.
     """
     tried = []
-    for name in SPLITS.get(split, (split,)):
+    for name in names_of(split):
         for labels in LABELS:
             pairs = (
                 (name, f"{name}_{labels}"),

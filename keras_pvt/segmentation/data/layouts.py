@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from keras_pvt.segmentation.data.folders import SPLITS, FolderPairs, find_folders, read_classes
+from keras_pvt.segmentation.data.folders import FolderPairs, find_folders, read_classes
 from keras_pvt.segmentation.data.label_files import NoIdsError, load_ids
 from keras_pvt.segmentation.data.samples import LabelRule
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError
-from keras_pvt.utils.listing import listed_names
+from keras_pvt.utils.listing import listed_names, names_of
 
 # What Cityscapes trains on, in the order of its trainIds, and the ids in *_labelIds.png.
 CITYSCAPES = {
@@ -89,7 +89,7 @@ def find_layout(folder: pathlib.Path, split: str, rule: LabelRule, report: DataR
 
 
 def _cityscapes(folder: pathlib.Path, split: str, report: DataReport) -> Layout:
-    for name in SPLITS.get(split, (split,)):
+    for name in names_of(split):
         images, labels = folder / "leftImg8bit" / name, folder / "gtFine" / name
         if split and images.is_dir() and labels.is_dir():
             pairs = FolderPairs(
@@ -122,7 +122,7 @@ def _voc(
 ) -> Layout:
     """As the lists in ImageSets/Segmentation say; without lists it is all, which has no splits."""
     lists = folder / "ImageSets" / "Segmentation"
-    named = {name: lists / f"{name}.txt" for name in SPLITS.get(split, (split,)) if name}
+    named = {name: lists / f"{name}.txt" for name in names_of(split) if name}
     own = next((file for file in named.values() if file.is_file()), None)
     if (own is None) == bool(split):
         raise FileNotFoundError(

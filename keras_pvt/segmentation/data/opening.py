@@ -36,8 +36,8 @@ def open_split(
             folder has SPLIT and SPLIT_labels, images/SPLIT and labels/SPLIT, or SPLIT/images and
             SPLIT/labels ("annotations" or "masks" may stand for "labels"); or it is laid out as
             Cityscapes or Pascal VOC are.
-        split: such as "train" or "val". "val" may also be called "validation" or "test", and
-            "train" "training".
+        split: such as "train" or "val". "val" may also be called "valid" or "validation", or be
+            the test split, and "train" may be called "training".
         classes: names in the order of the labels, or the number of classes, which are then called
             by their numbers. By default the names in the folder's classes.txt, one a line, or
             those of the set; failing that, as many as the largest id needs.
@@ -95,7 +95,8 @@ def open_train_and_val(
             folder's classes.txt, the set, or the ids in the labels tell.
         rule: how ids become labels; by default `LabelRule()`.
         train: split to train on.
-        val: split to validate on; "val" may also be called "validation" or "test".
+        val: split to validate on; "val" may also be called "valid" or "validation", or be the test
+            split.
         data_dir: folder of the sets of tensorflow-datasets; by default its own.
         val_split: share of the training images to validate on, 0 to 1, where a folder has no
             split for it; 0 for none.
@@ -120,6 +121,25 @@ def open_train_and_val(
         )
     first = open_split(data, train, classes, rule, data_dir)
     return first, open_split(data, val, first.classes, rule, data_dir)
+
+
+def own_classes(
+    data: str | os.PathLike, split: str, data_dir: str | os.PathLike | None = None
+) -> list[str] | None:
+    """The names that a data set itself has for its labels; None where it has none.
+
+    Args:
+        data: a folder, or the name of a set of tensorflow-datasets.
+        split: such as "train" or "val".
+        data_dir: folder of the sets of tensorflow-datasets; by default its own.
+    Raises:
+        OSError, ImportError, ValueError: see `open_split`.
+    """
+    folder = data_folder(data)
+    if folder is not None:
+        return find_layout(folder, split, LabelRule(reduce_zero=True), DataReport()).classes
+    name = os.fspath(data)
+    return TfdsPairs(name, find_split(name, split, data_dir), data_dir).classes
 
 
 def has_split(folder: pathlib.Path, split: str) -> bool:

@@ -9,8 +9,7 @@ from keras_pvt.training.data.images import Images
 from keras_pvt.training.data.split import stratified
 from keras_pvt.training.data.tfds import TfdsImages, download, find_split, open_builder
 from keras_pvt.utils.data_report import DataReport
-
-VALIDATION = ("val", "validation", "test")  # folders, the first that is there
+from keras_pvt.utils.listing import has_folders, names_of, split_folder
 
 
 def open_images(
@@ -24,7 +23,8 @@ def open_images(
 
     Args:
         data: a folder with a folder for each split, or the name of a set of tensorflow-datasets.
-        split: such as "train". "val" is the first of "val", "validation" and "test" that exists.
+        split: such as "train"; see `keras_pvt.utils.listing.names_of` for what its folder may be
+            called.
         classes: names of the classes in the order of their labels, for a folder; by default the
             names of its class folders, sorted.
         data_dir: folder of the sets of tensorflow-datasets; by default its own.
@@ -40,20 +40,13 @@ def open_images(
     """
     folder = data_folder(data)
     if folder is not None:
-        names = VALIDATION if split == "val" else (split,)
-        there = [name for name in names if (folder / name).is_dir()]
-        if not there:
-            raise FileNotFoundError(f"folder {os.fspath(data)!r} has no {' or '.join(names)}.")
-        return FolderImages(folder / there[0], classes, report)
+        own = split_folder(folder, split)
+        if own is None:
+            names = " or ".join(names_of(split))
+            raise FileNotFoundError(f"folder {os.fspath(data)!r} has no {names}.")
+        return FolderImages(own, classes, report)
     name = os.fspath(data)
     return TfdsImages(name, find_split(name, split, data_dir), data_dir)
-
-
-def _has_folders(folder: pathlib.Path) -> bool:
-    """Whether it is a split, with class folders, and no class itself, with images."""
-    return folder.is_dir() and any(
-        entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir()
-    )
 
 
 def data_folder(data: str | os.PathLike) -> pathlib.Path | None:
@@ -100,8 +93,8 @@ def open_train_and_val(
             With `val_split`, a folder may have the split `train` alone, or class folders and no
             splits.
         train: split to train on.
-        val: split to validate on; "val" is the first of "val", "validation" and "test" that
-            exists.
+        val: split to validate on; "val" may also be called "valid" or "validation", or else be
+            the test split.
         data_dir: folder of the sets of tensorflow-datasets; by default its own.
         val_split: share of each class to validate on, 0 to 1, if a folder has no validation split;
             0 for none.
@@ -117,10 +110,10 @@ def open_train_and_val(
     """
     folder = data_folder(data)
     if folder is not None and val_split:
-        has_splits = _has_folders(folder / train)
-        names = VALIDATION if val == "val" else (val,)
-        if not has_splits or not any((folder / name).is_dir() for name in names):
-            whole = FolderImages(folder / train if has_splits else folder, report=report)
+        own = split_folder(folder, train)
+        has_splits = own is not None and has_folders(own)
+        if not has_splits or split_folder(folder, val) is None:
+            whole = FolderImages(own if own and has_splits else folder, report=report)
             return stratified(whole, val_split, seed)
     images = open_images(data, train, data_dir=data_dir, report=report)
     return images, open_images(data, val, images.classes, data_dir, report)
