@@ -1,6 +1,7 @@
 """`keras-pvt data`: what it says of a data set, and its sheet."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -166,6 +167,17 @@ def test_images_without_their_end_are_named(tmp_path, capsys):
             f"  {count} x image that cannot be decoded: training takes another in its place"
         )
         assert "cut.jpg cannot be read as an image" in lines[place + 1]
+
+
+def test_the_report_is_there_though_no_sheet_is(tmp_path, capsys, monkeypatch):
+    write_image(tmp_path / "a.jpg")
+    outline = shape("cat", [[10, 20], [30, 20], [30, 50]], "polygon")
+    write_labelme(tmp_path / "a.json", [outline], "a.jpg")
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    assert main(["data", str(tmp_path), "--out", str(tmp_path.with_suffix(".png"))]) == 1
+    out, err = capsys.readouterr()
+    assert "all: 1 images, 1 objects, 1 classes" in out
+    assert "drawing outlines needs pycocotools" in err
 
 
 def test_folders_of_images_and_masks_are_no_classes(tmp_path, capsys):

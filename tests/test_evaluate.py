@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+import shutil
 import sys
 import types
 
@@ -321,6 +322,22 @@ def test_an_artifact_is_measured_as_its_model(birds, format, monkeypatch):
     theirs = evaluation.evaluate(f"birds.{suffix}", "data", batch_size=3)
     assert theirs.numbers == pytest.approx(ours.numbers, abs=1e-5)
     assert (theirs.matrix == ours.matrix).all()
+
+
+def test_one_class_is_enough(birds, capsys, monkeypatch):
+    monkeypatch.chdir(birds)
+    shutil.rmtree("data/wren")
+    assert evaluation.evaluate("birds.keras", "data").images == 2
+    pathlib.Path("data/kite").rename("kite")
+    with pytest.raises(ValueError, match="a folder for each of its classes; it has none"):
+        evaluation.evaluate("birds.keras", "data")
+    pathlib.Path("data/Train").mkdir()
+    pathlib.Path("kite").rename("data/Train/kite")
+    with pytest.raises(ValueError, match="data has no split 'val'; it has Train"):
+        evaluation.evaluate("birds.keras", "data")
+    assert evaluation.evaluate("birds.keras", "data", split="train").data == "data, train"
+    with pytest.raises(FileNotFoundError, match=r"no file or folder 'none.tflite'"):
+        evaluation.evaluate("none.tflite", "data")
 
 
 @pytest.fixture

@@ -489,6 +489,8 @@ def test_frames_are_read_as_they_are_needed(clip, monkeypatch):
         (["clip", "--camera", "0"], "either IMAGES or --camera"),
         (["clip", "clip2", "--out", "a.mp4"], "is for one video; there are 2"),
         (["still", "--out", "a.mp4"], "is for one video; name a folder"),
+        (["clip", "--out", "a.avi"], "is a folder to write to, or the .mp4 of one video"),
+        (["still", "--out", "a.PNG"], "is a folder to write to, or the .mp4 of one video"),
         (["clip", "--labels"], "--labels are of images"),
     ],
 )

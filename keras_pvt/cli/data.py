@@ -77,15 +77,15 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"the sheet {out} would be an image of the data; pass --out elsewhere.")
     classes = options.classes.split(",") if options.classes else None
     summary = summarize(options.path, options.format, classes, options.images, options.reduce_zero)
-    if out is not None:
-        draw(summary, out, options.seed)
     if options.json:
-        print(json.dumps(summary.content, indent=1))
-        return 0
-    for line in _lines(summary.content):
-        print(line)
-    if out is not None:
-        print(f"sheet: {out}")
+        print(json.dumps(summary.content, indent=1), flush=True)
+    else:
+        for line in _lines(summary.content):
+            print(line, flush=True)
+    if out is not None:  # the last, as it may need a library that is not there
+        draw(summary, out, options.seed)
+        if not options.json:
+            print(f"sheet: {out}")
     return 0
 
 

@@ -125,10 +125,14 @@ class Drawings:
         media: what is drawn.
         out: a folder; or, of one video alone, the .mp4.
     Raises:
-        ValueError: an .mp4 for several files, or for one that is no video; it is the video itself.
+        ValueError: an .mp4 for several files, or for one that is no video; it is the video itself;
+            the name of an image, or of another video.
     """
 
     def __init__(self, media: Media, out: pathlib.Path):
+        from keras_pvt.utils.image_files import by_ending
+        from keras_pvt.utils.video import ENDINGS
+
         self.folder = out
         if out.suffix.lower() == CLIP and not out.is_dir():
             if [*media.videos] != media.files:
@@ -139,6 +143,9 @@ class Drawings:
                 raise ValueError(f"--out {out} is the video itself; give another name.")
             self.folder = out.parent
             self._paths = {media.files[0]: out}
+        elif not out.is_dir() and (by_ending([out.name])[0] or out.suffix.lower() in ENDINGS):
+            # A folder of that name is what nobody means.
+            raise ValueError(f"--out {out} is a folder to write to, or the .mp4 of one video.")
         else:
             self._paths = pictures_of(media.files, out, media.videos)
         self.count = 0

@@ -18,7 +18,7 @@ from keras_pvt.training.data.images import Images
 from keras_pvt.training.data.opening import data_folder, open_images
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.extras import needed_for
-from keras_pvt.utils.listing import split_folder
+from keras_pvt.utils.listing import has_folders, split_folder
 from keras_pvt.variants import VARIANTS
 
 Evaluation = ClassifierEvaluation | DetectorEvaluation | SegmenterEvaluation
@@ -131,13 +131,26 @@ def _labelled(data: str | os.PathLike, split: str, where: str) -> tuple[Images, 
     """The labelled images of a split, or of a folder without splits, and how they are called."""
     folder, report = data_folder(data), DataReport()
     images: Images
-    if folder is not None and split_folder(folder, split) is None:
-        images = FolderImages(folder, report=report)
-    else:
+    if folder is None:
         images, where = open_images(data, split, report=report), f"{where}, {split}"
+    else:
+        own = split_folder(folder, split)
+        if own is None:
+            _check_whole(folder, split)
+        else:
+            where = f"{where}, {split}"
+        images = FolderImages(own or folder, report=report, fewest=1)
     for line in report.lines():
         print(f"{where}: {line}", file=sys.stderr)
     return images, where
+
+
+def _check_whole(folder: pathlib.Path, split: str) -> None:
+    """Hold that a folder without a split has no others either, which would be taken for classes."""
+    found = [split_folder(folder, name) for name in ("train", "val", "test")]
+    names = list(dict.fromkeys(one.name for one in found if one is not None and has_folders(one)))
+    if names:
+        raise ValueError(f"{folder} has no split {split!r}; it has {', '.join(names)}.")
 
 
 def _split_of(data: str | os.PathLike, split: str) -> str:

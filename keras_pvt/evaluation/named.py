@@ -86,6 +86,8 @@ def task_of(
         task = "classification"
     elif not source.startswith("hf://") and format_of(pathlib.Path(source)) is not None:
         names = _names(classes)
+        if not os.path.exists(source):
+            raise FileNotFoundError(f"there is no file or folder {source!r}.")
         artifact = artifacts.Artifact(source, names)
         task = artifact.facts.task
     else:

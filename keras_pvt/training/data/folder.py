@@ -24,11 +24,12 @@ class FolderImages:
         classes: names of the classes in the order of their labels, such as those of the training
             set; by default the names of the class folders, sorted.
         report: counts what is skipped; by default a new report.
+        fewest: class folders that there must be; one will do to measure a model.
     Attributes:
         report: report of what was skipped.
     Raises:
         OSError: a folder does not exist or cannot be read.
-        ValueError: fewer than two class folders, one without an image, or others than `classes`.
+        ValueError: fewer class folders, one without an image, or others than `classes`.
     """
 
     def __init__(
@@ -36,13 +37,15 @@ class FolderImages:
         folder: str | os.PathLike,
         classes: Sequence[str] | None = None,
         report: DataReport | None = None,
+        fewest: int = 2,
     ):
         self.folder = pathlib.Path(folder)
         self.report = DataReport() if report is None else report
         found, beside = _listed(self.folder)
-        if len(found) < 2:
+        if len(found) < fewest:
+            wanted = "two or more classes" if fewest == 2 else "its classes"
             raise ValueError(
-                f"folder {os.fspath(folder)!r} must have a folder for each of two or more classes; "
+                f"folder {os.fspath(folder)!r} must have a folder for each of {wanted}; "
                 f"it has {_names(found)}."
             )
         self.classes = tuple(found if classes is None else classes)
