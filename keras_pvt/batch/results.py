@@ -46,7 +46,7 @@ def write(folder: Folder, name: str, rows: Sequence[dict[str, Any]], form: "pa.S
 
     columns = [pa.array([row.get(one.name) for row in rows], one.type) for one in form]
     table = pa.Table.from_arrays(columns, schema=form)
-    with folder.open(name, "wb") as file, discreetly(folder.address):
+    with folder.open(name, "wb") as file, discreetly(folder.address, "written"):
         pq.write_table(table, file)
 
 
@@ -107,7 +107,7 @@ def forget_failed(folder: Folder, found: "pa.Table") -> "pa.Table | None":
             folder.remove(names[number])
             continue
         new = f"_{names[number]}.new"
-        with folder.open(new, "wb") as file, discreetly(folder.address):
+        with folder.open(new, "wb") as file, discreetly(folder.address, "written"):
             pq.write_table(kept, file)
         folder.move(new, names[number])
     left = found.filter(pc.invert(found.column("failed")))
