@@ -342,6 +342,33 @@ def test_ids_that_are_there_twice_are_seen(photos, tmp_path, means):
         a_job(photos, out).run()
 
 
+def test_files_that_are_damaged_or_of_another_job(photos, tmp_path, means):
+    out = tmp_path / "out"
+    a_job(photos, out).run()
+    part = min(out.glob("*.parquet"))
+    whole = part.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(b"00.png") + 1] ^= 1  # else an image would be computed twice
+    for damaged in (whole[:300], b"", bytes(flipped)):
+        part.write_bytes(damaged)
+        with pytest.raises(
+            OSError, match=rf"{part.name} cannot be read: .* If it is damaged, remove"
+        ):
+            a_job(photos, out).run()
+    part.unlink()
+    means.unlink()
+    assert a_job(photos, out).run().done == len(means.read_text().split()) == ROWS
+    assert [row["id"] for row in table(out).to_pylist()] == ids_of(photos)
+    write_images(tmp_path / "more", ["x.png"])
+    a_job(tmp_path / "more", tmp_path / "other", pooling="avg").run()
+    strange = tmp_path / "strange.parquet"
+    pq.write_table(pa.table({"x": [1]}), strange)
+    for foreign in (strange, *(tmp_path / "other").glob("*.parquet")):
+        (out / "part-more.parquet").write_bytes(foreign.read_bytes())
+        with pytest.raises(ValueError, match=r"part-more.parquet is not of this job"):
+            a_job(photos, out).run()
+
+
 def test_one_file_sorted_by_id(photos, tmp_path, means, monkeypatch):
     out = tmp_path / "out"
     a_job([photos / "24.png", photos / "sub"], out).run()
@@ -351,6 +378,7 @@ def test_one_file_sorted_by_id(photos, tmp_path, means, monkeypatch):
     found = pq.read_table(tmp_path / "sorted.parquet")
     assert found.column("id").to_pylist() == sorted(rows_of(out))
     assert found.sort_by("id").equals(table(out))
+    assert found.schema.equals(pq.read_schema(next(out.glob("*.parquet"))), check_metadata=True)
     for path, error, told in (
         (out / "sorted.parquet", ValueError, "would be among the results"),
         (out, IsADirectoryError, "is a folder; give the name of a file"),

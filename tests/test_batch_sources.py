@@ -1,5 +1,6 @@
 """What `keras_pvt.batch` lists: folders, lists, Parquet, tar, TFRecord, HTTP, object stores."""
 
+import contextlib
 import functools
 import http.server
 import io
@@ -64,6 +65,10 @@ def test_a_folder_and_what_is_below_it(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="has no image"):
         read_manifest([tmp_path / "empty"], Columns())
+    with contextlib.suppress(OSError):  # where names of files are in UTF-8
+        (tmp_path / os.fsdecode(b"\xe9.png")).write_bytes(png(0))
+        with pytest.raises(ValueError, match=r"are in UTF-8; got '\\udce9.png' for"):
+            read_manifest([tmp_path], Columns())
     with pytest.raises(FileNotFoundError, match=r"no file or folder 'no.png'"):
         read_manifest(["no.png"], Columns())
     with pytest.raises(ValueError, match="a source of images is wanted"):
@@ -81,6 +86,8 @@ def test_a_list_of_paths_starts_at_its_own_folder(tmp_path, monkeypatch):
     assert f"{tmp_path}/in/none.png cannot be opened" in found.pop("none.png")
     check(found, ["0.png", f"{tmp_path}/in/1.png"])
     assert places(["in/list.txt"]) == [str(listed)]
+    listed.write_bytes(b"\xef\xbb\xbf0.png\r\n")  # as editors on Windows write it
+    check(read_all([listed]), ["0.png"])
     listed.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="no list of images in UTF-8"):
         read_manifest([listed], Columns())

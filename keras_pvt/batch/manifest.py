@@ -162,17 +162,25 @@ def _schema(ids: Any) -> "pa.Schema":
 def _is_id(value: Any) -> bool:
     if type(value) is int:  # True is none
         return -(1 << 63) <= value < 1 << 63
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and value != "" and _is_text(value)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # of a file whose name is in another encoding
+        return False
+    return True
 
 
 def _kind_of_ids(rows: list[Row], before: Any) -> Any:
     import pyarrow as pa
 
-    bad = next((row for row in rows if not _is_id(row.id)), None)
+    bad = next((row for row in rows if not _is_id(row.id) or not _is_text(row.path)), None)
     if bad is not None:
         raise ValueError(
-            f"ids are text or integers (below 2**63), and each image has one; got {bad.id!r} for "
-            f"{redacted(bad.path)}."
+            "ids are text or integers (below 2**63), and each image has one; ids and paths are in "
+            f"UTF-8; got {bad.id!r} for {redacted(bad.path)}."
         )
     kinds = {type(row.id) for row in rows}
     found = {pa.string() if kind is str else pa.int64() for kind in kinds}
