@@ -70,7 +70,8 @@ def discreetly(address: str, what: str = "read") -> Iterator[None]:
     except Exception as error:  # libraries of protocols have errors of their own
         found: BaseException = error
         if isinstance(error, FileNotFoundError) and what == "read":
-            # fsspec says so of all that goes wrong by HTTP; the reason is its cause.
+            # fsspec says so of all that goes wrong by HTTP, and the reason is its cause:
+            # https://github.com/fsspec/filesystem_spec/issues/873
             if is_by_http(address) and error.__cause__ is not None:
                 found = error.__cause__
             if found is error or getattr(found, "status", None) in _ABSENT:

@@ -49,7 +49,11 @@ def of_tar(address: str) -> Iterator[Row]:
 
 
 def _check_end(file: BinaryIO, end: int) -> None:
-    """Refuse what tarfile passes over: after the last member come zeros, and nothing else."""
+    """Refuse what tarfile passes over: after the last member come zeros, and nothing else.
+
+    Source:
+        https://github.com/python/cpython/issues/120740: it ends in silence at a bad header.
+    """
     file.seek(end)
     rest = file.read(_REST)
     if len(rest) < BLOCK or rest[:BLOCK].count(0) < BLOCK:
