@@ -1,21 +1,26 @@
 """What `keras-pvt batch` costs beside the plain loop, and how soon a large job goes on.
 
-    python benchmarks/batch.py rates --variant pvt_nano --images 500
-    python benchmarks/batch.py rates --variant pvt_nano --images 500 --ray 1 2
+    KERAS_BACKEND=torch python benchmarks/batch.py rates --variant pvt_small --random
+    python benchmarks/batch.py rates --variant pvt_nano --engine onnxruntime --images 500
     python benchmarks/batch.py resume --ids 1000000
     python benchmarks/batch.py memory --images 70
 
-`rates` draws photographs, and prints images per second of `FileClassifier.predict`, of a job in one
-process, and of jobs on Ray with so many workers: all of the run, and without the first file of
-results, in which models are loaded. Each is the best of `--runs`, taken in turn, as others may use
-the machine. `resume` has a manifest of so many ids, of which 90 % are done, and a model that does
-next to nothing, and prints how long it takes until the first new image is asked for. `memory` has
-the peak of a process that reads large images, more of them than two batches.
+`rates` draws photographs, and compares what `keras-pvt predict` does, by one thread and by two,
+with as many workers on Ray of one thread each. They take turns for some rounds, each in a process
+of its own, which goes over an equal share of the photographs; the table has medians. What comes
+before a quarter of a share is done is not counted: imports, loading, compiling, Ray's start.
+`resume` has a manifest of so many ids, of which 90 % are done, and a model that does next to
+nothing, and prints how long it takes until the first new image is asked for. `memory` has the peak
+of a process that reads large images, more of them than two batches.
 """
 
 import argparse
+import json
+import os
 import pathlib
 import resource
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -35,51 +40,105 @@ def photographs(folder: pathlib.Path, count: int, side: int) -> None:
         image.save(folder / f"{number:05d}.jpg", quality=90)
 
 
+def random_weights(variant: str, folder: pathlib.Path) -> str:
+    """A file of a variant with random weights, on which rates do not depend."""
+    import keras_pvt
+    from keras_pvt.models.classifier import classifier
+    from keras_pvt.variants import VARIANTS
+
+    model = classifier(VARIANTS[variant], include_preprocessing=True)
+    path = folder / f"{variant}.keras"
+    keras_pvt.save_model(model, path, classes=[str(n) for n in range(model.output_shape[-1])])
+    return str(path)
+
+
 def rates(options: argparse.Namespace) -> None:
-    from keras_pvt.batch import Job
-    from keras_pvt.classification import FileClassifier
+    from keras_pvt.batch.on_ray import THREADS
 
+    kinds = [(kind, count) for count in options.threads for kind in ("loop", "ray")]
+    found: dict[tuple[str, int], list[float]] = {kind: [] for kind in kinds}
+    least = BATCH * max(options.threads)  # whole batches, as many of each worker as of the others
+    share = -(-options.images // (options.rounds * least)) * least
     with tempfile.TemporaryDirectory() as place:
-        photos = pathlib.Path(place) / "photos"
+        folder = pathlib.Path(place)
+        photos = folder / "photos"
         photos.mkdir()
-        photographs(photos, options.images, options.side)
+        photographs(photos, share * options.rounds, options.side)
         files = sorted(photos.iterdir())
-        found: dict[str, list[float]] = {}
+        model = random_weights(options.variant, folder) if options.random else options.variant
+        start = time.perf_counter()
+        for number in range(options.rounds):
+            listed = folder / f"{number}.txt"
+            some = files[number * share : (number + 1) * share]
+            listed.write_text("".join(f"{file}\n" for file in some))
+            for kind, count in kinds:
+                words = [kind, count, model, listed, options.engine, options.size or 0]
+                env = os.environ | dict.fromkeys(THREADS, str(count if kind == "loop" else 1))
+                env["RAY_worker_niceness"] = "0"  # as the loop has it
+                call = [sys.executable, __file__, "one", *words]
+                done = subprocess.run(list(map(str, call)), env=env, stdout=subprocess.PIPE)
+                if done.returncode:
+                    sys.exit(f"{kind} of {count} failed")
+                found[kind, count].append(json.loads(done.stdout.splitlines()[-1]))
+            took = (time.perf_counter() - start) / (number + 1)
+            left = took * (options.rounds - number - 1) / 60
+            now = ", ".join(f"{kind} {n}: {found[kind, n][-1]:.2f}" for kind, n in kinds)
+            print(f"round {number + 1}: {now} images/s; {left:.0f} minutes are left", flush=True)
+    print("\n| threads | plain loop, images/s | workers of one thread, images/s | ratio |")
+    print("|---|---|---|---|")
+    for count in options.threads:
+        loop, ray = found["loop", count], found["ray", count]
+        ratios = [one / other for one, other in zip(ray, loop, strict=True)]
+        print(f"| {count} | {_shown(loop)} | {_shown(ray)} | {_shown(ratios)} |")
 
-        def loop() -> None:
-            classifier = FileClassifier.named(options.variant, size=options.size)
-            start = None
-            for count, _ in enumerate(classifier.predict(files)):
-                if count + 1 == options.rows:  # what a job's first file has
-                    start = time.perf_counter()
-            rate = (options.images - options.rows) / (time.perf_counter() - start)
-            found.setdefault("plain loop", []).append(rate)
 
-        def job(run: int, address: str, workers: int) -> None:
-            came: list[tuple[float, int]] = []
-            whole = Job(
+def _shown(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+BATCH = 32  # images, and rows of a chunk
+
+
+def one(options: argparse.Namespace) -> None:
+    """Print the images per second of one kind, once it is steady."""
+    marks: list[tuple[float, int]] = []  # when so many images had results
+
+    def mark(done: int, _: int = 0) -> None:
+        if done:
+            marks.append((time.perf_counter(), done))
+
+    files = options.listed.read_text().splitlines()
+    if options.kind == "loop":
+        from keras_pvt.engines.named import Wish, classifier
+        from keras_pvt.utils.threads import share_processors
+
+        share_processors(options.count)  # also of those that read images
+        wish = Wish(options.engine, "float32", None, len(files))
+        predictor = classifier(options.model, None, options.size or None, None, wish)
+        for count, _ in enumerate(predictor.predict(files, BATCH)):
+            if (count + 1) % BATCH == 0:
+                mark(count + 1)
+    else:
+        from keras_pvt.batch import Job
+
+        with tempfile.TemporaryDirectory() as out:
+            job = Job(
                 "classify",
-                options.variant,
-                photos,
-                pathlib.Path(place) / f"{address}-{workers}-{run}",
-                size=options.size,
-                rows=options.rows,
-                workers=workers,
-                engine="keras",
-            ).run(address, lambda done, _: came.append((time.perf_counter(), done)))
-            (first, done), (last, all_) = came[1], came[-1]
-            name = f"{address}, {workers} workers"
-            found.setdefault(name, []).append((all_ - done) / (last - first))
-            found.setdefault(f"{name}, whole run", []).append(whole.images_per_second)
-
-        for run in range(options.runs):
-            loop()
-            job(run, "local", 1)
-            for workers in options.ray:
-                job(run, "here", workers)
-    steady = max(found["plain loop"])
-    for name, values in found.items():
-        print(f"{name}: {max(values):.2f} images/s, {max(values) / steady:.2f} of the loop")
+                options.model,
+                options.listed,
+                out,
+                size=options.size or None,
+                batch_size=BATCH,
+                rows=BATCH,
+                workers=options.count,
+                engine=options.engine,
+            )
+            job.run("here", mark)
+    marks = marks[: len(files) // BATCH]  # of whole batches
+    # As many of each worker as of the others.
+    first = -(-len(marks) // (4 * options.count)) * options.count - 1
+    (start, before), (end, after) = marks[first], marks[-1]
+    print(json.dumps((after - before) / (end - start)))
 
 
 def resume(options: argparse.Namespace) -> None:
@@ -180,15 +239,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    one = commands.add_parser("rates")
-    one.set_defaults(run=rates)
-    one.add_argument("--variant", default="pvt_nano")
-    one.add_argument("--size", type=int, help="side of the crop (default: as trained)")
-    one.add_argument("--images", type=int, default=500)
-    one.add_argument("--side", type=int, default=480, help="shorter side of the photographs")
-    one.add_argument("--rows", type=int, default=128)
-    one.add_argument("--runs", type=int, default=3)
-    one.add_argument("--ray", type=int, nargs="*", default=[], metavar="WORKERS")
+    first = commands.add_parser("rates")
+    first.set_defaults(run=rates)
+    first.add_argument("--variant", default="pvt_nano", help="or a file of a model")
+    first.add_argument("--random", action="store_true", help="with random weights")
+    first.add_argument("--size", type=int, help="side of the crop (default: as trained)")
+    first.add_argument("--engine", default="keras")
+    first.add_argument("--images", type=int, default=2000, help="of all rounds (default: 2000)")
+    first.add_argument("--rounds", type=int, default=5)
+    first.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    first.add_argument("--side", type=int, default=375, help="shorter side of the photographs")
+    single = commands.add_parser("one")  # of `rates`
+    single.set_defaults(run=one)
+    single.add_argument("kind", choices=("loop", "ray"))
+    single.add_argument("count", type=int)
+    single.add_argument("model")
+    single.add_argument("listed", type=pathlib.Path)
+    single.add_argument("engine")
+    single.add_argument("size", type=int)
     two = commands.add_parser("resume")
     two.set_defaults(run=resume)
     two.add_argument("--ids", type=int, default=1_000_000)

@@ -1,10 +1,12 @@
 """`keras_pvt.batch`: the loop of one process, its folder of results, and what it refuses."""
 
+import contextlib
 import json
 import logging
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -181,6 +183,49 @@ def test_kill_9_at_any_moment(moment, photos, tmp_path):
     assert not (out / "_runs").exists()
 
 
+def on_a_terminal(photos, out, presses=0):
+    """The command's exit status, and what a terminal shows, without colours; with Ctrl-C, as often
+    as it is to be pressed."""
+    pty = pytest.importorskip("pty", reason="there are no terminals here")
+    main, terminal = pty.openpty()
+    program = "import batch_worker, sys; sys.exit(batch_worker.command(*sys.argv[1:]))"
+    words = [f"{out}.log", "0.03", "batch", "embed", photos, "--out", out, "--rows", str(ROWS)]
+    words += ["--batch-size", "2", "--engine", "keras"]
+    env = os.environ | {"COLUMNS": "120", "TERM": "xterm", "KERAS_BACKEND": "torch"}
+    env["PYTHONPATH"] = f"{WORKER.parent}{os.pathsep}{WORKER.parents[1]}"
+    call = [sys.executable, "-c", program, *map(str, words)]
+    shown = b""
+    with subprocess.Popen(call, stderr=terminal, env=env, start_new_session=True) as process:
+        os.close(terminal)
+        with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+            while data := os.read(main, 1 << 16):
+                shown += data
+                if presses and len(list(out.glob("*.parquet"))) > 1:
+                    os.killpg(process.pid, signal.SIGINT)
+                    presses -= 1
+    os.close(main)
+    return process.returncode, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+
+
+@pytest.mark.parametrize("presses", [pytest.param(1, marks=pytest.mark.full("as with two")), 2])
+def test_ctrl_c_on_a_terminal(presses, photos, tmp_path):
+    """It ends the run without a traceback; the bar is right when the run goes on."""
+    out = tmp_path / "out"
+    status, shown = on_a_terminal(photos, out, presses)
+    assert status == 130, shown
+    assert "Traceback" not in shown
+    assert shown.count("stopped; the same command goes on from here") == 1
+    there = len(table(out))
+    assert 0 < there < FILES
+    status, shown = on_a_terminal(photos, out)
+    assert status == 0, shown
+    bars = re.findall(rf"(\d+)% \S+ +(\d+)/{FILES} ", shown)
+    assert bars[0] == (f"{100 * there / FILES:.0f}", str(there))
+    assert [int(done) for _, done in bars] == sorted(int(done) for _, done in bars)
+    assert f"{FILES - there} done, {there} skipped, 0 failed" in shown
+    assert [row["id"] for row in table(out).to_pylist()] == ids_of(photos)
+
+
 def test_images_that_cannot_be_read_are_rows(photos, tmp_path, means, monkeypatch):
     (photos / "00.png").write_bytes((photos / "00.png").read_bytes()[:60])
     (photos / "02.png").write_bytes(b"")
@@ -255,6 +300,9 @@ def test_a_folder_with_other_files_is_refused(photos, tmp_path, means):
     (tmp_path / "out" / "mine.txt").write_text("")
     with pytest.raises(ValueError, match=r"has 1 files, such as mine.txt, and no _job.json"):
         a_job(photos, tmp_path / "out").run()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+    with pytest.raises(OSError, match=r"mine\.txt cannot be created: "):
+        a_job(photos, tmp_path / "out" / "mine.txt").run()
 
 
 def test_one_run_at_a_time(photos, tmp_path, means):
@@ -294,6 +342,33 @@ def test_ids_that_are_there_twice_are_seen(photos, tmp_path, means):
         a_job(photos, out).run()
 
 
+def test_files_that_are_damaged_or_of_another_job(photos, tmp_path, means):
+    out = tmp_path / "out"
+    a_job(photos, out).run()
+    part = min(out.glob("*.parquet"))
+    whole = part.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(b"00.png") + 1] ^= 1  # else an image would be computed twice
+    for damaged in (whole[:300], b"", bytes(flipped)):
+        part.write_bytes(damaged)
+        with pytest.raises(
+            OSError, match=rf"{part.name} cannot be read: .* If it is damaged, remove"
+        ):
+            a_job(photos, out).run()
+    part.unlink()
+    means.unlink()
+    assert a_job(photos, out).run().done == len(means.read_text().split()) == ROWS
+    assert [row["id"] for row in table(out).to_pylist()] == ids_of(photos)
+    write_images(tmp_path / "more", ["x.png"])
+    a_job(tmp_path / "more", tmp_path / "other", pooling="avg").run()
+    strange = tmp_path / "strange.parquet"
+    pq.write_table(pa.table({"x": [1]}), strange)
+    for foreign in (strange, *(tmp_path / "other").glob("*.parquet")):
+        (out / "part-more.parquet").write_bytes(foreign.read_bytes())
+        with pytest.raises(ValueError, match=r"part-more.parquet is not of this job"):
+            a_job(photos, out).run()
+
+
 def test_one_file_sorted_by_id(photos, tmp_path, means, monkeypatch):
     out = tmp_path / "out"
     a_job([photos / "24.png", photos / "sub"], out).run()
@@ -303,8 +378,16 @@ def test_one_file_sorted_by_id(photos, tmp_path, means, monkeypatch):
     found = pq.read_table(tmp_path / "sorted.parquet")
     assert found.column("id").to_pylist() == sorted(rows_of(out))
     assert found.sort_by("id").equals(table(out))
-    with pytest.raises(ValueError, match="would be among the results"):
-        own.write_sorted(out / "sorted.parquet")
+    assert found.schema.equals(pq.read_schema(next(out.glob("*.parquet"))), check_metadata=True)
+    for path, error, told in (
+        (out / "sorted.parquet", ValueError, "would be among the results"),
+        (out, IsADirectoryError, "is a folder; give the name of a file"),
+        (tmp_path / "no" / "sorted.parquet", FileNotFoundError, "there is no folder"),
+    ):
+        with pytest.raises(error, match=told):
+            own.check_sorted(path)
+        with pytest.raises(error, match=told):
+            own.write_sorted(path)
 
 
 def test_what_a_job_takes():

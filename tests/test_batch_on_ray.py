@@ -1,13 +1,19 @@
 """`keras_pvt.batch` on Ray: the same results, and kill -9 of the driver, a worker, a node."""
 
 import collections
+import contextlib
+import json
 import logging
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import batch_worker
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -139,6 +145,61 @@ def test_a_real_model_gives_what_the_loop_gives(photos, tmp_path, monkeypatch):
     assert not ray.is_initialized()
 
 
+@pytest.mark.full("starts Ray, which takes long")
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c(presses, photos, tmp_path):
+    """It ends Ray too, and leaves a run to be resumed; a terminal gives it to all processes."""
+    ids = list(range(4000))
+    manifest, out = tmp_path / "manifest.parquet", tmp_path / "out"
+    pq.write_table(pa.table({"id": ids, "path": [str(photos / "01.png")] * len(ids)}), manifest)
+    env = os.environ | {"RAY_worker_niceness": "0", "BATCH_MARK": str(tmp_path)}
+    words = ["classify", manifest, "--out", out, "--variant", "pvt_nano", "--engine", "keras"]
+    call = [sys.executable, "-m", "keras_pvt.cli", "batch", *map(str, words), "--rows", "32"]
+    with subprocess.Popen(
+        [*call, "--address", "here"], stderr=subprocess.PIPE, text=True, env=env,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        while process.poll() is None and len(list(out.glob("*.parquet"))) < 2:
+            time.sleep(0.01)
+        for _ in range(presses):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.05)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "stopped; the same command goes on from here" in said
+    assert "Traceback" not in said
+    assert 0 < len(table(out)) < len(ids)
+    deadline = time.monotonic() + 30
+    while left := _started_with(f"BATCH_MARK={tmp_path}"):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+    done = subprocess.run(call, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    assert table(out).column("id").to_pylist() == ids
+
+
+def _started_with(variable):
+    """Processes that have a variable of the environment; none where there is no /proc."""
+    found = []
+    for file in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is of another user
+            if variable in file.read_text(errors="replace").split("\0"):
+                found.append(file.parent.name)
+    return found
+
+
+@pytest.mark.full("starts Ray, which takes long")
+def test_what_bounds_the_threads_of_workers(monkeypatch):
+    """Also under `ray job submit`, whose own variables Ray would not have twice."""
+    job = {"runtime_env": {"env_vars": {"KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "9"}}}
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
+    with on_ray._connected("here", on_ray.Needs(1, cpus=1)):
+        found = ray.get(ray.remote(lambda: dict(os.environ)).remote())
+    names = ("KERAS_BACKEND", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "PJRT_NPROC")
+    assert [found[name] for name in names] == ["jax", "1", "1", "1"]
+
+
 @pytest.mark.parametrize(
     ("needs", "room"),
     [
@@ -170,6 +231,16 @@ def test_a_worker_reads_by_no_more_threads_than_it_has_processors(monkeypatch):
     assert threads.processors() == 3
     on_ray._Actor("a plan", 30)
     assert threads.processors() == 8
+
+
+def test_ray_that_does_not_start_is_a_line(monkeypatch):
+    def init(*_, **__):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", init)
+    told = "Ray could not be started: The current node timed out"
+    with pytest.raises(OSError, match=told), on_ray._connected("here", on_ray.Needs(1)):
+        pass
 
 
 def test_a_wait_is_not_silent(monkeypatch, caplog):

@@ -1,5 +1,6 @@
 """What `keras_pvt.batch` lists: folders, lists, Parquet, tar, TFRecord, HTTP, object stores."""
 
+import contextlib
 import functools
 import http.server
 import io
@@ -64,6 +65,10 @@ def test_a_folder_and_what_is_below_it(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="has no image"):
         read_manifest([tmp_path / "empty"], Columns())
+    with contextlib.suppress(OSError):  # where names of files are in UTF-8
+        (tmp_path / os.fsdecode(b"\xe9.png")).write_bytes(png(0))
+        with pytest.raises(ValueError, match=r"are in UTF-8; got '\\udce9.png' for"):
+            read_manifest([tmp_path], Columns())
     with pytest.raises(FileNotFoundError, match=r"no file or folder 'no.png'"):
         read_manifest(["no.png"], Columns())
     with pytest.raises(ValueError, match="a source of images is wanted"):
@@ -81,6 +86,8 @@ def test_a_list_of_paths_starts_at_its_own_folder(tmp_path, monkeypatch):
     assert f"{tmp_path}/in/none.png cannot be opened" in found.pop("none.png")
     check(found, ["0.png", f"{tmp_path}/in/1.png"])
     assert places(["in/list.txt"]) == [str(listed)]
+    listed.write_bytes(b"\xef\xbb\xbf0.png\r\n")  # as editors on Windows write it
+    check(read_all([listed]), ["0.png"])
     listed.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="no list of images in UTF-8"):
         read_manifest([listed], Columns())
@@ -139,8 +146,13 @@ def test_images_of_webdatasets_tar_files(tmp_path):
     check(read_all([path]), [f"shard-0.tar/{name}.png" for name in ("x/000", "x/001", "002")])
     assert places([path]) == [str(tmp_path)]
     whole = path.read_bytes()
-    path.write_bytes(whole[:2600])
-    with pytest.raises(ValueError, match=r"shard-0.tar cannot be read as a tar file"):
+    # In a member's data, in its header, between two; a header that is none; no member is lost.
+    for damaged in (whole[:2600], whole[:2100], whole[:2048], whole[:2048] + b"x" * 512 + whole):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"shard-0.tar cannot be read as a tar file"):
+            read_manifest([path], Columns())
+    path.write_bytes(whole + whole)
+    with pytest.raises(ValueError, match="another tar file follows in it"):
         read_manifest([path], Columns())
     path.write_bytes(b"text")
     with pytest.raises(ValueError, match="cannot be read as a tar file that is not compressed"):
@@ -216,8 +228,11 @@ def test_ids_are_of_one_image_each(tmp_path):
     pq.write_table(pa.table({"id": list("abcdabcd"), "path": ["x.png"] * 8}), file)
     with pytest.raises(ValueError, match=r"'c' \(2 times\) and 1 more"):
         read_manifest([file], Columns())
-    for bad, told in (("", "''"), (None, "None")):
-        pq.write_table(pa.table({"id": ["a", bad], "path": ["x.png", "y.png"]}), file)
+    for ids, told in (
+        (["a", ""], "''"), (["a", None], "None"), ([False, True], "False"), ([0.5, 1.5], "0.5"),
+        ([b"a", b"b"], "b'a'"), (pa.array([1, 1 << 63], "uint64"), str(1 << 63)),
+    ):  # fmt: skip
+        pq.write_table(pa.table({"id": ids, "path": ["y.png", "y.png"]}), file)
         with pytest.raises(ValueError, match=rf"ids are text or integers.*got {told} for .*y.png"):
             read_manifest([file], Columns())
     (tmp_path / "list.txt").write_text("a.png")
@@ -244,13 +259,18 @@ def test_an_object_store(tmp_path):
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     failures = 0
+    asked = 0
 
-    def do_GET(self):
+    def send_head(self):  # of GET and HEAD
+        Handler.asked += 1
+        if "closed" in self.path:
+            self.send_error(403)
+            return None
         if Handler.failures:
             Handler.failures -= 1
             self.send_error(503)
-        else:
-            super().do_GET()
+            return None
+        return super().send_head()
 
     def log_message(self, *_):
         pass
@@ -289,12 +309,42 @@ def test_images_by_http_and_no_secret_in_errors(web, tmp_path):
     assert places([f"{web}/list.txt?key=geheim"])[0].endswith("/list.txt?***")
 
 
+def test_what_fails_by_http_is_told_and_tried_again(web, tmp_path):
+    """fsspec takes each answer but a good one for a missing file."""
+    urls = tmp_path / "urls.txt"
+    urls.write_text(f"{web}/0.png")
+    Handler.failures = 4  # of HEAD and GET, twice
+    (image,) = read_all([urls]).values()
+    np.testing.assert_array_equal(image, pixels_of(0))
+    Handler.failures = 6
+    (error,) = read_all([urls]).values()
+    assert "0.png cannot be read: ClientResponseError: 503" in error
+    assert Handler.failures == 0
+    urls.write_text(f"{web}/closed.png?sig=geheim")
+    Handler.asked = 0
+    (error,) = read_all([urls]).values()
+    assert "closed.png?*** cannot be read: ClientResponseError: 403" in error
+    assert "geheim" not in error
+    assert Handler.asked == 2  # and not again
+    urls.write_text("http://127.0.0.1:9/0.png")
+    (error,) = read_all([urls]).values()
+    assert "0.png cannot be read: Connect call failed" in error
+
+
+def test_shards_by_http_are_named_without_their_query(web, tmp_path):
+    write_tar(tmp_path / "s.tar", ["a"])
+    assert list(read_all([f"{web}/s.tar?sig=geheim"])) == ["s.tar/a.png"]
+
+
 def test_secrets_of_other_errors_are_hidden():
     url = "s3://key:geheim@bucket/a.png?token=geheim"
     with pytest.raises(OSError, match="cannot be read") as caught, storage.discreetly(url):
         raise RuntimeError(f"403 of {url}: token=geheim")
     assert "geheim" not in str(caught.value)
     assert caught.value.__suppress_context__
+    told = r"\*\*\*@bucket/a.png\?\*\*\* cannot be written: No space"
+    with pytest.raises(OSError, match=told), storage.discreetly(url, "written"):
+        raise OSError(28, "No space left on device")
 
 
 def test_what_is_too_large_is_not_read(tmp_path, monkeypatch):

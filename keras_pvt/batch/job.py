@@ -149,6 +149,7 @@ class Job:
         address = self._address(address)
         manifest = read_manifest(self.sources, self.columns)
         self.out.make()
+        facts.read(self.out)  # of another kind of folder, in which not even a lock is to be left
         run = uuid.uuid4().hex[:8]
         with lock.owned(self.out, run) as check_owner:
             stored = facts.read(self.out)
@@ -201,10 +202,26 @@ class Job:
             ValueError: there are no results, or the file would be among them.
             OSError: it cannot be written.
         """
+        self.check_sorted(path)
+        return results.write_sorted(self.out, os.path.abspath(path))
+
+    def check_sorted(self, path: str | os.PathLike) -> None:
+        """Refuse what `write_sorted` could not write, before all is computed.
+
+        Args:
+            path: of the file.
+        Raises:
+            ValueError: the file would be among the results.
+            OSError: it is a folder, or its folder is not there.
+        """
         path = os.path.abspath(path)
-        if not self.out.is_remote and os.path.dirname(path) == self.out.address:
+        folder = os.path.dirname(path)
+        if not self.out.is_remote and folder == self.out.address:
             raise ValueError(f"{path} would be among the results, each id twice; name another.")
-        return results.write_sorted(self.out, path)
+        if os.path.isdir(path):
+            raise IsADirectoryError(f"{path} is a folder; give the name of a file.")
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"{path}: there is no folder {folder!r}; create it.")
 
     def _address(self, address: str | None) -> str:
         address = address or (LOCAL if self.workers == 1 else on_ray.HERE)

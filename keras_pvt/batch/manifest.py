@@ -11,7 +11,7 @@ from keras_pvt.batch.sources.row import Row
 from keras_pvt.batch.sources.tables import of_parquet
 from keras_pvt.batch.sources.tars import of_tar
 from keras_pvt.batch.sources.tfrecords import of_tfrecord
-from keras_pvt.batch.storage import absolute, file_system, is_remote
+from keras_pvt.batch.storage import absolute, file_system, is_by_http, is_remote
 from keras_pvt.download.secrets import redacted, redacted_text
 from keras_pvt.utils.extras import needed_for
 
@@ -49,7 +49,7 @@ class Columns:
 
 
 def read_manifest(sources: Sequence[str | os.PathLike], columns: Columns) -> "pa.Table":
-    """Every image of some sources; ids are text, or integers of Parquet files.
+    """Every image of some sources; ids are text, or integers of Parquet files and TFRecords.
 
     Args:
         sources: folders; images; .txt, a path or URL a line; .parquet; .tar; .tfrecord; here, or
@@ -134,9 +134,7 @@ def _rows(source: str, columns: Columns) -> Iterator[Row]:
 def _is_folder(source: str) -> bool:
     if not is_remote(source):
         return os.path.isdir(source)
-    if source.startswith(("http://", "https://")):
-        return False  # which have none
-    if _ends(source, (*LISTS, *TABLES, *TARS, *RECORDS)):
+    if is_by_http(source) or _ends(source, (*LISTS, *TABLES, *TARS, *RECORDS)):
         return False
     system, path = file_system(source)
     return system.isdir(path)
@@ -161,16 +159,30 @@ def _schema(ids: Any) -> "pa.Schema":
     )
 
 
+def _is_id(value: Any) -> bool:
+    if type(value) is int:  # True is none
+        return -(1 << 63) <= value < 1 << 63
+    return isinstance(value, str) and value != "" and _is_text(value)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # of a file whose name is in another encoding
+        return False
+    return True
+
+
 def _kind_of_ids(rows: list[Row], before: Any) -> Any:
     import pyarrow as pa
 
-    kinds = {type(row.id) for row in rows}
-    if not kinds <= {str, int} or "" in {row.id for row in rows}:
-        bad = next(row for row in rows if type(row.id) not in (str, int) or row.id == "")
+    bad = next((row for row in rows if not _is_id(row.id) or not _is_text(row.path)), None)
+    if bad is not None:
         raise ValueError(
-            f"ids are text or integers, and each image has one; got {bad.id!r} for "
-            f"{redacted(bad.path)}."
+            "ids are text or integers (below 2**63), and each image has one; ids and paths are in "
+            f"UTF-8; got {bad.id!r} for {redacted(bad.path)}."
         )
+    kinds = {type(row.id) for row in rows}
     found = {pa.string() if kind is str else pa.int64() for kind in kinds}
     if before is not None:
         found.add(before)

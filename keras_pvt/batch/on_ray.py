@@ -20,6 +20,9 @@ logger = logging.getLogger("keras_pvt")
 
 HERE = "here"
 GIB = 1 << 30
+# What bounds the threads that PyTorch, TensorFlow and JAX compute by. Of the first Ray takes a
+# guess of its own; without the others each worker would take all processors of its machine.
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "PJRT_NPROC")
 PATIENCE = 60.0  # seconds without a file of results, after which that is said
 
 
@@ -145,18 +148,25 @@ def _connected(address: str, needs: Needs) -> Iterator[None]:
     if ray.is_initialized():  # by who calls; it stays his
         yield
         return
-    env = {"OMP_NUM_THREADS": str(needs.cpus)}  # of which Ray would take its own guess
+    # That of `ray job submit` may name the same variables; Ray would refuse that.
+    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
+    env = dict.fromkeys(THREADS, str(needs.cpus))
     if "KERAS_BACKEND" in os.environ:
         env["KERAS_BACKEND"] = os.environ["KERAS_BACKEND"]
     options: dict[str, Any] = {"address": address}
     if address == HERE:
         options = {"address": "local", "include_dashboard": False}
-    ray.init(
-        **options,
-        runtime_env={"env_vars": env},
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        ray.init(
+            **options,
+            runtime_env={"env_vars": env},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # of no kind; a machine that is too busy has one
+        raise OSError(f"Ray could not be started: {error}") from error
     try:
         yield
     finally:

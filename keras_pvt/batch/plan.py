@@ -14,7 +14,7 @@ from keras_pvt.batch.options import Options
 from keras_pvt.batch.results import write
 from keras_pvt.batch.sources.content import Contents
 from keras_pvt.batch.sources.row import Row
-from keras_pvt.batch.storage import Folder
+from keras_pvt.batch.storage import Folder, discreetly
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +81,8 @@ def write_manifest(plan: Plan, pending: "pa.Table", rows: int) -> int:
     import pyarrow.parquet as pq
 
     plan.out.make(plan.folder)
-    with plan.out.open(f"{plan.folder}/{MANIFEST}", "wb") as file:
+    name = f"{plan.folder}/{MANIFEST}"
+    with plan.out.open(name, "wb") as file, discreetly(plan.out.address, "written"):
         pq.write_table(pending, file, row_group_size=rows)
     return -(-len(pending) // rows)
 

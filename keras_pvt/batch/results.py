@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_pvt.batch import tasks
+from keras_pvt.batch import facts, tasks
 from keras_pvt.batch.options import Options
 from keras_pvt.batch.storage import Folder, discreetly
 
@@ -18,18 +18,18 @@ _THREADS = 16  # that read ids, as an object store answers late
 _SORTED = 1 << 16  # rows that are sorted in memory
 
 
-def schema(options: Options, ids: "pa.DataType", facts: dict[str, Any]) -> "pa.Schema":
+def schema(options: Options, ids: "pa.DataType", known: dict[str, Any]) -> "pa.Schema":
     """Of the files: id, the columns of the task, error, and the facts of the job.
 
     Args:
         options: of the job.
         ids: type of the ids.
-        facts: see `keras_pvt.batch.facts`; the fingerprint is among them.
+        known: see `keras_pvt.batch.facts`; the fingerprint is among them.
     """
     import pyarrow as pa
 
     columns = [("id", ids), *tasks.fields(options), ("error", pa.string())]
-    return pa.schema(columns, {META: json.dumps(facts)})
+    return pa.schema(columns, {META: json.dumps(known)})
 
 
 def write(folder: Folder, name: str, rows: Sequence[dict[str, Any]], form: "pa.Schema") -> None:
@@ -46,8 +46,8 @@ def write(folder: Folder, name: str, rows: Sequence[dict[str, Any]], form: "pa.S
 
     columns = [pa.array([row.get(one.name) for row in rows], one.type) for one in form]
     table = pa.Table.from_arrays(columns, schema=form)
-    with folder.open(name, "wb") as file, discreetly(folder.address):
-        pq.write_table(table, file)
+    with folder.open(name, "wb") as file, discreetly(folder.address, "written"):
+        pq.write_table(table, file, write_page_checksum=True)
 
 
 def parts(folder: Folder) -> list[str]:
@@ -62,7 +62,7 @@ def read_ids(folder: Folder) -> "pa.Table | None":
         A table of `id`, `part` (an index into `parts`) and `failed`; None: there is no file.
     Raises:
         OSError: a file cannot be read.
-        ValueError: an id is there twice.
+        ValueError: a file is of another job; an id is there twice.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -70,9 +70,10 @@ def read_ids(folder: Folder) -> "pa.Table | None":
     names = parts(folder)
     if not names:
         return None
+    own = facts.fingerprint(facts.read(folder) or {})
 
     def read(number: int) -> "pa.Table":
-        table = _read(folder, names[number], ["id", "error"])
+        table = _read(folder, names[number], ["id", "error"], own)
         where = pa.array([number] * len(table), pa.int32())
         failed = pc.is_valid(table.column("error"))
         return pa.table({"id": table.column("id"), "part": where, "failed": failed})
@@ -107,8 +108,8 @@ def forget_failed(folder: Folder, found: "pa.Table") -> "pa.Table | None":
             folder.remove(names[number])
             continue
         new = f"_{names[number]}.new"
-        with folder.open(new, "wb") as file, discreetly(folder.address):
-            pq.write_table(kept, file)
+        with folder.open(new, "wb") as file, discreetly(folder.address, "written"):
+            pq.write_table(kept, file, write_page_checksum=True)
         folder.move(new, names[number])
     left = found.filter(pc.invert(found.column("failed")))
     return left if len(left) else None
@@ -163,8 +164,20 @@ def _in_order(folder: Folder, found: "pa.Table") -> Iterator["pa.Table"]:
         yield pa.concat_tables(tables).sort_by("id")
 
 
-def _read(folder: Folder, name: str, columns: list[str] | None) -> "pa.Table":
+def _read(
+    folder: Folder, name: str, columns: list[str] | None, fingerprint: str | None = None
+) -> "pa.Table":
+    """Read a file, whose fingerprint is looked at where one is given."""
     import pyarrow.parquet as pq
 
-    with folder.open(name, "rb") as file, discreetly(f"{folder.address}/{name}"):
-        return pq.read_table(file, columns=columns)
+    where = f"{folder.address}/{name}"
+    try:
+        with folder.open(name, "rb") as file, discreetly(where):
+            table = pq.ParquetFile(file, page_checksum_verification=True)
+            known = json.loads((table.schema_arrow.metadata or {}).get(META, b"{}"))
+            if fingerprint in (None, known.get("fingerprint")):
+                return table.read(columns)
+    except OSError as error:
+        told = "If it is damaged, remove it, and its images are computed again."
+        raise OSError(f"{str(error).rstrip('.')}. {told}") from error
+    raise ValueError(f"{where} is not of this job; move it elsewhere.")

@@ -14,11 +14,23 @@ from keras_pvt.utils.extras import needed_for
 MOST_BYTES = 1 << 28
 ATTEMPTS = 3  # to read what is not here
 PAUSE = 0.5  # seconds before the second attempt; then twice that
+_ABSENT, _REFUSED = (404, 410), (401, 403)  # answers of HTTP that will not change soon
 
 
 def is_remote(address: str) -> bool:
     """Whether an address is a URL, such as s3://bucket/folder, and no path."""
     return "://" in address
+
+
+def is_by_http(address: str) -> bool:
+    """Whether an address is one of HTTP, which knows no folders."""
+    return address.startswith(("http://", "https://"))
+
+
+def name_of(address: str) -> str:
+    """The name of a file, without what follows it in a URL."""
+    path = redacted(address).partition("?")[0] if is_remote(address) else address
+    return path.replace(os.sep, "/").rpartition("/")[2]
 
 
 def absolute(address: str) -> str:
@@ -46,15 +58,28 @@ def file_system(address: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def discreetly(address: str) -> Iterator[None]:
-    """Have whatever goes wrong with an address be an OSError that names no secrets of it."""
+def discreetly(address: str, what: str = "read") -> Iterator[None]:
+    """Have whatever goes wrong with an address be an OSError that names no secrets of it.
+
+    Args:
+        address: of a file or folder.
+        what: cannot be done with it.
+    """
     try:
         yield
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no {redacted(address)!r}.") from None
     except Exception as error:  # libraries of protocols have errors of their own
-        said = redacted_text(f"{type(error).__name__}: {error}", address)
-        raise OSError(f"{redacted(address)} cannot be read: {said}") from None
+        found: BaseException = error
+        if isinstance(error, FileNotFoundError) and what == "read":
+            # fsspec says so of all that goes wrong by HTTP, and the reason is its cause:
+            # https://github.com/fsspec/filesystem_spec/issues/873
+            if is_by_http(address) and error.__cause__ is not None:
+                found = error.__cause__
+            if found is error or getattr(found, "status", None) in _ABSENT:
+                raise FileNotFoundError(f"there is no {redacted(address)!r}.") from None
+        own = getattr(found, "strerror", None) or f"{type(found).__name__}: {found}"
+        said = f"{redacted(address)} cannot be {what}: {redacted_text(own, address)}"
+        kind = PermissionError if getattr(found, "status", None) in _REFUSED else OSError
+        raise kind(said) from None
 
 
 def open_file(address: str) -> BinaryIO:
@@ -87,7 +112,7 @@ def read(address: str, start: int | None = None, length: int | None = None) -> b
     for attempt in range(ATTEMPTS):
         try:
             return _read_once(address, start, length)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             raise
         except OSError:
             if attempt == ATTEMPTS - 1:
@@ -138,8 +163,9 @@ class Folder:
 
     def make(self, name: str = "") -> None:
         """Create it, or a folder in it."""
-        with discreetly(self.address):
-            self._at[0].makedirs(self.path(name).rstrip("/"), exist_ok=True)
+        system = self._at[0]  # an error says what to install
+        with discreetly(self.address, "created"):
+            system.makedirs(self.path(name).rstrip("/"), exist_ok=True)
 
     def names(self) -> list[str]:
         """Of the files and folders in it, sorted; none where it is not there."""
@@ -158,7 +184,7 @@ class Folder:
 
     def open(self, name: str, mode: str) -> BinaryIO:
         """Open a file of it."""
-        with discreetly(self.address):
+        with discreetly(self.address, "read" if mode == "rb" else "written"):
             return self._at[0].open(self.path(name), mode)
 
     def read(self, name: str) -> bytes:
@@ -169,7 +195,7 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         """Write a file of it, whole or not at all."""
         if self.is_remote:  # where an object appears when it is whole
-            with discreetly(self.address):
+            with discreetly(self.address, "written"):
                 self._at[0].pipe_file(self.path(name), content)
             return
         from keras_pvt.utils.files import replacing
@@ -180,7 +206,7 @@ class Folder:
     def move(self, name: str, target: str) -> None:
         """Give a whole file another name, which it has at once; what has the name is replaced."""
         if self.is_remote:
-            with discreetly(self.address):
+            with discreetly(self.address, "written"):
                 self._at[0].mv(self.path(name), self.path(target))
             return
         import pathlib
@@ -192,6 +218,6 @@ class Folder:
     def remove(self, name: str) -> None:
         """Remove a file or a folder of it, if it is there."""
         system, path = self._at[0], self.path(name)
-        with discreetly(self.address):
+        with discreetly(self.address, "written"):
             if system.exists(path):
                 system.rm(path, recursive=True)

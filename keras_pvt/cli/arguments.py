@@ -117,12 +117,12 @@ def add_trained_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_classes(parser: argparse.ArgumentParser) -> None:
-    """Names of classes for a file that has none, see `given_classes`."""
+    """Names of classes for a file that has none, see `read_classes` and `given_classes`."""
     parser.add_argument(
         "--classes",
-        metavar="FILE",
-        help="class names for a checkpoint that stores none: a file with one name a line, in the "
-        "order of the outputs",
+        metavar="NAME|FILE",
+        help="class names for a checkpoint that stores none: imagenet, cifar10, or a file with one "
+        "name a line, in the order of the outputs",
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import pathlib
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_pvt.cli import arguments
@@ -65,11 +66,7 @@ def add_arguments_for(parser: argparse.ArgumentParser, words: list[str]) -> None
             "the head sees (default: %(default)s)",
         )
     if task != "embed":
-        add(
-            "--classes",
-            metavar="NAME|FILE",
-            help="of a checkpoint that does not name them, a file with a name a line",
-        )
+        arguments.add_classes(parser)
     if task in (None, "detect"):
         add(
             "--threshold",
@@ -155,17 +152,19 @@ def run(options: argparse.Namespace) -> int:
         representative=options.representative and str(options.representative),
         **_of_task(options),
     )
+    if options.sorted is not None:
+        job.check_sorted(options.sorted)
     try:
         # Ray tells of workers that died on stdout, where the counts in JSON are to stand alone.
-        with engine_log(), _Bar() as bar, contextlib.redirect_stdout(sys.stderr):
-            summary = job.run(options.address, bar.show)
+        with engine_log(), _bar() as show, contextlib.redirect_stdout(sys.stderr):
+            summary = job.run(options.address, show)
+        if options.sorted is not None:
+            job.write_sorted(options.sorted)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise
     except RuntimeError as error:  # another run, or a worker that failed
         raise OSError(f"{error} The same command goes on from here.") from error
-    if options.sorted is not None:
-        job.write_sorted(options.sorted)
     if options.json:
         import dataclasses
         import json
@@ -213,27 +212,16 @@ def _of_task(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-class _Bar:
-    """How many images have results; on terminals only."""
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """Draw how many images have results, on terminals only; gives what draws it anew."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-    def __enter__(self) -> "_Bar":
-        from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
-
-        console = Console(stderr=True)
-        columns = [*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()]
-        self._bar = Progress(
-            *columns, console=console, transient=True, disable=not console.is_terminal
-        )
-        self._task = self._bar.add_task("images", total=None)
-        self._bar.start()
-        return self
-
-    def show(self, done: int, total: int) -> None:
-        """Draw it anew; what was done before this run does not make it look fast."""
-        if self._bar.tasks[0].total is None:
-            self._bar.reset(self._task, total=total, completed=done)
-        self._bar.update(self._task, completed=done)
-
-    def __exit__(self, *error) -> None:
-        self._bar.stop()
+    console = Console(stderr=True)
+    columns = [*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()]
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task("images", total=None)
+        # What is there when the total comes is no part of the speed.
+        yield lambda done, total: bar.update(task, total=total, completed=done)

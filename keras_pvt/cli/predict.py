@@ -56,12 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_model_options(parser)
     arguments.add_engine_options(parser)
-    parser.add_argument(
-        "--classes",
-        metavar="NAME|FILE",
-        help="class names for a checkpoint that stores none: imagenet, cifar10, or a file with one "
-        "name a line, in the order of the outputs",
-    )
+    arguments.add_classes(parser)
 
 
 def run(options: argparse.Namespace) -> int:

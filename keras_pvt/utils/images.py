@@ -6,7 +6,7 @@ import pathlib
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from keras_pvt.variants import Weights
 
@@ -144,6 +144,8 @@ def _decode(file: BinaryIO, name: str) -> Image.Image:
             check_pixels(*image.size)
             ImageOps.exif_transpose(image, in_place=True)
             return _rgb(image)
+    except UnidentifiedImageError:  # which tells where in memory the file is
+        raise ImageError(f"{name} cannot be read as an image: Pillow does not know it") from None
     except Exception as error:  # Pillow's readers raise many kinds on damaged files
         raise ImageError(f"{name} cannot be read as an image: {error}") from error
 

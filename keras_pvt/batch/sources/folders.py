@@ -46,7 +46,7 @@ def of_list(address: str) -> Iterator[Row]:
         ValueError: it is no text.
     """
     try:
-        lines = read(address).decode("utf-8").splitlines()
+        lines = read(address).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{redacted(address)} is no list of images in UTF-8: {error}") from None
     whole = beside(address)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from keras_pvt.batch.sources.row import EXAMPLE, Row
-from keras_pvt.batch.storage import open_file
+from keras_pvt.batch.storage import name_of, open_file
 from keras_pvt.download.secrets import redacted
 
 FEATURE = "image/encoded"  # as tensorflow-datasets and the TF object detection API write it
@@ -29,7 +29,7 @@ def of_tfrecord(address: str, id_feature: str | None = None) -> Iterator[Row]:
         CRC-32C, the data, and theirs.
     """
     shown = redacted(address)
-    name = shown.rpartition("/")[2]
+    name = name_of(address)
     with open_file(address) as file:
         for number, (start, length) in enumerate(_records(file, shown)):
             row_id: str | int = f"{name}/{number:08d}"
