@@ -6,6 +6,7 @@ and what a test of the strategy wants to know besides. `running` starts such pro
 
 import contextlib
 import dataclasses
+import operator
 import os
 import pathlib
 import subprocess
@@ -18,6 +19,7 @@ import numpy as np
 from conftest import TINY, V2
 
 import keras_pvt
+from keras_pvt.segmentation import PixelCrossentropy, SemanticFPN
 from keras_pvt.training import distribution
 
 # Widths that divide by the 8 devices, which is what fsdp needs to divide all of them, and not
@@ -112,6 +114,86 @@ def train_detector(strategy: distribution.Strategy) -> dict[str, np.ndarray]:
     return result | {f"log/{name}": np.array(values) for name, values in history.items()}
 
 
+def detector_and_labels(rng):
+    """A detector, its images and labels."""
+    backbone = keras_pvt.PVTBackbone(CONFIG, (64, 64, 3))
+    corners = np.sort(rng.uniform(0, 64, (BATCH, 2, 2)), axis=1)
+    labels = {
+        "boxes": corners.reshape(-1, 1, 4).astype("float32"),
+        "classes": rng.integers(0, 2, (BATCH, 1)).astype("float32"),
+    }
+    return keras_pvt.detection.RetinaNet(backbone, 2, neck_width=8, head_depth=1), labels, None
+
+
+def segmenter_and_labels(rng):
+    """The same of a segmenter, which has batch norms."""
+    backbone = keras_pvt.PVTBackbone(CONFIG, (64, 64, 3))
+    model = SemanticFPN(backbone, 3, neck_width=8, head_width=8, drop_rate=0)
+    labels = rng.integers(0, 3, (BATCH, 64, 64))
+    labels[rng.uniform(size=labels.shape) < 0.2] = 255
+    return model, labels.astype("int32"), PixelCrossentropy()
+
+
+DENSE = {"detector": detector_and_labels, "segmenter": segmenter_and_labels}
+
+
+def gradients(strategy: distribution.Strategy, parts: int = 1) -> dict[str, np.ndarray]:
+    """The gradients of a detector and of a segmenter, and what else a step changes in them.
+
+    Args:
+        strategy: devices.
+        parts: with one device, how many it is to stand in for: it takes the parts of the batch in
+            turn, each with the batch norms of the beginning, and averages their gradients.
+    Returns:
+        For each variable what a step of a rate of 1 takes from it; for averages of batch norms
+        what they are after the part of each device, `(parts, ...)`.
+    """
+    result = {}
+    for name, make in DENSE.items():
+        rng = np.random.default_rng(4)
+        keras.utils.set_random_seed(1)
+        inner, labels, loss = make(rng)
+        images = rng.standard_normal((BATCH, 64, 64, 3), "float32")
+        model = strategy.replicate(inner)
+        accumulated = parts if parts > 1 else None
+        model.compile(keras.optimizers.SGD(1.0, gradient_accumulation_steps=accumulated), loss)
+        start = {v.path: np.array(v) for v in inner.variables}
+        norms = [v for v in inner.variables if "/moving_" in v.path]
+        size = strategy.check_batch(BATCH) // parts
+        states = []
+        for part in range(parts):
+            for variable in norms:
+                variable.assign(start[variable.path])
+            first = (strategy.process + part) * size
+            rows = operator.itemgetter(slice(first, first + size))
+            own = keras.tree.map_structure(rows, (images, labels))
+            model.fit(
+                *own, batch_size=size, shuffle=False, verbose=0, callbacks=[strategy.callback()]
+            )
+            states.append([np.array(v) for v in norms])
+        for variable in inner.trainable_variables:
+            path = variable.path
+            result[f"{name}/gradient/{path}"] = start[path] - np.array(variable)
+        for variable, *values in zip(norms, *states, strict=True):
+            result[f"{name}/norm/{variable.path}"] = np.stack(values)
+    return result
+
+
+def assert_same_gradients(
+    result: dict[str, np.ndarray], expected: dict[str, np.ndarray], device: int = 0
+) -> None:
+    """Gradients agree to 1e-5, and so do averages of batch norms with those of a device."""
+    kinds = set()
+    for name, value in expected.items():
+        kind = "/".join(name.split("/")[:2])
+        kinds.add(kind)
+        if kind.endswith("/norm"):
+            assert np.ptp(result[name]) > 0  # not as they began
+            value = value[device][None]
+        np.testing.assert_allclose(result[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+    assert kinds == {"detector/gradient", "segmenter/gradient", "segmenter/norm"}
+
+
 def assert_trained_alike(result: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     """Losses agree to 1e-5 of themselves, weights to 1e-5, a 500th of what five steps move them."""
     assert expected.keys() <= result.keys()
@@ -171,6 +253,9 @@ def main(folder: pathlib.Path, names: list[str]) -> None:
                 np.savez(folder / f"detector-{name}-{strategy.process}.npz", **detector)
             with strategy.chief_first(), (folder / f"order-{name}").open("a") as file:
                 file.write(str(strategy.process))
+            if name != "fsdp":  # which computes them as data-parallel does
+                dense = gradients(strategy)
+                np.savez(folder / f"gradients-{name}-{strategy.process}.npz", **dense)
             model, result = train(strategy)
             result["gathered"] = strategy.gathered([strategy.process, LARGE])
             result["order"] = np.array((folder / f"order-{name}").read_text())

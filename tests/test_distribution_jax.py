@@ -24,6 +24,7 @@ def trained(tmp_path_factory):
         expected = distribution_worker.train(none)[1]
         v2 = distribution_worker.train(none, distribution_worker.V2_CONFIG)[1]
         expected |= {f"v2/{name}": value for name, value in v2.items()}
+        gradients = distribution_worker.gradients(none)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
@@ -37,7 +38,8 @@ def trained(tmp_path_factory):
         KERAS_DISTRIBUTION_PROCESS_ID="{}",
     ):
         pass
-    return expected, {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+    results = {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+    return expected, results, gradients
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,14 @@ def results(trained):
 @pytest.mark.parametrize("run", ["data-parallel-0", "fsdp-0", "auto-0", "auto-1"])
 def test_trains_as_on_one_device(results, expected, run):
     distribution_worker.assert_trained_alike(results[run], expected)
+
+
+@pytest.mark.full("starts processes that train on several devices")
+@pytest.mark.parametrize("run", ["data-parallel-0", "auto-0", "auto-1"])
+def test_gradients_of_a_detector_and_a_segmenter(trained, run):
+    """Batch norms average over the whole batch, as on one device."""
+    _, results, expected = trained
+    distribution_worker.assert_same_gradients(results[f"gradients-{run}"], expected)
 
 
 @pytest.mark.full("starts processes that train on several devices")

@@ -20,22 +20,31 @@ def trained(tmp_path_factory):
         strategy = distribution.choose("none")
         expected = distribution_worker.train(strategy)[1]
         detector = distribution_worker.train_detector(strategy)
-    results = [dict(np.load(folder / f"{name}auto-0.npz")) for name in ("", "detector-")]
-    return (expected, detector), results
+        gradients = distribution_worker.gradients(strategy, parts=2)
+    names = ("", "detector-", "gradients-")
+    results = [dict(np.load(folder / f"{name}auto-0.npz")) for name in names]
+    return (expected, detector, gradients), results
 
 
 @pytest.mark.full("starts processes that train on several devices")
 def test_trains_as_on_one_device(trained):
-    (expected, _), (result, _) = trained
+    (expected, *_), (result, *_) = trained
     assert str(result["name"]) == "mirrored"
     distribution_worker.assert_trained_alike(result, expected)
 
 
 @pytest.mark.full("starts processes that train on several devices")
 def test_a_detector_trains_as_on_one_device(trained):
-    (_, expected), (_, result) = trained
+    (_, expected, _), (_, result, _) = trained
     assert {"log/loss", "log/class_loss", "log/box_loss"} <= result.keys()
     distribution_worker.assert_trained_alike(result, expected)
+
+
+@pytest.mark.full("starts processes that train on several devices")
+def test_gradients_of_a_detector_and_a_segmenter(trained):
+    """Batch norms average over the part of each device; those of the first are kept."""
+    (*_, expected), (*_, result) = trained
+    distribution_worker.assert_same_gradients(result, expected)
 
 
 @pytest.mark.full("starts processes that train on several devices")

@@ -26,6 +26,8 @@ def alone(folder):
     with distribution_worker.running(program, OMP_NUM_THREADS="1"):
         strategy = distribution.choose("none")
         np.savez(folder / "detector.npz", **distribution_worker.train_detector(strategy))
+        gradients = distribution_worker.gradients(strategy, parts=2)
+        np.savez(folder / "gradients.npz", **gradients)
         return distribution_worker.train(strategy)
 
 
@@ -48,6 +50,15 @@ def test_a_detector_trains_as_in_one_process(folder, alone, process):
     expected = dict(np.load(folder / "detector.npz"))
     assert {"log/loss", "log/class_loss", "log/box_loss"} <= result.keys()
     distribution_worker.assert_trained_alike(result, expected)
+
+
+@pytest.mark.full("starts processes that train on several devices")
+@pytest.mark.parametrize("process", [0, 1])
+def test_gradients_of_a_detector_and_a_segmenter(folder, alone, process):
+    """Batch norms average over the part of each process; the first one's are kept."""
+    result = dict(np.load(folder / f"gradients-auto-{process}.npz"))
+    expected = dict(np.load(folder / "gradients.npz"))
+    distribution_worker.assert_same_gradients(result, expected, process)
 
 
 @pytest.mark.full("starts processes that train on several devices")

@@ -94,6 +94,9 @@ IMPORTED_WHERE_THERE = {
     "training/distribution/on_tensorflow.py": {"tensorflow"},
     "training/distribution/on_torch.py": {"torch"},
     "training/distribution/replica.py": {"torch"},
+    "training/profiling/on_jax.py": {"jax"},
+    "training/profiling/on_tensorflow.py": {"tensorflow"},
+    "training/profiling/on_torch.py": {"torch"},
 }
 
 

@@ -33,12 +33,13 @@ COMMANDS = {
     "export": "export a model to SavedModel, TFLite, ONNX or OpenVINO",
     "data": "inspect a data set: format, classes, sizes, problems; draw samples",
     "train": "train a classifier, a detector or a segmenter",
+    "profile": "measure where the time of a training goes",
     "evaluate": "measure a model or an exported artifact on a data set",
     "app": "open a page in the browser: drop images, see predictions",
 }
 # Commands that work without Keras, or start it where they need it. All others find every class
 # registered when they run.
-WITHOUT_KERAS = ("data", "info", "predict", "train")
+WITHOUT_KERAS = ("data", "info", "predict", "profile", "train")
 
 EPILOG = """\
 examples:
@@ -52,6 +53,7 @@ examples:
   keras-pvt export pvt_tiny --format tflite
   keras-pvt data photos/
   keras-pvt train finetune --data flowers --out runs/flowers
+  keras-pvt profile finetune --data flowers
   keras-pvt evaluate runs/flowers/model.keras flowers
   keras-pvt app runs/flowers/model.keras
 

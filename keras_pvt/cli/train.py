@@ -5,18 +5,13 @@ import os
 import pathlib
 import re
 import sys
-import textwrap
 
 from keras_pvt.cli.program import register_classes, say_backend
+from keras_pvt.cli.recipe import LISTED, add_in_memory, add_options, add_recipe
 from keras_pvt.recipes import files
-from keras_pvt.recipes.flags import add_flags, overridden
+from keras_pvt.recipes.flags import overridden
 from keras_pvt.strategies import NAMES
 from keras_pvt.systems import SYSTEMS
-
-LISTED = "\n".join(
-    textwrap.fill(", ".join(names), 100, initial_indent=f"  {what:<13}", subsequent_indent=" " * 15)
-    for what, names in files.names().items()
-)
 
 DESCRIPTION = f"""\
 Train a PVT classifier, detector or segmenter. RECIPE is your own .toml file, or one of
@@ -58,7 +53,7 @@ docs/segmentation.md describe how to train detectors and segmenters.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("recipe", metavar="RECIPE", help="name of a recipe, or a .toml file; it must come first")
+    add_recipe(parser)
     add("--out", type=pathlib.Path, help="folder for the results (default: runs/RECIPE)")
     add("--show", action="store_true", help="print the recipe with all its values, and exit")
     add(
@@ -67,11 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=NAMES,
         help="how devices share the work (default: auto, use all devices)",
     )
-    add(
-        "--in-memory",
-        action="store_true",
-        help="for a classifier: decode all images once and keep them in memory",
-    )
+    add_in_memory(parser)
     add("--tensorboard", action="store_true", help="also write TensorBoard logs to OUT")
     add("--keep", type=int, default=2, metavar="N", help="checkpoints to keep (default: 2)")
     add(
@@ -85,14 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_arguments_for(parser: argparse.ArgumentParser, words: list[str]) -> None:
-    """Add the flags of the recipe, which is the first word, with its values as defaults."""
-    if not words or words[0].startswith("-"):
-        return
-    try:
-        add_flags(parser, files.load(words[0]))
-    except (ValueError, OSError) as error:
-        parser.error(" ".join(str(error).split()))
+add_arguments_for = add_options
 
 
 def run(options: argparse.Namespace) -> int:

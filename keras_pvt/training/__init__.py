@@ -12,6 +12,7 @@ from keras_pvt.training.distillation import with_teacher
 from keras_pvt.training.layerwise import LayerwiseAdamW
 from keras_pvt.training.log import Log, draw_curves, read_history
 from keras_pvt.training.optimizer import make_optimizer
+from keras_pvt.training.profiling import Profile, profile
 from keras_pvt.training.schedule import OfficialCosine, WarmUpCosine, WarmUpSteps
 from keras_pvt.training.trainer import train
 
@@ -21,6 +22,7 @@ __all__ = [
     "LayerwiseAdamW",
     "Log",
     "OfficialCosine",
+    "Profile",
     "StopWhenDiverged",
     "WarmUpCosine",
     "WarmUpSteps",
@@ -30,6 +32,7 @@ __all__ = [
     "draw_curves",
     "load_recipe",
     "make_optimizer",
+    "profile",
     "read_history",
     "train",
     "with_teacher",

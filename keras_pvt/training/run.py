@@ -231,14 +231,15 @@ class Run:
 
 
 def measuring(measure: Callable[[], dict[str, float]], epochs: int, every: int):
-    """Adds what is measured to the log of an epoch, and how long that took to its seconds."""
+    """Adds what is measured to the log of an epoch, and how long that took."""
 
     def end_epoch(epoch, logs):
         if (epoch + 1) % every and epoch + 1 != epochs:
             return
         wall, cpu = time.perf_counter(), time.process_time()
         logs.update(measure())
-        logs["seconds"] += time.perf_counter() - wall
+        logs["validation_seconds"] = time.perf_counter() - wall
+        logs["seconds"] += logs["validation_seconds"]
         logs["cpu_seconds"] += time.process_time() - cpu
 
     return end_epoch

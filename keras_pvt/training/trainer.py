@@ -204,20 +204,12 @@ def train(
         OSError: data cannot be read, or `out` not be written.
         ImportError: a library that is needed is not installed.
     """
-    if not recipe.data:
-        raise ValueError("--data is needed: this recipe has none of its own.")
     strategy = strategy or Strategy()
-    trainer = SYSTEMS[recipe.system].load("trainer")(recipe, pathlib.Path(out), strategy)
-    if in_memory and not trainer.holds:
-        raise ValueError("--in-memory is for classifiers.")
-    strategy.check_batch(trainer.recipe.batch_size)
-    trainer.import_libraries()
     if tensorboard:
         with needed_for("--tensorboard", "tensorboard", "tensorflow"):
             import tensorboard as _viewer  # noqa: F401, which shows the logs
             import tensorflow  # noqa: F401, by which Keras writes them, on any backend
-    images, validated = opened(trainer, in_memory)
-    said = fit_batch(trainer, images) if trainer.passes else ""
+    trainer, (images, validated), said = prepared(recipe, pathlib.Path(out), strategy, in_memory)
     steps = trainer.steps(images)
     recipe = trainer.recipe
     batch_size = strategy.check_batch(recipe.batch_size)
@@ -256,6 +248,34 @@ def train(
         results = trainer.finish(run, batch_size)  # the model before its pictures
         run.draw(trainer.panels)
         return results
+
+
+def prepared(
+    recipe: BaseRecipe, out: pathlib.Path, strategy: Strategy, in_memory: bool = False
+) -> tuple[Trainer, tuple[int, int], str]:
+    """Open the data of a run, before any model is built.
+
+    Args:
+        recipe: see `train`.
+        out: folder of the run.
+        strategy: devices to use.
+        in_memory: decode all images once and hold them.
+    Returns:
+        The trainer, whose recipe has a batch that fits the data; the numbers of images to train on
+        and to validate on; a message about the batch.
+    Raises:
+        ValueError, OSError, ImportError: see `train`.
+    """
+    if not recipe.data:
+        raise ValueError("--data is needed: this recipe has none of its own.")
+    trainer = SYSTEMS[recipe.system].load("trainer")(recipe, out, strategy)
+    if in_memory and not trainer.holds:
+        raise ValueError("--in-memory is for classifiers.")
+    strategy.check_batch(trainer.recipe.batch_size)
+    trainer.import_libraries()
+    images, validated = opened(trainer, in_memory)
+    said = fit_batch(trainer, images) if trainer.passes else ""
+    return trainer, (images, validated), said
 
 
 def opened(trainer: Trainer, in_memory: bool = False) -> tuple[int, int]:
