@@ -43,7 +43,10 @@ def open_images(
         names = VALIDATION if split == "val" else (split,)
         there = [name for name in names if (folder / name).is_dir()]
         if not there:
-            raise FileNotFoundError(f"folder {os.fspath(data)!r} has no {' or '.join(names)}.")
+            raise FileNotFoundError(
+                f"folder {os.fspath(data)!r} has no {' or '.join(names)}: images are expected as "
+                f"{split}/CLASS/*. To train on CLASS/* without splits, give a `val_split`."
+            )
         return FolderImages(folder / there[0], classes, report)
     name = os.fspath(data)
     return TfdsImages(name, find_split(name, split, data_dir), data_dir)
