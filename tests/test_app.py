@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import os
 import pathlib
 import re
@@ -196,8 +197,9 @@ def test_the_page_fills_its_components(page, picture):
     line, _, drawn, *_ = page.show(files[:1], 0, 0.0, [], attention=True)
     assert line == "attention is drawn at 224 pixels, classes are those at 32"
     assert drawn.width > 1000
-    assert page.dropped(files, 1) == 1
-    assert page.dropped(files, 3) == 0
+    assert page.changed(files, 1, 0) == (1, 2)
+    assert page.changed(files, 3, 1) == (1, 2)
+    assert page.changed(None, 2, 1) == (1, 0)
     empty = page.show(None, 0, 0.0, [])
     assert empty == ["drop an image, or choose one", None, None] * 3
 
@@ -273,13 +275,21 @@ def test_in_a_browser(tmp_path):
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
     if shutil.which("chromium") is None:
         pytest.skip(reason)
-    hosts = set()
+    hosts, shown = set(), []
+
+    def asked(request):
+        hosts.add(request.url.partition("//")[2].split("/")[0])
+        if "queue/join" in request.url:
+            words = json.loads(request.post_data)["data"]
+            if len(words) == 5:  # of `Page.show`
+                shown.append((len(words[0] or ()), words[1]))
+
     with serving() as (url, _), playwright.sync_playwright() as browsers:
         browser = browsers.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         tab = browser.new_page()
-        tab.on("request", lambda request: hosts.add(request.url.partition("//")[2].split("/")[0]))
+        tab.on("request", asked)
         tab.goto(url)
         files = [IMAGES / "cat.jpg", IMAGES / "horses.jpg"]
         tab.locator("input[type=file]").first.set_input_files(files)
@@ -288,6 +298,14 @@ def test_in_a_browser(tmp_path):
         tab.get_by_label(re.compile("^Thumbnail 2")).click()
         best = next(iter(expected("horses.jpg")[0]))
         playwright.expect(heading).to_have_text(best, timeout=30_000)
+        tab.locator("input[type=file]").first.set_input_files(IMAGES / "dog.jpg")
+        playwright.expect(heading).to_have_text("dog", timeout=30_000)
+        tab.get_by_label("Delete image").last.click(force=True)  # visible under the pointer
+        playwright.expect(heading).to_have_text(best, timeout=30_000)
+        tab.get_by_label("Clear").click()
+        playwright.expect(tab.get_by_text("drop an image, or choose one")).to_be_visible()
+        # What was dropped, chosen, added, removed: each is shown once.
+        assert shown == [(2, 0), (2, 1), (3, 2), (2, 2), (0, 2)]
         tab.get_by_text("export", exact=True).first.click()
         tab.get_by_role("button", name="export", exact=True).last.click()
         playwright.expect(tab.get_by_text("pvt_nano.")).to_be_visible(timeout=300_000)

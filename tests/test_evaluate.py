@@ -103,6 +103,13 @@ def test_a_classifier_is_measured():
     assert work.draw("3.png").width == 320
 
 
+def test_calibration_compares_what_lies_in_one_range():
+    scores = [[0.6, 0.2, 0.1, 0.1]] * 3 + [[1.0, 0.0, 0.0, 0.0]]
+    _, report = measured(scores, [0, 0, 1, 0])
+    expected = (3 * (2 / 3 - 0.6) + 1 * 0) / 4
+    assert report.numbers["calibration_error"] == pytest.approx(expected, rel=1e-6)
+
+
 def test_logits_become_probabilities():
     _, report = measured(np.log(np.maximum(TABLE, 1e-9)), TRUTH, logits=True)
     _, other = measured(TABLE, TRUTH)
@@ -286,6 +293,44 @@ def test_the_command(birds, capsys, monkeypatch):
     assert json.loads(out)["numbers"]["top1"] == pytest.approx(np.mean(right))
 
 
+def test_a_set_of_tensorflow_datasets_is_measured_as_its_images(birds, capsys, monkeypatch):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("array_record")
+
+    class MeasuredBirds(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            classes = tfds.features.ClassLabel(names=["wren", "kite"])
+            features = {"image": tfds.features.Image(), "label": classes}
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, manager):
+            return {"train": self._generate_examples("1"), "test": self._generate_examples("?")}
+
+        def _generate_examples(self, name):
+            for path in (birds / "data").glob(f"*/{name}.png"):
+                yield str(path), {"image": str(path), "label": path.parent.name}
+
+    monkeypatch.chdir(birds)
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(birds / "sets"))
+    reports = []
+    for words in (["data"], ["measured_birds"], ["measured_birds", "--split", "train"]):
+        assert main(["evaluate", "birds.keras", *words, "--json"]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    folder, whole, _ = reports
+    assert whole["numbers"] == pytest.approx(folder["numbers"], abs=1e-6)
+    values = [[one["value"] for one in report["worst"]] for report in (whole, folder)]
+    assert values[0] == pytest.approx(values[1], abs=1e-6)
+    assert [one["data"] for one in reports[1:]] == ["measured_birds, val", "measured_birds, train"]
+    assert [one["images"] for one in reports] == [4, 4, 2]
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    assert main(["evaluate", "birds.keras", "measured_birds"]) == 1
+    assert capsys.readouterr().err.endswith(': pip install "keras-pvt[tfds]"\n')
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -459,6 +504,8 @@ def test_a_detector_is_measured_on_any_format(tmp_path, capsys):
         open_set(tmp_path / "yolo", None, ["wren"], False, "val")
     found, _, _ = open_set(tmp_path / "yolo", None, ["wren"], False, "val", "yolo")
     assert len(found.samples) == 1
+    with pytest.raises(FileNotFoundError, match=r"'coco/2017'\. A detector is measured on files"):
+        open_set("coco/2017", None, ["wren"], False, "val")
     with pytest.raises(
         ValueError,
         match="no object of the model's classes, kite; 1 x object of class 'wren', which is not",

@@ -68,16 +68,20 @@ class Page:
         return shown
 
     @staticmethod
-    def dropped(files: Sequence[tuple[str, Any]] | None, count: float) -> int:
-        """The image to show after a drop.
+    def changed(
+        files: Sequence[tuple[str, Any]] | None, count: float, number: float
+    ) -> tuple[int, int]:
+        """The image to show after files were added or removed.
 
         Args:
             files: that there are now.
             count: how many there were.
+            number: index of the image that was shown.
         Returns:
-            Index of the first new one.
+            Index of the first new image, or `number` if none is new; and how many there are.
         """
-        return int(count) if _count(files) > count else 0
+        now = len(files or ())
+        return int(count if now > count else number), now
 
     def _filled(self, model: ShownModel, answer: Answer, path: str | None) -> list[Any]:
         """An answer as the components take it; with attention to a file."""
@@ -140,8 +144,8 @@ def build(models: Sequence[ShownModel], folder: pathlib.Path) -> gr.Blocks:
                     buttons=[],
                 )
                 gr.Markdown(
-                    f"Up to {MEGABYTES} MB and {MAX_PIXELS / 1e6:.0f} million pixels each; a click "
-                    "on one shows it."
+                    f"Up to {MEGABYTES} MB and {MAX_PIXELS / 1e6:.0f} million pixels each. A click "
+                    "on an image shows it; the icons above add images, or remove all."
                 )
                 number = gr.Number(0, label="image", precision=0, visible=False)
                 count = gr.Number(0, precision=0, visible=False)
@@ -163,16 +167,15 @@ def build(models: Sequence[ShownModel], folder: pathlib.Path) -> gr.Blocks:
         wishes = [files, number, threshold, chosen, attention]
         work = {"inputs": wishes, "outputs": results, "concurrency_id": "model"}
 
-        def select(event: gr.SelectData) -> int:
-            return event.index
+        def select(event: gr.SelectData) -> tuple[int, Any]:
+            # While an image is selected, Gradio hides the icons that add others.
+            return event.index, gr.Gallery(selected_index=None)
 
-        files.upload(page.dropped, [files, count], number, api_visibility="private").then(
-            page.show, **work, api_name="show"
-        )
-        files.change(_count, files, count, api_visibility="private").then(
-            page.show, **work, api_visibility="private"
-        )
-        files.select(select, None, number, api_visibility="private").then(
+        # Gradio's `upload` comes in addition to `change`: each image would be shown twice.
+        files.change(
+            page.changed, [files, count, number], [number, count], api_visibility="private"
+        ).then(page.show, **work, api_name="show")
+        files.select(select, None, [number, files], api_visibility="private").then(
             page.show, **work, api_visibility="private"
         )
         for event in (threshold.release, chosen.change, attention.change):
@@ -216,10 +219,6 @@ def _add_model(models: Sequence[ShownModel], n: int) -> tuple[Any, Any, Any]:
                 interactive=False,
             )
     return line, table, picture
-
-
-def _count(files: Sequence[tuple[str, Any]] | None) -> int:
-    return len(files or ())
 
 
 def _picture() -> gr.Image:

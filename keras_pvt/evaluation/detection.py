@@ -201,6 +201,12 @@ def open_set(
             return load_coco(data, folder, classes, masks), ""
         if images is not None:
             raise ValueError(f"{data} says by itself where its images are; leave out the folder.")
+        if not os.path.exists(data):
+            raise FileNotFoundError(
+                f"there is no file or folder {os.fspath(data)!r}. A detector is measured on files; "
+                "those of a set of tensorflow-datasets are in the folder of the run that was "
+                "trained on it, as data/NAME-validation.json, with --images data/NAME-validation."
+            )
         found = load_folder(data, classes, masks, format)
         names = (split, "test", "") if split == "val" else (split, "")
         own = next((name for name in names if name in found), None)

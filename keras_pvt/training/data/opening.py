@@ -43,7 +43,10 @@ def open_images(
         own = split_folder(folder, split)
         if own is None:
             names = " or ".join(names_of(split))
-            raise FileNotFoundError(f"folder {os.fspath(data)!r} has no {names}.")
+            raise FileNotFoundError(
+                f"folder {os.fspath(data)!r} has no {names}: images are expected as "
+                f"{split}/CLASS/*. To train on CLASS/* without splits, give a `val_split`."
+            )
         return FolderImages(own, classes, report)
     name = os.fspath(data)
     return TfdsImages(name, find_split(name, split, data_dir), data_dir)

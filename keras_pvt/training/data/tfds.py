@@ -1,7 +1,9 @@
 """Images of tensorflow-datasets, read at random and without TensorFlow's graphs."""
 
+import contextlib
 import functools
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -143,12 +145,14 @@ def download(builder: Any) -> None:
     if builder.is_prepared():  # in a folder that may be read only
         return
     root = os.fspath(builder.data_dir_root)
-    if "://" in root:  # no disk of this machine, such as a bucket
-        builder.download_and_prepare()
-        return
-    os.makedirs(root, exist_ok=True)
-    with filelock.FileLock(os.path.join(root, f".keras_pvt-{builder.name}.lock")):
-        builder.download_and_prepare()
+    # It prints what it does, where a command may print JSON.
+    with contextlib.redirect_stdout(sys.stderr):
+        if "://" in root:  # no disk of this machine, such as a bucket
+            builder.download_and_prepare()
+            return
+        os.makedirs(root, exist_ok=True)
+        with filelock.FileLock(os.path.join(root, f".keras_pvt-{builder.name}.lock")):
+            builder.download_and_prepare()
 
 
 def open_source(builder: Any, name: str, split: str, images: Sequence[str]) -> Any:
