@@ -75,12 +75,12 @@ def _by_stem(
     deep: bool,
 ) -> dict[str, pathlib.Path]:
     files: dict[str, pathlib.Path] = {}
+    found = image_files([folder], report, deep)
     for inner in [] if deep else sorted(pathlib.Path(folder).iterdir()):
         if inner.is_dir() and not inner.name.startswith("."):
-            report.add(
-                "folder in that of images or labels: passed over, with all in it", str(inner)
-            )
-    for path in image_files([folder], report, deep):
+            why = "folder in that of images or labels: passed over, with all in it"
+            report.add(why, str(inner))
+    for path in found:
         end = next((end for end in ends if end and path.stem.endswith(end)), "")
         stem = path.stem.removesuffix(end)
         if end not in ends or (stems is not None and stem not in stems):
