@@ -408,6 +408,8 @@ def test_what_a_job_takes():
     ]:
         with pytest.raises(ValueError, match=re.escape(told)):
             Job("embed", "pvt_nano", "photos", "out", **options)
+    # Whole batches, so that each image has the place in its batch that it would have in one run.
+    assert Job("embed", "pvt_nano", "photos", "out", rows=7, batch_size=5).rows == 10
     with pytest.raises(ValueError, match="no task 'describe'; there are classify, embed"):
         Job("describe", "pvt_nano", "photos", "out")
     with pytest.raises(ValueError, match="`masks` of segment must be one of png, rle"):

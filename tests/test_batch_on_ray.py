@@ -212,6 +212,8 @@ def test_what_bounds_the_threads_of_workers(monkeypatch):
     [
         (on_ray.Needs(3, cpus=4), 3),  # 2 and 1: no worker is on two nodes
         (on_ray.Needs(4, cpus=4), None),
+        (on_ray.Needs(2, cpus=5), 2),  # 1 and 1, where all processors would do for 3
+        (on_ray.Needs(3, cpus=5), None),
         (on_ray.Needs(2, gpus=0.5), 2),
         (on_ray.Needs(3, gpus=0.5), None),
         (on_ray.Needs(4, memory=4), None),
