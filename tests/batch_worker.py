@@ -119,8 +119,14 @@ def patch(log, moment="never"):
         plan.Worker.compute = computed
 
 
+def hear_ctrl_c():
+    """What a shell starts in the background ignores it, and hands that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def command(log, pause, *words):
     """`keras-pvt` with the stand-in, which takes a while for each image."""
+    hear_ctrl_c()
     sys.argv[0] = "keras-pvt"
     patch(log)
     from keras_pvt import cli

@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 import threading
+import time
 
 import fsspec
 import numpy as np
@@ -20,6 +21,7 @@ from keras_pvt.batch.manifest import Columns, places, read_manifest
 from keras_pvt.batch.sources.content import Contents
 from keras_pvt.batch.sources.row import Row
 from keras_pvt.batch.sources.tfrecords import feature_of
+from keras_pvt.utils import image_files
 from keras_pvt.utils.image_files import Stored, read_in_batches
 from keras_pvt.utils.images import load_image
 
@@ -370,3 +372,20 @@ def test_a_stored_image_is_read_by_threads_as_a_file_is(tmp_path):
     np.testing.assert_array_equal(files[0].image, pixels_of(3))
     assert files[1].error.startswith("https://host/y cannot be read as an image")
     assert os.fspath(files[0].path) == "x"
+
+
+def test_what_was_to_be_read_next_is_not_waited_for(monkeypatch):
+    """After Ctrl-C, when each image may take seconds to come."""
+    monkeypatch.setattr(image_files, "processors", lambda: 1)
+    begun = []
+
+    def load(number):
+        begun.append(number)
+        time.sleep(0.05 if number > 3 else 0)
+        return png(0)
+
+    stored = [Stored(str(n), functools.partial(load, n)) for n in range(40)]
+    batches = read_in_batches(stored, load_image, 4)
+    next(batches)
+    batches.close()
+    assert len(begun) <= 6  # of 9 that were asked for: a batch, and what was being read

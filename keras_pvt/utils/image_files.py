@@ -145,11 +145,14 @@ def read_in_batches(
     """
     batch: list[FileImage] = []
     with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
-        for item in prefetched(pool, lambda path: _read(path, read), paths, 2 * batch_size):
-            batch.append(item)
-            if len(batch) == batch_size:
-                yield batch
-                batch = []
+        try:
+            for item in prefetched(pool, lambda path: _read(path, read), paths, 2 * batch_size):
+                batch.append(item)
+                if len(batch) == batch_size:
+                    yield batch
+                    batch = []
+        finally:  # after Ctrl-C what was to be read next would be waited for
+            pool.shutdown(wait=False, cancel_futures=True)
     yield batch
 
 
