@@ -62,7 +62,8 @@ def _patches(rng, size: tuple[int, int], high: int, channels: tuple[int, ...] = 
 
 
 def _jpeg(rng, size: tuple[int, int]) -> bytes:
-    image = Image.fromarray(_patches(rng, size, 256, (3,))).resize(size[::-1], Image.BICUBIC)
+    coarse = Image.fromarray(_patches(rng, size, 256, (3,)))
+    image = coarse.resize(size[::-1], Image.Resampling.BICUBIC)
     noisy = np.asarray(image, "int16") + rng.integers(-8, 9, (*size, 3))
     file = io.BytesIO()
     Image.fromarray(noisy.clip(0, 255).astype("uint8")).save(file, "JPEG", quality=90)
@@ -126,6 +127,6 @@ def _write_masks(recipe, folder, classes, rng, size, images) -> dict[str, Any]:
         (folder / f"{part}_labels").mkdir()
         for number in range(2 * recipe.batch_size):
             ids = _patches(rng, size, classes) + recipe.reduce_zero
-            labels = Image.fromarray(ids).resize(size[::-1], Image.NEAREST)
+            labels = Image.fromarray(ids).resize(size[::-1], Image.Resampling.NEAREST)
             labels.save(folder / f"{part}_labels" / f"{number}.png")
     return {"data": str(folder), "classes": classes}

@@ -7,7 +7,7 @@ import pathlib
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import keras
@@ -242,7 +242,7 @@ def _timed(function, *arguments) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
-def _endless(batches: keras.utils.PyDataset) -> Iterator:
+def _endless(batches: keras.utils.PyDataset) -> Generator:
     """Epoch after epoch, as `fit` takes them."""
     while True:
         try:
