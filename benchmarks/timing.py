@@ -28,7 +28,11 @@ def limit_threads(threads: int | None) -> int:
 
 
 def interleave(
-    calls: dict[str, Callable], seconds: float, min_rounds: int = 5, warm_ups: int = 2
+    calls: dict[str, Callable],
+    seconds: float,
+    min_rounds: int = 5,
+    warm_ups: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Time calls in rounds, each call once a round, in an order that is shuffled anew.
 
@@ -37,6 +41,7 @@ def interleave(
         seconds: stop after this time, once `min_rounds` are done.
         min_rounds: rounds at least.
         warm_ups: calls of each before, for compilers and caches.
+        clock: what is measured, in seconds; `time.process_time` for the time of the processor.
     Returns:
         Name to median time in milliseconds.
     """
@@ -50,7 +55,7 @@ def interleave(
     while time.perf_counter() < end or len(times[order[0]]) < min_rounds:
         shuffle(order)
         for name in order:
-            start = time.perf_counter()
+            start = clock()
             calls[name]()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return {name: 1000 * statistics.median(values) for name, values in times.items()}
