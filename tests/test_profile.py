@@ -129,12 +129,15 @@ def test_the_command(capsys, tmp_path):
     words += ["--generated", "3", "--timed=2"]
     assert main(words) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "classifier on tiny, batch 4, on one device by torch, float32"
+    assert out[0] == (
+        "classifier on tiny, batch 4, on one device by torch, float32; generated images"
+    )
     assert "images/s" in out[1]
     assert [line.split()[0] for line in out[2:]] == PARTS
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)  # and nothing else
     assert (found["batch_size"], found["steps"], found["backend"]) == (4, 2, "torch")
+    assert found["data"] == "generated images"
     assert list(found["shares"]) == PARTS
     assert sum(found["shares"].values()) == pytest.approx(1)
     assert not list(tmp_path.iterdir())

@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     recipe = overridden(files.load(options.recipe), options)
     if options.generated is not None:
         recipe = recipe.replace(data="")
+    data = recipe.data or "generated images"
     register_classes()
     from keras_pvt.training import profile
 
@@ -83,19 +84,20 @@ def run(options: argparse.Namespace) -> int:
             classes=options.generated or None,
         )
     if options.json:
-        print(json.dumps(_entry(found)))
+        print(json.dumps(_entry(found, data)))
     else:
-        print("\n".join(_lines(found)))
+        print("\n".join(_lines(found, data)))
     return 0
 
 
-def _entry(found) -> dict:
+def _entry(found, data: str) -> dict:
     """A profile for JSON."""
     from keras_pvt.ops import BACKEND
 
     return {
         "system": found.system,
         "variant": found.variant,
+        "data": data,
         "backend": BACKEND,
         "precision": found.policy,
         "batch_size": found.batch_size,
@@ -111,7 +113,7 @@ def _entry(found) -> dict:
     }
 
 
-def _lines(found) -> list[str]:
+def _lines(found, data: str) -> list[str]:
     """A profile for people."""
     from keras_pvt.ops import BACKEND
 
@@ -122,7 +124,7 @@ def _lines(found) -> list[str]:
     )
     lines = [
         f"{found.system} on {found.variant}, batch {found.batch_size}, on one device by {BACKEND}, "
-        f"{found.policy}",
+        f"{found.policy}; {data}",
         f"{found.images_per_second:.4g} images/s, {found.step_seconds * 1000:.4g} ms a step "
         f"({found.steps} steps; {first})",
     ]

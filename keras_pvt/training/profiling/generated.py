@@ -15,7 +15,7 @@ CLASSES = 10
 OBJECTS = 8  # in an image; COCO has 7
 PHOTOGRAPH = (480, 640)  # height and width, as in COCO
 LARGE = 224  # pixels from which a recipe is for photographs
-PATCH = 16  # pixels: JPEG makes 50 kB of a photograph, as of COCO's
+PATCH = 16  # pixels: JPEG makes 90 kB of a photograph
 DRAWN = 8  # different images
 
 
