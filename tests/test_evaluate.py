@@ -3,6 +3,7 @@
 import json
 import math
 import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -285,6 +286,18 @@ def test_the_command(birds, capsys, monkeypatch):
         scores[path] = model.predict_on_batch(keras_pvt.preprocess_input(crop))[0]
     right = [scores[path].argmax() == (path.parent.name == "wren") for path in scores]
     assert json.loads(out)["numbers"]["top1"] == pytest.approx(np.mean(right))
+
+
+def test_one_split_of_a_folder_is_measured(birds, monkeypatch):
+    monkeypatch.chdir(birds)
+    for split in ("train", "test"):
+        shutil.copytree("data", f"parts/{split}")
+    pathlib.Path("parts/train/kite/1.png").unlink()
+    whole = evaluation.evaluate("birds.keras", "data")
+    part = evaluation.evaluate("birds.keras", "parts")
+    assert (part.data, part.images, part.numbers) == ("parts, val", 4, whole.numbers)
+    part = evaluation.evaluate("birds.keras", "parts", split="train")
+    assert (part.data, part.images) == ("parts, train", 3)
 
 
 def test_a_set_of_tensorflow_datasets_is_measured_as_its_images(birds, capsys, monkeypatch):
