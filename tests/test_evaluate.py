@@ -293,6 +293,18 @@ def test_the_command(birds, capsys, monkeypatch):
     assert json.loads(out)["numbers"]["top1"] == pytest.approx(np.mean(right))
 
 
+def test_one_split_of_a_folder_is_measured(birds, monkeypatch):
+    monkeypatch.chdir(birds)
+    for split in ("train", "test"):
+        shutil.copytree("data", f"parts/{split}")
+    pathlib.Path("parts/train/kite/1.png").unlink()
+    whole = evaluation.evaluate("birds.keras", "data")
+    part = evaluation.evaluate("birds.keras", "parts")
+    assert (part.data, part.images, part.numbers) == ("parts, val", 4, whole.numbers)
+    part = evaluation.evaluate("birds.keras", "parts", split="train")
+    assert (part.data, part.images) == ("parts, train", 3)
+
+
 def test_a_set_of_tensorflow_datasets_is_measured_as_its_images(birds, capsys, monkeypatch):
     tfds = pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("array_record")
