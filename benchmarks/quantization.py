@@ -1,6 +1,7 @@
-"""Accuracy and size of PVTNano's TFLite files, quantized in each way, on photographs.
+"""Accuracy and size of a small model's TFLite files, quantized in each way, on photographs.
 
     KERAS_BACKEND=tensorflow python benchmarks/quantization.py cifar10/val
+    KERAS_BACKEND=tensorflow python benchmarks/quantization.py cifar10/val --variant pvt_v2_nano
 
 FOLDER has a folder for each class of CIFAR-10. The representative images are spread evenly over
 all of them.
@@ -21,11 +22,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=pathlib.Path, metavar="FOLDER")
+    parser.add_argument("--variant", choices=("pvt_nano", "pvt_v2_nano"), default="pvt_nano")
     parser.add_argument("--threads", type=int, help="cores to use; by default all")
     options = parser.parse_args()
     threads = timing.limit_threads(options.threads)
     images, labels = photographs(options.folder)
-    print(f"pvt_nano, {len(images)} images, {REPRESENTATIVE} of them representative\n")
+    print(f"{options.variant}, {len(images)} images, {REPRESENTATIVE} of them representative\n")
     print(
         "| numbers | MB | top-1 | same class as float32 | cosine of all logits "
         "| smallest of an image |\n|---|---|---|---|---|---|"
@@ -34,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for quantize in (None, "float16", "dynamic", "int8", "full-int8"):
             path = pathlib.Path(folder) / f"{quantize}.tflite"
-            size, found = answers(quantize, images, path, threads)
+            size, found = answers(options.variant, quantize, images, path, threads)
             expected = found if expected is None else expected
             top1, same = (np.mean(found.argmax(1) == y) for y in (labels, expected.argmax(1)))
             whole = cosines(found.reshape(1, -1), expected.reshape(1, -1))[0]
@@ -56,13 +58,13 @@ def photographs(folder: pathlib.Path):
     return keras_pvt.preprocess_input(pixels), found.labels
 
 
-def answers(quantize, images, path, threads):
+def answers(variant, quantize, images, path, threads):
     """Bytes of the file that is written, and its logits, an image at a time as phones ask."""
     import keras_pvt
     from keras_pvt.exporting import runtimes
 
     chosen = np.linspace(0, len(images) - 1, REPRESENTATIVE).round().astype(int)
-    model = keras_pvt.PVTNano(weights="cifar10", classifier_activation=None)
+    model = keras_pvt.classifier(variant, weights="cifar10", classifier_activation=None)
     exported = keras_pvt.export(
         model, path, "tflite", quantize=quantize, representative=images[chosen], verify=False
     )

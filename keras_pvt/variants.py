@@ -185,10 +185,11 @@ VARIANTS: dict[str, PVTConfig] = {
     "pvt_small": PVTConfig(depths=(3, 4, 6, 3)),
     "pvt_medium": PVTConfig(depths=(3, 4, 18, 3)),
     "pvt_large": PVTConfig(depths=(3, 8, 27, 3)),
-    # Ours, as pvt_nano is.
+    # Ours, as pvt_nano is. Wide early stages: the finest maps hold most of an image of 32 pixels.
     "pvt_v2_nano": _v2(
-        depths=(1, 2, 2, 1),
-        embed_dims=(32, 64, 160, 256),
+        depths=(2, 2, 2, 1),
+        embed_dims=(64, 96, 160, 192),
+        num_heads=(2, 3, 5, 6),
         mlp_ratios=(4, 4, 4, 4),
         sr_ratios=(4, 2, 1, 1),
         patch_sizes=(3, 3, 3, 3),
@@ -260,15 +261,16 @@ _SHA256 = {
 
 # Keyed by variant and the name that `weights=` takes.
 WEIGHTS: dict[tuple[str, str], Weights] = {
-    ("pvt_nano", "cifar10"): Weights(
+    (variant, "cifar10"): Weights(
         source="ours, docs/pvt_nano.md",
         url=None,
         sha256=None,
         classes="cifar10",
-        top1=83.4,
+        top1=top1,
         image_size=32,
         resize_size=32,
-    ),
+    )
+    for variant, top1 in (("pvt_nano", 83.4), ("pvt_v2_nano", 89.1))
 } | {
     (variant, "imagenet"): Weights(
         source="whai362/PVT, release v2",

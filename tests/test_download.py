@@ -188,7 +188,7 @@ def test_offline(cached, facts, monkeypatch, caplog):
         message = failure()
     for part in (url, str(cached.parent), "pvt_test.pth", "KERAS_PVT_WEIGHTS_URL"):
         assert part in message
-    assert "comes with the package: pvt_nano (cifar10)." in message
+    assert "comes with the package: pvt_nano (cifar10), pvt_v2_nano (cifar10)." in message
     assert not caplog.records  # the error says it all
 
 

@@ -103,11 +103,12 @@ def cifar10():
 
 
 @pytest.mark.full("runs hundreds of photographs")
+@pytest.mark.parametrize("variant", ["pvt_nano", "pvt_v2_nano"])
 @pytest.mark.parametrize(("quantize", "lost", "parts"), [("int8", 2, 2), ("full-int8", 8, None)])
-def test_int8_on_photographs(quantize, lost, parts, cifar10, tmp_path):
+def test_int8_on_photographs(quantize, lost, parts, variant, cifar10, tmp_path):
     """`lost`: of 400 photographs, 0.5 and 2 points."""
     images, labels = cifar10
-    model = keras_pvt.PVTNano(weights="cifar10", classifier_activation=None)
+    model = keras_pvt.classifier(variant, weights="cifar10", classifier_activation=None)
     path = tmp_path / "nano.tflite"
     keras_pvt.export(
         model, path, "tflite", quantize=quantize, representative=images[:100], verify=False

@@ -248,8 +248,8 @@ PVTTiny = _named("PVTTiny", "pvt_tiny", "imagenet", "PVT-Tiny, 13.2 million para
 PVTSmall = _named("PVTSmall", "pvt_small", "imagenet", "PVT-Small, 24.5 million parameters.")
 PVTMedium = _named("PVTMedium", "pvt_medium", "imagenet", "PVT-Medium, 44.2 million parameters.")
 PVTLarge = _named("PVTLarge", "pvt_large", "imagenet", "PVT-Large, 61.4 million parameters.")
-PVTV2Nano = _named(  # not trained yet
-    "PVTV2Nano", "pvt_v2_nano", None, f"PVTV2Nano, {_OURS} 2.1 million parameters."
+PVTV2Nano = _named(
+    "PVTV2Nano", "pvt_v2_nano", "cifar10", f"PVTV2Nano, {_OURS} 2.1 million parameters."
 )
 PVTV2B0 = _named("PVTV2B0", "pvt_v2_b0", "imagenet", "PVTv2-B0, 3.7 million parameters.")
 PVTV2B1 = _named("PVTV2B1", "pvt_v2_b1", "imagenet", "PVTv2-B1, 14.0 million parameters.")
