@@ -72,7 +72,7 @@ def _artifact(format, path, size, threads):
         runner = Interpreter(path, num_threads=threads).get_signature_runner()
         (name,) = runner.get_input_details()
         return lambda: runner(**{name: images})
-    from keras_pvt.exporting import runtimes
+    from keras_pvt import runtimes
 
     run = runtimes.load(format, pathlib.Path(path), threads)
     return lambda: run(images)

@@ -48,7 +48,7 @@ def contenders(folder, images, threads):
     from onnxruntime import quantization
 
     import keras_pvt
-    from keras_pvt.exporting import runtimes
+    from keras_pvt import runtimes
 
     plain = folder / "plain.onnx"
     model = keras_pvt.PVTNano(weights="cifar10")

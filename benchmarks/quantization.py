@@ -61,7 +61,7 @@ def photographs(folder: pathlib.Path):
 def answers(variant, quantize, images, path, threads):
     """Bytes of the file that is written, and its logits, an image at a time as phones ask."""
     import keras_pvt
-    from keras_pvt.exporting import runtimes
+    from keras_pvt import runtimes
 
     chosen = np.linspace(0, len(images) - 1, REPRESENTATIVE).round().astype(int)
     model = keras_pvt.classifier(variant, weights="cifar10", classifier_activation=None)

@@ -75,7 +75,7 @@ def _model(candidates: int):
 
 def _exported(model, format, path, threads, cells):
     import keras_pvt
-    from keras_pvt.exporting import runtimes
+    from keras_pvt import runtimes
 
     keras_pvt.export(model, path, format, batch_size=1)
     return functools.partial(runtimes.load(format, path, threads), cells)

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import json
 import os
 import pathlib
@@ -231,3 +232,21 @@ def _headings(file: pathlib.Path) -> set[str]:
     prose = "".join(file.read_text().split("```")[::2])
     titles = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+PROGRAMS = [
+    path for folder in ("benchmarks", "examples", "tools") for path in (ROOT / folder).glob("*.py")
+]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_programs_import_what_the_package_has(path):
+    """Most are run by hand only, long after a name has moved."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        if node.module.split(".")[0] == "keras_pvt":
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                if not hasattr(module, name):
+                    importlib.import_module(f"{node.module}.{name}")

@@ -1,6 +1,7 @@
 """What the layers share: registration, sub-layers, and checks."""
 
 import functools
+import random
 
 import keras
 
@@ -187,10 +188,15 @@ class LastNorm(keras.layers.LayerNormalization):
 
 
 def dropout(rate: float, dtype, name: str) -> keras.layers.Dropout | None:
-    """Dropout; None for a rate of 0, as a layer takes about a millisecond to make."""
+    """Dropout; None for a rate of 0, as a layer takes about a millisecond to make.
+
+    It has a seed, as Keras draws one where there is none: without it, Keras on PyTorch drops by the
+    process's generator, whose state is in no checkpoint.
+    """
     if not rate:
         return None
-    return keras.layers.Dropout(rate, dtype=inner_policy(dtype, name), name=name)
+    seed = random.randint(1, 1_000_000_000)
+    return keras.layers.Dropout(rate, seed=seed, dtype=inner_policy(dtype, name), name=name)
 
 
 def floor_div(size, divisor: int):

@@ -8,7 +8,7 @@ import keras
 
 from keras_pvt import layers
 from keras_pvt.families import Rates
-from keras_pvt.layers.base import LastNorm
+from keras_pvt.layers.base import LastNorm, dropout
 from keras_pvt.models.graph import block_name, encoder_blocks, own, stage_layers
 from keras_pvt.variants import PVTConfig
 
@@ -46,9 +46,8 @@ def _embed(x, config, stage, rates, dtype, with_class_token=False):
     x = layers.PositionEmbedding(config.grids[n], **own(dtype, f"stage{stage}_position"))(x)
     if with_class_token:
         x = layers.ClassToken(**own(dtype, "class_token"))(x)
-    if rates.drop > 0:
-        x = keras.layers.Dropout(rates.drop, **own(dtype, f"stage{stage}_drop"))(x)
-    return x
+    drop = dropout(rates.drop, dtype, f"stage{stage}_drop")
+    return x if drop is None else drop(x)
 
 
 def config_of(model: keras.Model) -> PVTConfig:

@@ -28,7 +28,7 @@ LEAST = 3  # times that a part is measured
 class Profile:
     """Where the time of a training goes.
 
-    Attributes:
+    Args:
         system: of the recipe, such as "retinanet".
         variant: of the recipe.
         policy: precision, such as "float32".
