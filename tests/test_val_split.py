@@ -57,7 +57,7 @@ def test_what_folders_are_split(folder, tmp_path):
     """Class folders alone, or a training set alone; not where there is something to validate on."""
     assert list(map(len, open_train_and_val(folder, val_split=0.3))) == [21, 9]
     with pytest.raises(
-        FileNotFoundError, match="has no train or training: .* as train/CLASS.*`val_split`"
+        FileNotFoundError, match=r"has no train or training: .* as train/CLASS.*`val_split`"
     ):
         open_train_and_val(folder)
     (tmp_path / "parts").mkdir()
