@@ -53,7 +53,7 @@ def test_the_parts_sum_to_the_step(system, tmp_path):
 def heavy(x):
     """A number that takes long: 0 but for rounding, though no compiler knows it."""
     numbers = ops.full((200_000,), 0.5) + 1e-30 * ops.mean(x)
-    numbers = ops.fori_loop(0, 60, lambda _, numbers: ops.sin(numbers), numbers)
+    numbers = ops.fori_loop(0, 200, lambda _, numbers: ops.sin(numbers), numbers)
     return 1e-30 * ops.mean(numbers)
 
 
@@ -100,8 +100,9 @@ def test_what_is_slow_shows_where_it_is(slow, monkeypatch):
     part = slow.__name__.removeprefix("slow_")
     assert max(found.shares, key=found.shares.get) == part, found.shares
     assert found.shares[part] > 0.5
-    if part == "input":  # one thread, 0.3 s an image
-        assert 0.5 / 0.3 < found.input_images_per_second < 1.2 / 0.3
+    if part == "input":
+        # One thread, 0.3 s an image; of so few batches, one may be half made as the clock starts.
+        assert 0.5 / 0.3 < found.input_images_per_second < 1.6 / 0.3
 
 
 @pytest.mark.one_backend("test_the_parts_sum_to_the_step has a profile on each")
