@@ -174,7 +174,8 @@ def test_ctrl_c(presses, photos, tmp_path):
     assert process.returncode in (130, -signal.SIGINT), said
     before, stopped, _ = said.partition("stopped; the same command goes on from here")
     assert stopped
-    assert "Traceback" not in before
+    if presses == 1:  # the second may come where Python can only report it
+        assert "Traceback" not in before
     assert 0 < len(table(out)) < len(ids)
     deadline = time.monotonic() + 30
     while left := _started_with(f"BATCH_MARK={tmp_path}"):

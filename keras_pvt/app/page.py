@@ -165,7 +165,12 @@ def build(models: Sequence[ShownModel], folder: pathlib.Path) -> gr.Blocks:
             with gr.Column(scale=3), gr.Row(equal_height=False):
                 results = [part for n in range(len(models)) for part in _add_model(models, n)]
         wishes = [files, number, threshold, chosen, attention]
-        work = {"inputs": wishes, "outputs": results, "concurrency_id": "model"}
+        work = {
+            "inputs": wishes,
+            "outputs": results,
+            "concurrency_id": "model",
+            "trigger_mode": "always_last",  # "once" drops what is asked for while the model works
+        }
 
         def select(event: gr.SelectData) -> tuple[int, Any]:
             # While an image is selected, Gradio hides the icons that add others.
