@@ -42,12 +42,10 @@ def write(folder: Folder, name: str, rows: Sequence[dict[str, Any]], form: "pa.S
         form: their schema.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     columns = [pa.array([row.get(one.name) for row in rows], one.type) for one in form]
     table = pa.Table.from_arrays(columns, schema=form)
-    with folder.open(name, "wb") as file, discreetly(folder.address, "written"):
-        pq.write_table(table, file, write_page_checksum=True)
+    _write(folder, name, table)
 
 
 def parts(folder: Folder) -> list[str]:
@@ -98,7 +96,6 @@ def forget_failed(folder: Folder, found: "pa.Table") -> "pa.Table | None":
         The rows of `found` that are left; None: there are none.
     """
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     names = parts(folder)
     for number in pc.unique(found.filter(found.column("failed")).column("part")).to_pylist():
@@ -108,8 +105,7 @@ def forget_failed(folder: Folder, found: "pa.Table") -> "pa.Table | None":
             folder.remove(names[number])
             continue
         new = f"_{names[number]}.new"
-        with folder.open(new, "wb") as file, discreetly(folder.address, "written"):
-            pq.write_table(kept, file, write_page_checksum=True)
+        _write(folder, new, kept)
         folder.move(new, names[number])
     left = found.filter(pc.invert(found.column("failed")))
     return left if len(left) else None
@@ -162,6 +158,13 @@ def _in_order(folder: Folder, found: "pa.Table") -> Iterator["pa.Table"]:
             table = _read(folder, names[number], None)
             tables.append(table.filter(pc.is_in(table.column("id"), ids)))
         yield pa.concat_tables(tables).sort_by("id")
+
+
+def _write(folder: Folder, name: str, table: "pa.Table") -> None:
+    import pyarrow.parquet as pq
+
+    with folder.open(name, "wb") as file, discreetly(folder.address, "written"):
+        pq.write_table(table, file, write_page_checksum=True)
 
 
 def _read(

@@ -17,8 +17,6 @@ from keras_pvt.utils.files import replacing, write_json
 DRAWN = 40
 PICTURES = 12
 NOTHING = "nothing"  # beside the classes of objects: what is no object, or was not found
-
-
 SHOWN = 5  # names in a message
 
 

@@ -5,15 +5,12 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_pvt.training.profiling.loss import loss_of
+
 
 def parts(model: keras.Model) -> tuple[Callable, Callable]:
     """See `keras_pvt.training.profiling.on_jax.parts`."""
-
-    def loss(batch):
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        y_pred = model(x, training=True)
-        value = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weights, training=True)
-        return model.optimizer.scale_loss(value)
+    loss = loss_of(model)
 
     def gradients(batch):
         with tf.GradientTape() as tape:

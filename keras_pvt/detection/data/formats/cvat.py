@@ -20,10 +20,11 @@ from keras_pvt.detection.data.formats.entries import (
     ellipse,
     flat,
     run_lengths_of,
+    say_unlisted,
     splits_of,
     turned,
 )
-from keras_pvt.utils.listing import NO_XML, SPLITS, UNLISTED, Listing, xml_root
+from keras_pvt.utils.listing import NO_XML, SPLITS, Listing, xml_root
 
 NO_AREA = ("polyline", "points", "skeleton", "cuboid")
 NO_OBJECT = ("tag",)  # of the whole image
@@ -63,15 +64,8 @@ def read(listing: Listing) -> dict[str, Split]:
             names.setdefault(label.text or "", label.text or "")
         for image in root.iterfind("image"):
             _read_image(listing, file, image, entries)
-    _say_unlisted(listing, entries)
+    say_unlisted(listing, entries, {image for part in entries.values() for image in part.objects})
     return splits_of(listing.given or listing.root, entries, names or None)
-
-
-def _say_unlisted(listing: Listing, entries: dict[str, Entries]) -> None:
-    listed = {image for part in entries.values() for image in part.objects}
-    for image in listing.images if listing.given is None else ():
-        if image not in listed:
-            entries.setdefault(listing.split(image), Entries()).report.add(UNLISTED, str(image))
 
 
 def _read_image(listing: Listing, file: pathlib.Path, entry: ET.Element, entries: dict) -> None:

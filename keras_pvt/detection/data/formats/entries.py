@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from keras_pvt.detection.data.coco_file import CocoFile
 from keras_pvt.utils.data_report import DataReport
 from keras_pvt.utils.images import ImageError, image_size
+from keras_pvt.utils.listing import UNLISTED, Listing
 
 Size = tuple[int, int]  # height, width
 
@@ -93,6 +94,21 @@ class Entries:
             {"id": where, "category_id": name, "bbox": box, "iscrowd": int(ignored)}
             | ({} if outline is None else {"segmentation": outline})
         )
+
+
+def say_unlisted(
+    listing: Listing, entries: dict[str, Entries], listed: Collection[pathlib.Path | None]
+) -> None:
+    """Report the images of a folder that no file of annotations lists.
+
+    Args:
+        listing: of the data set; of one file, other images are none of it.
+        entries: by split; a split whose images are all unlisted is added.
+        listed: images that are.
+    """
+    for image in listing.images if listing.given is None else ():
+        if image not in listed:
+            entries.setdefault(listing.split(image), Entries()).report.add(UNLISTED, str(image))
 
 
 def splits_of(

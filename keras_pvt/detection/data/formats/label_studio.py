@@ -21,9 +21,10 @@ from keras_pvt.detection.data.formats.entries import (
     ellipse,
     flat,
     run_lengths_of,
+    say_unlisted,
     splits_of,
 )
-from keras_pvt.utils.listing import NO_JSON, UNLISTED, Listing, load_json
+from keras_pvt.utils.listing import NO_JSON, Listing, load_json
 
 KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels")
 ANNOTATED = ("annotations", "completions")  # "completions" before version 1.0
@@ -88,9 +89,7 @@ def read(listing: Listing) -> dict[str, Split]:
         for place, task in enumerate(tasks):
             name = f"task {task.get('id', place)} of {file.name}"
             listed.add(_read_task(listing, file, task, name, entries))
-    for image in listing.images if listing.given is None else ():
-        if image not in listed:
-            entries.setdefault(listing.split(image), Entries()).report.add(UNLISTED, str(image))
+    say_unlisted(listing, entries, listed)
     return splits_of(listing.given or listing.root, entries)
 
 
