@@ -56,6 +56,15 @@ def found(model, inputs):
     return model.predict_on_batch(inputs)
 
 
+@pytest.mark.one_backend("Keras saves alike on every backend")
+def test_a_plain_functional_backbone_is_kept_with_its_levels(model, inputs, found, tmp_path):
+    """Keras's own class of functional models, which has no room for `pyramid_outputs` in a file."""
+    model.save(tmp_path / "detr.keras")
+    loaded = keras.saving.load_model(tmp_path / "detr.keras")
+    for name, value in loaded.predict_on_batch(inputs).items():
+        np.testing.assert_array_equal(value, found[name])
+
+
 @pytest.mark.one_backend("the same graph without one input", full=True)
 def test_images_without_padding_need_no_sizes(model, inputs, found):
     plain = DETR(one_layer_backbone(), **OPTIONS, padded=False, auxiliary=False)

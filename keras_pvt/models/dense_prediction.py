@@ -45,7 +45,7 @@ class DensePredictionModel(keras.Model):
         """Keep what `get_config` returns."""
         self.dtype_policy = policy
         # Serialized on demand, since that imports TensorFlow, wherever it is installed.
-        self._backbone_config = functools.partial(keras.saving.serialize_keras_object, backbone)
+        self._backbone_config = functools.partial(_serialized, backbone)
         self._options = options
         self.num_classes = options["num_classes"]
         quantize_what_can_be(self)
@@ -67,10 +67,19 @@ class DensePredictionModel(keras.Model):
         config["backbone"] = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
+        if not hasattr(config["backbone"], "pyramid_outputs"):  # see `_serialized`
+            config["backbone"].pyramid_outputs = config["backbone"].output
         config["dtype"] = keras.dtype_policies.get(config["dtype"])
         model = cls(**config)
         base.set_trainable(model, *trainable)
         return model
+
+
+def _serialized(backbone: keras.Model) -> dict:
+    """A backbone for a file. A plain functional model has no room for `pyramid_outputs` there, so
+    one whose outputs they are stands for it."""
+    plain = keras.Model(backbone.input, dict(backbone.pyramid_outputs), name=backbone.name)
+    return keras.saving.serialize_keras_object(plain if type(backbone) is type(plain) else backbone)
 
 
 def options_of(model: DensePredictionModel) -> dict:
