@@ -122,7 +122,7 @@ def test_class_folders_without_a_readable_image(tmp_path, capsys):
     for name in ("ant", "bee"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "0.png").write_bytes(b"no image")
-    assert main(["data", str(tmp_path), "--out", str(tmp_path / "x.png")]) == 1
+    assert main(["data", str(tmp_path), "--out", str(tmp_path.with_suffix(".png"))]) == 1
     assert "none of the 2 image files in" in capsys.readouterr().err
 
 
