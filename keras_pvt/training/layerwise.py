@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 import keras
 
+from keras_pvt.training.averages import AveragedByUpdates
 from keras_pvt.training.weight_decay import SavedExclusions
 
 BLOCK = re.compile(r"stage\d+_block\d+$")
@@ -37,7 +38,7 @@ def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
 
 
 @keras.saving.register_keras_serializable(package="keras_pvt")
-class LayerwiseAdamW(SavedExclusions, keras.optimizers.Adam):
+class LayerwiseAdamW(SavedExclusions, AveragedByUpdates, keras.optimizers.Adam):
     """AdamW whose learning rate, and with it the decay, has a factor for each weight.
 
     Args:
