@@ -38,7 +38,7 @@ def test_measuring_averaged_weights_changes_no_bit(model, rng):
 def test_weights_are_averaged_after_each_update(rng, kind, accumulate):
     """As timm does; Keras counts batches, in which accumulated gradients move no weight."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(2)])
-    more = {"layer_decay": 0.5} if kind == "layerwise" else {}
+    more = {"factors": {model.layers[0].kernel.path: 0.5}} if kind == "layerwise" else {}
     name = "muon" if kind == "muon" else "adamw"
     optimizer = training.make_optimizer(
         name, model, 0.1, 0.0, ema=0.75, accumulate=accumulate, **more
@@ -98,6 +98,31 @@ def test_depth_decides_the_rate(model):
     assert factors["stage4_block0/attention/query/kernel"] == 0.5
     assert factors["norm/gamma"] == factors["head/kernel"] == 1
     assert factors.keys() == {variable.path for variable in model.trainable_variables}
+
+
+@pytest.mark.one_backend("reads names")
+@pytest.mark.parametrize("nested", [False, True])
+def test_depth_decides_the_rate_of_a_model_inside_another(tiny_config, nested):
+    backbone = keras_pvt.classifier(tiny_config, include_top=False, pooling="avg")
+    alone = layer_factors(backbone, 0.5)
+    inner = keras.Sequential([backbone]) if nested else backbone
+    head = keras.layers.Dense(5)
+    first = keras.layers.Conv2D(3, 1)
+    model = keras.Sequential([keras.Input((64, 64, 3)), first, inner, head])
+    factors = layer_factors(model, 0.5)
+    assert factors.pop(head.kernel.path) == factors.pop(head.bias.path) == 1
+    assert factors.pop(first.kernel.path) == factors.pop(first.bias.path) == 0.5**7
+    assert factors == alone
+    assert min(alone.values()) == 0.5**7
+
+
+@pytest.mark.one_backend("what is said")
+@pytest.mark.parametrize("options", [{"layer_decay": 0.5}, {"frozen_steps": 4}])
+def test_rates_by_layer_need_layers_of_a_pvt(options):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="other")
+    with pytest.raises(ValueError, match=r"model 'other' has no layers .* stage1_block0"):
+        training.make_optimizer("adamw", model, 0.1, 0.0, **options)
+    assert set(layer_factors(model, 1.0).values()) == {1.0}
 
 
 def adamw(value, gradients, rates, decay):
