@@ -54,7 +54,7 @@ def test_the_parts_sum_to_the_step(system, tmp_path):
 def heavy(x):
     """A number that takes long: 0 but for rounding, though no compiler knows it."""
     numbers = ops.full((200_000,), 0.5) + 1e-30 * ops.mean(x)
-    numbers = ops.fori_loop(0, 200, lambda _, numbers: ops.sin(numbers), numbers)
+    numbers = ops.fori_loop(0, 800, lambda _, numbers: ops.sin(numbers), numbers)
     return 1e-30 * ops.mean(numbers)
 
 
