@@ -167,13 +167,16 @@ class _Reader:
             names: of the layers around it.
             depth: groups around it.
         """
+        import h5py
+
         self._count(depth)
         members = _members(groups)
         variables = _groups(members.pop("vars", []), "vars")
         names = (*names, *_layer_names(variables, key))
         for own in variables:
             for number in _members([own]):
-                self.add("/".join((*names, number)), _open(own, number), own.data)
+                dataset = h5py.h5d.open(own.id, number.encode())
+                self.add("/".join((*names, number)), dataset, own.data)
         for child, holders in members.items():
             if child != "seed_generator":  # the state of a random generator, no weight
                 self.walk(_groups(holders, child), child, names, depth + 1)
@@ -304,17 +307,8 @@ def _groups(holders: list[_Group], key: str) -> list[_Group]:
     """The groups of a name in those that have one."""
     import h5py
 
-    children = [_Group(_open(holder, key), holder.data) for holder in holders]
-    if not all(isinstance(child.id, h5py.h5g.GroupID) for child in children):
-        raise CheckpointError(f"the HDF5 file has a dataset {key[:80]!r} out of place")
-    return children
-
-
-def _open(group: _Group, name: str):
-    """The identifier of a member of a group, which `_members` found."""
-    import h5py
-
-    return h5py.h5o.open(group.id, name.encode())
+    encoded = key.encode()
+    return [_Group(h5py.h5g.open(holder.id, encoded), holder.data) for holder in holders]
 
 
 def _layer_names(variables: list[_Group], key: str) -> tuple[str, ...]:
