@@ -5,7 +5,7 @@ import sys
 
 from keras_pvt import default_backend  # before anything imports Keras
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def _is_command() -> bool:

@@ -42,8 +42,9 @@ class PVTConfig:
         reduction_epsilon: in the norms of patch embeddings and spatial reductions.
 
     Raises:
-        ValueError: an unknown family; a row that is not four integers of at least 1; heads that do
-            not divide the channels; two stages of one level; patches that the family does not have.
+        ValueError: an unknown family; a row that is not four integers of at least 1; an image size
+            or classes below 1; heads that do not divide the channels; two stages of one level;
+            patches that the family does not have.
     Source:
         PVT, arXiv 2102.12122, table 1; whai362/PVT classification/pvt.py. The paper prints 3
         blocks for stage 2 of Small and Medium; the code, and the published parameter counts,
@@ -90,6 +91,11 @@ class PVTConfig:
                 raise ValueError(
                     f"`{name}` must be four integers of at least 1, one a stage; got {row!r}."
                 )
+        no_head = " A model without a head is built with `include_top=False`."
+        for name, more in (("image_size", ""), ("classes", no_head)):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"`{name}` must be an integer of at least 1; got {value!r}.{more}")
         if any(c % n for c, n in zip(self.embed_dims, self.num_heads, strict=True)):
             raise ValueError(
                 f"`num_heads` {self.num_heads} must divide `embed_dims` {self.embed_dims}, stage "

@@ -12,7 +12,7 @@ import pytest
 import recipe
 from safetensors.numpy import save
 
-from keras_pvt.conversion.maps.pvt import official_shapes
+from keras_pvt.conversion.maps.stages import official_shapes
 from keras_pvt.download import DownloadError, fetch
 from keras_pvt.variants import PVTConfig
 

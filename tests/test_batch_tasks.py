@@ -205,12 +205,34 @@ def test_wrong_words(words, told, photos, capsys, tmp_path, monkeypatch):
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "task", "wrong"),
+    [
+        (["--out", "embed", "classify", "photos"], "classify", ["--pooling", "token"]),
+        (["--out", "embed", "--json", "classify", "photos"], "classify", ["--pooling", "token"]),
+        (["--id", "classify", "--out", "x", "embed", "photos"], "embed", ["--top", "3"]),
+        (["--out=classify", "segment", "detect"], "segment", ["--threshold", "0.3"]),
+    ],
+)
+def test_options_are_those_of_the_task_whatever_else_has_its_name(words, task, wrong):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    command.add_arguments_for(parser, [*words, *wrong])
+    found, unknown = parser.parse_known_args([*words, *wrong])
+    assert (found.task, unknown) == (task, wrong)
+
+
 def test_the_words_of_the_command_are_those_of_a_job():
     """Which it has by itself, as its help imports no NumPy."""
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     command.add_arguments_for(parser, [])
     words = {action.dest: action.choices for action in parser._actions if action.choices}
+    segment = argparse.ArgumentParser()
+    command.add_arguments(segment)
+    command.add_arguments_for(segment, ["segment"])
+    flags = {one.option_strings[-1] for one in segment._actions if one.nargs == 0}
+    assert flags - {"--help"} == {*command.FLAGS} - {"--traceback"}
     assert words["task"] == options.TASKS == tuple(BATCH_SIZES) == tuple(ROWS)
     assert words["pooling"] == options.POOLINGS
     assert words["masks"] == options.MASKS

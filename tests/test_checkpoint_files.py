@@ -486,3 +486,60 @@ def test_h5_files_that_reach_elsewhere(tmp_path, how):
             group.create_dataset("0", data=np.zeros(1000), compression="gzip")
     with pytest.raises(CheckpointError, match=r"elsewhere|no plain array|compressed"):
         read_checkpoint(tmp_path / "m.weights.h5")
+
+
+def test_h5_numbers_that_numpy_does_not_have(tmp_path):
+    """h5py calls a float of two bytes with bfloat16's exponent float32, and a note of bfloat16 at
+    other numbers is not believed."""
+    import h5py
+
+    path = tmp_path / "m.weights.h5"
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_precision(16)
+    kind.set_size(2)
+    kind.set_ebias(127)
+    space = h5py.h5s.create_simple((4,))
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers/dense/vars")
+        dataset = h5py.h5d.create(group.id, b"0", kind, space)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(4, dtype="float32"))
+    with pytest.raises(CheckpointError, match="dtype float32, in 2 bytes, not plain numbers"):
+        read_checkpoint(path)
+    halves = np.arange(4, dtype="float16")
+    with h5py.File(path, "w") as file:
+        file["layers/dense/vars/0"] = halves
+        file["layers/dense/vars/0"].attrs["dtype"] = "bfloat16"
+    np.testing.assert_array_equal(read_checkpoint(path)["dense/0"], halves)
+
+
+@pytest.mark.parametrize("kind", ["bool", "int16", "uint64", ">f4"])
+def test_h5_dtypes(tmp_path, kind):
+    import h5py
+
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        file["layers/dense/vars/0"] = np.arange(4).astype(kind)
+    if kind == ">f4":
+        with pytest.raises(CheckpointError, match="dtype >f4"):
+            read_checkpoint(tmp_path / "m.weights.h5")
+    else:
+        found = read_checkpoint(tmp_path / "m.weights.h5")["dense/0"]
+        assert found.dtype == kind
+        np.testing.assert_array_equal(found, np.arange(4).astype(kind))
+
+
+def test_h5_variables_that_many_groups_share(tmp_path, monkeypatch):
+    """Each way to an array counts, not only the groups."""
+    import h5py
+
+    from keras_pvt.conversion.readers import keras_files
+
+    monkeypatch.setattr(keras_files, "MAX_OBJECTS", 100)
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        variables = file.create_group("layers/layer0/vars")
+        for number in range(20):
+            variables[str(number)] = np.zeros(1, "float32")
+        for number in range(1, 10):
+            file.create_group(f"layers/layer{number}")["vars"] = variables
+    with pytest.raises(CheckpointError, match="too many groups"):
+        read_checkpoint(tmp_path / "m.weights.h5")

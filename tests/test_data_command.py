@@ -118,6 +118,14 @@ def test_class_folders(tmp_path, capsys):
     assert any(line.startswith("test: 5 images, 2 classes") for line in lines)
 
 
+def test_class_folders_without_a_readable_image(tmp_path, capsys):
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(b"no image")
+    assert main(["data", str(tmp_path), "--out", str(tmp_path.with_suffix(".png"))]) == 1
+    assert "none of the 2 image files in" in capsys.readouterr().err
+
+
 def test_a_test_split_of_masks_is_counted_too(tmp_path, capsys):
     for split, count in (("train", 2), ("val", 1), ("test", 3)):
         for number in range(count):

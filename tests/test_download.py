@@ -19,7 +19,7 @@ from weights_server import Fault
 
 from keras_pvt import families, weights
 from keras_pvt.conversion import read_checkpoint, save_checkpoint
-from keras_pvt.conversion.maps.pvt import official_shapes
+from keras_pvt.conversion.maps.stages import official_shapes
 from keras_pvt.download import DownloadError, fetch, transfer
 from keras_pvt.download.partial import validator
 from keras_pvt.download.secrets import redacted, redacted_text

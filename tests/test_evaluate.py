@@ -435,6 +435,7 @@ def test_classes_of_pixels_may_be_fewer_but_no_others(colours):
     report = evaluation.evaluate("s.keras", "d")
     assert report.matrix.sum(axis=1)[2] == 0
     pathlib.Path("d", "classes.txt").write_text("red\nyellow\n")
+    pathlib.Path("d/masks/a.png").write_bytes(b"")  # which is not read before the classes are known
     with pytest.raises(ValueError, match="not have the data's classes yellow; it has 3: red, dark"):
         evaluation.evaluate("s.keras", "d")
 

@@ -310,6 +310,11 @@ def test_unknown_variant_is_named():
             keras_pvt.PVTConfig(depths=depths)
     with pytest.raises(ValueError, match="must divide `embed_dims`"):
         keras_pvt.PVTConfig(depths=(2, 2, 2, 2), num_heads=(1, 3, 5, 8))
+    for classes in (0, -1, 2.0, True, None):
+        with pytest.raises(ValueError, match=r"`classes` must be an integer.*include_top=False"):
+            keras_pvt.PVTConfig(depths=(2, 2, 2, 2), classes=classes)
+    with pytest.raises(ValueError, match="`image_size` must be an integer of at least 1; got 0"):
+        keras_pvt.PVTConfig(depths=(2, 2, 2, 2), image_size=0)
 
 
 def test_channels_first_setting_is_refused():

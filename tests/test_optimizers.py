@@ -33,6 +33,37 @@ def test_measuring_averaged_weights_changes_no_bit(model, rng):
         assert_same(one, other)
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("kind", ["adamw", "muon", "layerwise"])
+def test_weights_are_averaged_after_each_update(rng, kind, accumulate):
+    """As timm does; Keras counts batches, in which accumulated gradients move no weight."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+    more = {"factors": {model.layers[0].kernel.path: 0.5}} if kind == "layerwise" else {}
+    name = "muon" if kind == "muon" else "adamw"
+    optimizer = training.make_optimizer(
+        name, model, 0.1, 0.0, ema=0.75, accumulate=accumulate, **more
+    )
+    model.compile(optimizer, "mse")
+    inputs, outputs = (rng.standard_normal((8, n)).astype("float32") for n in (4, 2))
+
+    def weights():
+        return [np.array(keras.ops.convert_to_numpy(v.value)) for v in model.trainable_variables]
+
+    before = weights()
+    for batch in range(1, 3 * accumulate + 2):
+        model.train_on_batch(inputs, outputs)
+        now = weights()
+        if batch <= accumulate:  # up to the first update, which is taken whole
+            wanted = now
+        elif batch % accumulate == 0:
+            wanted = [0.75 * old + 0.25 * new for old, new in zip(wanted, now, strict=True)]
+        assert np.array_equal(now[0], before[0]) == (batch % accumulate != 0)
+        before = now
+        for one, other in zip(wanted, optimizer._model_variables_moving_average, strict=True):
+            found = keras.ops.convert_to_numpy(other.value)
+            np.testing.assert_allclose(found, one, rtol=1e-5, atol=1e-6)
+
+
 def arrays(owner):
     return {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in owner.variables}
 
@@ -67,6 +98,31 @@ def test_depth_decides_the_rate(model):
     assert factors["stage4_block0/attention/query/kernel"] == 0.5
     assert factors["norm/gamma"] == factors["head/kernel"] == 1
     assert factors.keys() == {variable.path for variable in model.trainable_variables}
+
+
+@pytest.mark.one_backend("reads names")
+@pytest.mark.parametrize("nested", [False, True])
+def test_depth_decides_the_rate_of_a_model_inside_another(tiny_config, nested):
+    backbone = keras_pvt.classifier(tiny_config, include_top=False, pooling="avg")
+    alone = layer_factors(backbone, 0.5)
+    inner = keras.Sequential([backbone]) if nested else backbone
+    head = keras.layers.Dense(5)
+    first = keras.layers.Conv2D(3, 1)
+    model = keras.Sequential([keras.Input((64, 64, 3)), first, inner, head])
+    factors = layer_factors(model, 0.5)
+    assert factors.pop(head.kernel.path) == factors.pop(head.bias.path) == 1
+    assert factors.pop(first.kernel.path) == factors.pop(first.bias.path) == 0.5**7
+    assert factors == alone
+    assert min(alone.values()) == 0.5**7
+
+
+@pytest.mark.one_backend("what is said")
+@pytest.mark.parametrize("options", [{"layer_decay": 0.5}, {"frozen_steps": 4}])
+def test_rates_by_layer_need_layers_of_a_pvt(options):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="other")
+    with pytest.raises(ValueError, match=r"model 'other' has no layers .* stage1_block0"):
+        training.make_optimizer("adamw", model, 0.1, 0.0, **options)
+    assert set(layer_factors(model, 1.0).values()) == {1.0}
 
 
 def adamw(value, gradients, rates, decay):

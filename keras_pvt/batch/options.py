@@ -7,14 +7,21 @@ from typing import Any
 
 from keras_pvt.engines.table import AUTO
 
-TASKS = ("classify", "embed", "detect", "segment")
 POOLINGS = ("head", "token", "avg")
 MASKS = ("png", "rle")
+# What decides the results of each task, besides the model and what computes it.
+READ = {
+    "classify": ("size", "classes", "top"),
+    "embed": ("size", "pooling"),
+    "detect": ("classes", "threshold", "masks"),
+    "segment": ("classes", "masks", "segmenter"),
+}
+TASKS = tuple(READ)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Of a task; each task reads its own.
+    """Of a task, which takes its own alone.
 
     Args:
         task: one of `TASKS`.
@@ -33,7 +40,7 @@ class Options:
         precision: that it computes in.
         representative: folder of images for int8.
     Raises:
-        ValueError: no such task, or options out of range.
+        ValueError: no such task, options out of range, or those of another task.
     """
 
     task: str
@@ -53,6 +60,14 @@ class Options:
     def __post_init__(self):
         if self.task not in TASKS:
             raise ValueError(f"no task {self.task!r}; there are {', '.join(TASKS)}.")
+        plain = {field.name: _default(field) for field in dataclasses.fields(self)}
+        for name in sorted({name for names in READ.values() for name in names}):
+            readers = [task for task, names in READ.items() if name in names]
+            if self.task not in readers and getattr(self, name) != plain[name]:
+                raise ValueError(
+                    f"`{name}` is for {' and '.join(readers)}; got {getattr(self, name)!r} for "
+                    f"{self.task}, which does without."
+                )
         if self.top < 1:
             raise ValueError(f"`top` must be at least 1; got {self.top}.")
         if self.pooling not in POOLINGS:
@@ -70,15 +85,14 @@ class Options:
 
     def facts(self) -> dict[str, Any]:
         """Those that this task reads, for the fingerprint; the model is told by its files."""
-        own = {
-            "classify": ("size", "classes", "top"),
-            "embed": ("size", "pooling"),
-            "detect": ("classes", "threshold", "masks"),
-            "segment": ("classes", "masks", "segmenter"),
-        }[self.task]
-        found = {name: getattr(self, name) for name in (*own, "engine", "precision")}
+        found = {name: getattr(self, name) for name in (*READ[self.task], "engine", "precision")}
         if self.representative is not None:
             from keras_pvt.engines.fingerprint import of_folder
 
             found["representative"] = of_folder(pathlib.Path(self.representative))
         return found
+
+
+def _default(field: dataclasses.Field) -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()

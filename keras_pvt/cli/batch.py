@@ -11,6 +11,8 @@ from keras_pvt.cli import arguments
 from keras_pvt.variants import VARIANTS
 
 TASKS = ("classify", "embed", "detect", "segment")
+# Options that no value follows.
+FLAGS = ("--retry", "--json", "--flip", "--traceback")
 
 DESCRIPTION = "Predict for any number of images, and go on where a run stopped."
 
@@ -44,7 +46,7 @@ status is 1, and --retry tries them again.
 
 def add_arguments_for(parser: argparse.ArgumentParser, words: list[str]) -> None:
     """Options of the task that is named; of all tasks where none is."""
-    task = next((word for word in words if word in TASKS), None)
+    task = _task(words)
     add = parser.add_argument
     if task in (None, "classify", "embed"):
         add("--variant", choices=VARIANTS, help="model (default: pvt_tiny)")
@@ -86,6 +88,18 @@ def add_arguments_for(parser: argparse.ArgumentParser, words: list[str]) -> None
         arguments.add_predictor_options(parser)
     elif task != "detect":
         add("--size", type=arguments.positive, metavar="PIXELS", help="side of the crop")
+
+
+def _task(words: list[str]) -> str | None:
+    """The task that words name; not the value of an option, as in `--out embed classify`."""
+    named = [n for n, word in enumerate(words) if word in TASKS]
+    values = [
+        n + 1
+        for n, word in enumerate(words)
+        if word.startswith("--") and "=" not in word and word not in FLAGS
+    ]
+    own = [n for n in named if n not in values] or named
+    return words[own[0]] if own else None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ SAMPLES = 16
 TILE = 480  # pixels that a sample is wide
 # Square pixels up to which an object is small, and medium, as COCO counts them.
 SMALL, MEDIUM = 32**2, 96**2
+UNDECODABLE = "image that cannot be decoded: training takes another in its place"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,19 +146,13 @@ def _sizes(sizes: Sequence[tuple[float, float]] | np.ndarray) -> dict[str, list[
     }
 
 
-def _say_undecodable(names: Sequence[str | pathlib.Path], report: DataReport) -> None:
-    """Decode every image, as a header says nothing of what a file lacks at its end."""
-
-    def problem(name: str | pathlib.Path) -> str | None:
-        try:
-            load_image(name)
-        except (OSError, ImageError) as error:
-            return str(error)
-        return None
-
-    for error in each(problem, names, "reading images"):
-        if error is not None:
-            report.add("image that cannot be decoded: training takes another in its place", error)
+def _undecodable(name: str | pathlib.Path) -> str | None:
+    """Why an image cannot be decoded; a header says nothing of what a file lacks at its end."""
+    try:
+        load_image(name)
+    except (OSError, ImageError) as error:
+        return str(error)
+    return None
 
 
 def _of_boxes(
@@ -167,7 +162,9 @@ def _of_boxes(
     content["title"] = boxes.FORMATS[name].title
     content["splits"] = {split: _boxes_of(data) for split, data in plain.items()}
     for data in plain.values():
-        _say_undecodable([one.path for one in data.samples], data.report)
+        errors = each(_undecodable, [one.path for one in data.samples], "reading images")
+        for error in filter(None, errors):
+            data.report.add(UNDECODABLE, error)
     for split, data in outlined.items():
         content["splits"][split]["outlines"] = sum(len(one.segmentations) for one in data.samples)
     split = next(iter(plain))
@@ -385,27 +382,38 @@ def _of_classes(listing: Listing, why: str, classes: list[str] | None) -> Summar
 
 
 def _classes_of(data: FolderImages, report: DataReport) -> dict[str, Any]:
-    """The summary of a split; every file is looked into for its size."""
+    """The summary of a split; every image is decoded."""
 
-    def size(number: int) -> tuple[int, int] | str:
+    def look(number: int) -> tuple[tuple[int, int] | None, str | None]:
+        """(width, height), and what is wrong."""
         try:
-            return image_size(data.name(number))[::-1]
+            height, width, _ = data.read(number).shape
+            return (width, height), None
+        except (OSError, ImageError) as error:
+            undecodable = str(error)
+        try:  # what has no end may have a size
+            return image_size(data.name(number))[::-1], undecodable
         except (OSError, ImageError):
-            return data.name(number)
+            return None, data.name(number)
 
-    read = each(size, range(len(data)), "looking at images")
-    for one in read:
-        if isinstance(one, str):
-            report.add("image file that is no readable image", one)
-    unreadable = {one for one in read if isinstance(one, str)}
-    names = (data.name(number) for number in range(len(data)))
-    _say_undecodable([name for name in names if name not in unreadable], report)
+    read = each(look, range(len(data)), "reading images")
+    for size, wrong in read:
+        if wrong is not None:
+            report.add(
+                "image file that is no readable image" if size is None else UNDECODABLE, wrong
+            )
+    sizes = [size for size, _ in read if size is not None]
+    if not sizes:
+        raise ValueError(
+            f"none of the {len(data)} image files in {os.fspath(data.folder)!r} is a readable "
+            f"image, {data.name(0)} the first."
+        )
     counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
     return {
         "images": len(data),
         "classes": {
             name: {"images": count} for name, count in zip(data.classes, counts, strict=True)
         },
-        "image_sizes": _sizes([one for one in read if not isinstance(one, str)]),
+        "image_sizes": _sizes(sizes),
         "report": report.places,
     }

@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_pvt.classification.decoding import class_titles
 from keras_pvt.classification.file_predictions import CropClassifier
-from keras_pvt.evaluation.report import Report, Worst, plain, shown
+from keras_pvt.evaluation.report import Report, Worst, plain, unknown_classes
 from keras_pvt.training.data.images import Images
 from keras_pvt.utils.drawing import captioned
 from keras_pvt.utils.images import eval_transform
@@ -183,10 +183,7 @@ def _matched(found: Sequence[str], own: Sequence[tuple[str, str]]) -> list[int]:
             return [spelt[key] for key in keys]
     titles = {plain(name) for _, name in own} | {id_ for id_, _ in own}
     unknown = [name for name in found if plain(name) not in titles and name not in titles]
-    raise ValueError(
-        f"the model does not have the data's classes {shown(unknown) or 'by one kind of names'}; "
-        f"it has {len(own)}: {shown([name for _, name in own])}."
-    )
+    raise unknown_classes(unknown, [name for _, name in own])
 
 
 def _curve(confidence: np.ndarray, right: np.ndarray) -> list[tuple[int, float, float]]:

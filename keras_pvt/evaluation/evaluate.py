@@ -10,8 +10,8 @@ from keras_pvt.evaluation.classification import ClassifierEvaluation
 from keras_pvt.evaluation.detection import DetectorEvaluation, open_set
 from keras_pvt.evaluation.named import Named, task_of
 from keras_pvt.evaluation.report import Report
-from keras_pvt.evaluation.segmentation import SegmenterEvaluation, by_names
-from keras_pvt.segmentation.data.opening import has_split, open_split, own_classes
+from keras_pvt.evaluation.segmentation import SegmenterEvaluation, labels_of, renumbered
+from keras_pvt.segmentation.data.opening import SplitFiles, find_split_files
 from keras_pvt.segmentation.data.samples import LabelRule
 from keras_pvt.training.data.folder import FolderImages
 from keras_pvt.training.data.images import Images
@@ -103,13 +103,13 @@ def evaluate(
     else:
         predictor, names = named.segmenter(size)
         rule = LabelRule(tuple(ignored), reduce_zero)
-        part = _split_of(data, split)
-        found_names = own_classes(data, part)
+        files = _files_of(data, split, rule)
         # A model that was trained without names has numbers.
-        if found_names is None or [*names] in (found_names, [*map(str, range(len(names)))]):
-            pairs = open_split(data, part, names, rule)
+        if files.classes is None or [*names] in (files.classes, [*map(str, range(len(names)))]):
+            pairs = files.checked(names)
         else:
-            pairs = by_names(open_split(data, part, found_names, rule), names)
+            labels = labels_of(files.classes, names)
+            pairs = renumbered(files.checked(), labels, names)
         for line in pairs.report.lines():
             print(f"{where}: {line}", file=sys.stderr)
         evaluation = SegmenterEvaluation(predictor, pairs)
@@ -153,7 +153,11 @@ def _check_whole(folder: pathlib.Path, split: str) -> None:
         raise ValueError(f"{folder} has no split {split!r}; it has {', '.join(names)}.")
 
 
-def _split_of(data: str | os.PathLike, split: str) -> str:
-    """The split, or "" of a folder without splits."""
-    folder = data_folder(data)
-    return split if folder is None or has_split(folder, split) else ""
+def _files_of(data: str | os.PathLike, split: str, rule: LabelRule) -> SplitFiles:
+    """The images and labels of a split, or of a folder without splits."""
+    try:
+        return find_split_files(data, split, rule)
+    except FileNotFoundError:
+        if data_folder(data) is None:
+            raise
+        return find_split_files(data, "", rule)

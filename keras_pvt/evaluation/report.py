@@ -30,6 +30,20 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (" and so on" if len(names) > SHOWN else "")
 
 
+def unknown_classes(unknown: Sequence[str], own: Sequence[str]) -> ValueError:
+    """The error of a model without classes that the data has.
+
+    Args:
+        unknown: those classes; empty where the model has all, but some by their ids and some by
+            their names.
+        own: those of the model.
+    """
+    return ValueError(
+        f"the model does not have the data's classes {shown(unknown) or 'by one kind of names'}; "
+        f"it has {len(own)}: {shown(own)}."
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Worst:
     """An image on which a model does badly.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_pvt.evaluation.report import Report, Worst, plain, shown
+from keras_pvt.evaluation.report import Report, Worst, plain, unknown_classes
 from keras_pvt.segmentation.data.samples import IGNORED, SegmentationSet
 from keras_pvt.segmentation.drawing import overlay
 from keras_pvt.segmentation.evaluation import evaluate
@@ -31,24 +31,34 @@ class _Renumbered(SegmentationSet):
         return self.table[super().labels(number)]
 
 
-def by_names(data: SegmentationSet, classes: Sequence[str]) -> SegmentationSet:
-    """A set with the labels of a model, whose classes have another order, or are more.
+def labels_of(found: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """The label that a model has for each class of a set.
 
     Args:
-        data: opened with names of its own.
-        classes: of the model.
+        found: classes of the set.
+        classes: of the model, in another order, or more.
     Raises:
         ValueError: classes that the model does not have.
     """
     places = {plain(name): label for label, name in enumerate(classes)}
-    unknown = [name for name in data.classes if plain(name) not in places]
+    unknown = [name for name in found if plain(name) not in places]
     if unknown:
-        raise ValueError(
-            f"the model does not have the data's classes {shown(unknown)}; it has {len(classes)}: "
-            f"{shown(classes)}."
-        )
+        raise unknown_classes(unknown, classes)
+    return [places[plain(name)] for name in found]
+
+
+def renumbered(
+    data: SegmentationSet, labels: Sequence[int], classes: Sequence[str]
+) -> SegmentationSet:
+    """A set with the labels of a model.
+
+    Args:
+        data: opened with names of its own.
+        labels: of the model, for each class of the set.
+        classes: of the model.
+    """
     table = np.full(256, IGNORED, "uint8")
-    table[: len(data.classes)] = [places[plain(name)] for name in data.classes]
+    table[: len(labels)] = labels
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     return _Renumbered(**fields | {"classes": tuple(classes)}, table=table)
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 import keras
 
+from keras_pvt.training.averages import AveragedByUpdates
 from keras_pvt.training.weight_decay import SavedExclusions
 
 BLOCK = re.compile(r"stage\d+_block\d+$")
@@ -17,18 +18,28 @@ def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
     so on. Layers between two blocks belong to the earlier block.
 
     Args:
-        model: a classifier, backbone, or any functional model with layers named as theirs.
+        model: a classifier, backbone, or any functional model with layers named as theirs; or a
+            functional or sequential model with such a model inside.
         decay: above 0, at most 1.
     Returns:
         Factor by path of the trainable variable.
+    Raises:
+        ValueError: a decay out of range, or below 1 for a model without such layers.
     Source:
         Bao et al., BEiT, arXiv 2106.08254, section 3.1, for networks of equal blocks.
     """
     if not 0 < decay <= 1:
         raise ValueError(f"`decay` must be above 0 and at most 1; got {decay}.")
-    blocks = sum(bool(BLOCK.match(layer.name)) for layer in model.layers)
+    layers = _flat(model)
+    blocks = sum(bool(BLOCK.match(layer.name)) for layer in layers)
+    if decay < 1 and not blocks:
+        raise ValueError(
+            f"model {model.name!r} has no layers that are called as a PVT's blocks, such as "
+            "stage1_block0, so that their rates cannot differ; pass a classifier or backbone of "
+            "keras_pvt, or a model around one."
+        )
     seen, factors = 0, dict[str, float]()
-    for layer in model.layers:
+    for layer in layers:
         seen += bool(BLOCK.match(layer.name))
         last = seen == blocks and not BLOCK.match(layer.name)
         factor = 1.0 if last else decay ** (blocks + 1 - seen)
@@ -36,8 +47,14 @@ def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
     return factors
 
 
+def _flat(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a model in their order, with those of a model within it in its place."""
+    inside = [_flat(one) if isinstance(one, keras.Model) else [one] for one in model.layers]
+    return [layer for layers in inside for layer in layers]
+
+
 @keras.saving.register_keras_serializable(package="keras_pvt")
-class LayerwiseAdamW(SavedExclusions, keras.optimizers.Adam):
+class LayerwiseAdamW(SavedExclusions, AveragedByUpdates, keras.optimizers.Adam):
     """AdamW whose learning rate, and with it the decay, has a factor for each weight.
 
     Args:

@@ -53,7 +53,7 @@ def make_optimizer(
         weight_decay: for the updates of AdamW and of Muon.
         not_muon: regular expressions for paths of matrices that AdamW updates under "muon".
         clip_norm: largest norm of all gradients together; None does not clip.
-        ema: momentum of a moving average of the weights, such as 0.9999; 0 keeps none.
+        ema: momentum of a moving average of the weights by update, such as 0.9999; 0 keeps none.
         accumulate: steps whose gradients are averaged before the weights change.
         decay_all: whether every weight decays, vectors and the class token too.
         decay_norms: whether norms decay too, if `decay_all`.

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_pvt.training.averages import AveragedByUpdates
+
 
 class SavedExclusions(keras.optimizers.Optimizer):
     """Stores the weights that do not decay in the configuration of an optimizer.
@@ -66,10 +68,18 @@ def _as_made(kind: Any) -> type:
 
 
 @keras.saving.register_keras_serializable(package="keras_pvt")
-class AdamW(SavedExclusions, _as_made(keras.optimizers.AdamW)):  # type: ignore[misc]
-    """Keras's AdamW, with `no_decay`."""
+class AdamW(
+    SavedExclusions,
+    AveragedByUpdates,
+    _as_made(keras.optimizers.AdamW),  # type: ignore[misc]
+):
+    """Keras's AdamW, with `no_decay` and an average by updates."""
 
 
 @keras.saving.register_keras_serializable(package="keras_pvt")
-class Muon(SavedExclusions, _as_made(keras.optimizers.Muon)):  # type: ignore[misc]
-    """Keras's Muon, with `no_decay`."""
+class Muon(
+    SavedExclusions,
+    AveragedByUpdates,
+    _as_made(keras.optimizers.Muon),  # type: ignore[misc]
+):
+    """Keras's Muon, with `no_decay` and an average by updates."""

@@ -25,7 +25,7 @@ class Task:
         from keras_pvt.classification.predictor import FileClassifier
         from keras_pvt.engines.subject import Subject
 
-        own = FileClassifier.named(options.model, options.weights, options.size, options.classes)
+        own = FileClassifier.named(options.model, options.weights, options.size)
         encoder = encoder_of(own.model, options.pooling)
         wanted = wish(options, images)
         self.network = (

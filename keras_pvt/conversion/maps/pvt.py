@@ -12,7 +12,6 @@ from keras_pvt.conversion.maps.stages import (
     OFFICIAL,
     BlockNames,
     block,
-    shapes,
     told_by_stages,
 )
 from keras_pvt.variants import PVTConfig
@@ -128,12 +127,3 @@ def told(config: PVTConfig, get: Callable[[str], np.ndarray | None]) -> dict[str
         return {}
     side = table.shape[1] * found["patch_sizes"][0]
     return found | {"image_size": side, "patch_strides": None, "linear": False}
-
-
-def official_shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:
-    """Key and shape of every tensor of an official checkpoint, in its order.
-
-    Args:
-        config: row of the variant table.
-    """
-    return shapes(key_map(config, "official"), config)

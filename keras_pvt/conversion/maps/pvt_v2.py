@@ -12,7 +12,6 @@ from keras_pvt.conversion.maps.stages import (
     OFFICIAL,
     BlockNames,
     block,
-    shapes,
     told_by_stages,
 )
 from keras_pvt.variants import PVTConfig
@@ -179,12 +178,3 @@ def _as_keras(entry: Entry) -> Entry:
     layer, _, word = entry.torch[0].rpartition(".")
     number = ("weight", "bias").index(word)
     return Entry((f"{layer.replace('.', '_')}/{number}",), entry.keras, SAME)
-
-
-def official_shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:
-    """Key and shape of every tensor of an official checkpoint, in its order.
-
-    Args:
-        config: row of the variant table.
-    """
-    return shapes(key_map(config, "official"), config)

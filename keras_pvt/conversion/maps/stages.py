@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_pvt.conversion.layouts import DENSE, DEPTHWISE, POINTWISE, SAME, split
-from keras_pvt.conversion.maps.entries import Entry, conv, dense, norm
+from keras_pvt.conversion.maps.entries import Entry, classifier_map, conv, dense, norm
 from keras_pvt.variants import PVTConfig
 
 
@@ -127,13 +127,13 @@ def _told_stage(n: int, get: Callable[[str], np.ndarray | None]) -> tuple[int, .
     return depth, width.size, hidden.size // width.size, ratio, patch.shape[0]
 
 
-def shapes(entries: list[Entry], config: PVTConfig) -> dict[str, tuple[int, ...]]:
+def official_shapes(config: PVTConfig) -> dict[str, tuple[int, ...]]:
     """Key and shape of every tensor of an official checkpoint, in its order.
 
     Args:
-        entries: of the official names.
         config: row of the variant table.
     """
+    entries = classifier_map(config, "official")
     return {entry.torch[0]: _shape(entry.keras[-1], config) for entry in entries}
 
 

@@ -22,6 +22,12 @@ from keras_pvt.conversion.readers.shards import Shards
 
 WEIGHTS_MEMBER = "model.weights.h5"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+# What keras_pvt takes as it lies in the file, the most frequent first.
+PLAIN = (
+    *("float32", "float16", "float64", "bool"),
+    *("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
+)
+ELSEWHERE = "the HDF5 file has a link to elsewhere: {!r}"
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 8
 # Bytes: what h5py asks for is mostly a few, of places that lie together.
@@ -83,10 +89,9 @@ def _read(files: list[tuple]) -> tuple[dict[str, np.ndarray], str | None]:
                 version = _version(old, roots[0])
                 roots = []
             # Layers of the graph, and those that a model has beside them, as attributes.
-            for key in _keys(roots):
+            for key, holders in _members(roots).items():
                 if key not in NO_LAYERS:
-                    children = _children(roots, key)
-                    reader.walk(children, _layer_names(children, key))
+                    reader.walk(_groups(holders, key), key)
             total = sum(array.nbytes for array in reader.arrays.values())
             check_total(total, sum(len(data) for _, data in files))
             return plain_layers(reader.arrays), version
@@ -132,45 +137,56 @@ def _child(group, name: str):
     if not group.links.exists(encoded):
         return None
     if group.links.get_info(encoded).type != h5py.h5l.TYPE_HARD:
-        raise CheckpointError(f"the HDF5 file has a link to elsewhere: {name[:80]!r}")
+        raise CheckpointError(ELSEWHERE.format(name[:80]))
     return h5py.h5o.open(group, encoded)
 
 
 class _Group(NamedTuple):
     """The identifier of a group of a file, and the data of the file."""
 
-    group: Any
+    id: Any
     data: memoryview
 
 
 class _Reader:
     def __init__(self):
+        import h5py
+
         self.arrays: dict[str, np.ndarray] = {}
         self.objects = 0
+        self.types = {name: h5py.h5t.py_create(np.dtype(name)) for name in PLAIN}
 
-    def walk(self, groups: list[_Group], names: tuple[str, ...], depth: int = 0) -> None:
-        """Take the variables of a group, which each of several shards may have a part of."""
-        for key in _keys(groups):
-            self.objects += 1
-            if self.objects > MAX_OBJECTS or depth > MAX_DEPTH:
-                raise CheckpointError("the HDF5 file has too many groups")
-            children = _children(groups, key)
-            if key == "vars":
-                for child in children:
-                    for number in _keys([child]):
-                        dataset = _child(child.group, number)
-                        self.add("/".join((*names, number)), dataset, child.data)
-            elif key != "seed_generator":  # the state of a random generator, no weight
-                self.walk(children, (*names, *_layer_names(children, key)), depth + 1)
+    def walk(
+        self, groups: list[_Group], key: str, names: tuple[str, ...] = (), depth: int = 0
+    ) -> None:
+        """Take the variables of a layer's group, which each of several shards may have a part of.
+
+        Args:
+            groups: of the layer or of a list of layers, one of each shard.
+            key: its name there.
+            names: of the layers around it.
+            depth: groups around it.
+        """
+        import h5py
+
+        self._count(depth)
+        members = _members(groups)
+        variables = _groups(members.pop("vars", []), "vars")
+        names = (*names, *_layer_names(variables, key))
+        for own in variables:
+            for number in _members([own]):
+                dataset = h5py.h5d.open(own.id, number.encode())
+                self.add("/".join((*names, number)), dataset, own.data)
+        for child, holders in members.items():
+            if child != "seed_generator":  # the state of a random generator, no weight
+                self.walk(_groups(holders, child), child, names, depth + 1)
 
     def take_old(self, layers: _Group) -> None:
         """Take the variables of the format before Keras 3."""
-        for layer in _keys([layers]):
-            group, data = _children([layers], layer)[0]
+        for layer, holders in _members([layers]).items():
+            group, data = _groups(holders, layer)[0]
             for number, name in enumerate(_old_names(group)):
-                self.objects += 1
-                if self.objects > MAX_OBJECTS or name.count("/") > MAX_DEPTH:
-                    raise CheckpointError("the HDF5 file has too many groups")
+                self._count(name.count("/"))
                 dataset = group
                 for part in name.split("/"):
                     dataset = _child(dataset, part)
@@ -179,26 +195,49 @@ class _Reader:
     def add(self, name: str, dataset, data: memoryview) -> None:
         import h5py
 
-        stored = dataset.get_create_plist() if isinstance(dataset, h5py.h5d.DatasetID) else None
-        virtual = stored is not None and stored.get_layout() == h5py.h5d.VIRTUAL
-        if stored is None or virtual or stored.get_external_count():
-            raise CheckpointError(f"the HDF5 file has no plain array {name[:80]!r}")
+        self._count()
+        if not isinstance(dataset, h5py.h5d.DatasetID):
+            raise CheckpointError(f"the HDF5 file has no array {name[:80]!r}")
         offset = dataset.get_offset()
-        if offset is None:
-            raise CheckpointError(f"{name[:80]!r} is compressed or empty, as Keras writes none")
+        if offset is None:  # of all that does not lie here in one piece
+            raise CheckpointError(
+                f"{name[:80]!r} is no plain array: compressed, empty, virtual or in another file, "
+                "as Keras writes none"
+            )
         if name in self.arrays:
             raise CheckpointError(f"the HDF5 file has two variables {name[:80]!r}")
-        kind = dataset.dtype
-        dtype = "bfloat16" if _attribute(dataset, "dtype") == "bfloat16" else kind.name
-        if dtype != "bfloat16" and (kind.kind not in "fiub" or not kind.isnative):
-            raise CheckpointError(f"{name[:80]!r} has the dtype {kind}, not plain numbers")
+        dtype = self._dtype(name, dataset)
         self.arrays[name] = view(data, dtype, tuple(map(int, dataset.shape)), offset)
+
+    def _dtype(self, name: str, dataset) -> str:
+        """The name of a dataset's dtype, which has the same bytes in the file as in memory.
+
+        HDF5 compares the types. h5py gives the nearest dtype that NumPy has, such as float32 for a
+        float of two bytes with another exponent than float16.
+        """
+        stored = dataset.get_type()
+        for dtype, plain in self.types.items():
+            if stored.equal(plain):
+                return dtype
+        # Of bfloat16 HDF5 knows that it has two bytes; Keras notes what they are.
+        if stored.dtype == "V2" and _attribute(dataset, "dtype") == "bfloat16":
+            return "bfloat16"
+        raise CheckpointError(
+            f"{name[:80]!r} has the dtype {stored.dtype}, in {stored.get_size()} bytes, not plain "
+            "numbers"
+        )
+
+    def _count(self, depth: int = 0) -> None:
+        """Note another group or array, at a depth in groups."""
+        self.objects += 1
+        if self.objects > MAX_OBJECTS or depth > MAX_DEPTH:
+            raise CheckpointError("the HDF5 file has too many groups")
 
 
 def _old_layers(root: _Group) -> _Group | None:
     """The group of layers in a file of the format before Keras 3; None in another."""
-    inner = _child(root.group, OLD_WEIGHTS)
-    group = root.group if inner is None else inner
+    inner = _child(root.id, OLD_WEIGHTS)
+    group = root.id if inner is None else inner
     names = (_attribute(group, name) for name in ("layer_names", "layer_names0"))
     return _Group(group, root.data) if any(n is not None for n in names) else None
 
@@ -231,11 +270,13 @@ def _attribute(of, name: str) -> Any:
     if not h5py.h5a.exists(of, name.encode()):
         return None
     attribute = h5py.h5a.open(of, name.encode())
-    if 0 in attribute.shape:
+    shape = attribute.shape
+    if 0 in shape:
         return []
-    if not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
+    stored = attribute.get_type()
+    if not isinstance(stored, h5py.h5t.TypeStringID):
         raise CheckpointError(f"the HDF5 file has an attribute {name!r} that is no text")
-    value = np.empty(attribute.shape, attribute.dtype)
+    value = np.empty(shape, stored.dtype)
     attribute.read(value)
     read = value.tolist()
     return [_text(part) for part in read] if isinstance(read, list) else _text(read)
@@ -245,29 +286,34 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _keys(groups: list[_Group]) -> list[str]:
-    """The names in groups, each once."""
-    found: list[bytes] = []
-    for group, _ in groups:
-        group.links.iterate(found.append)
-    return [name.decode() for name in dict.fromkeys(found)]
+def _members(groups: list[_Group]) -> dict[str, list[_Group]]:
+    """The names in groups, each once, and which of the groups have it."""
+    import h5py
+
+    members: dict[str, list[_Group]] = {}
+    for group in groups:
+        links: list[tuple[bytes, int]] = []
+        # What is called by HDF5 must not raise.
+        group.id.links.iterate(lambda name, link, to=links: to.append((name, link.type)), info=True)
+        for encoded, kind in links:
+            name = encoded.decode()
+            if kind != h5py.h5l.TYPE_HARD:
+                raise CheckpointError(ELSEWHERE.format(name[:80]))
+            members.setdefault(name, []).append(group)
+    return members
 
 
-def _children(groups: list[_Group], key: str) -> list[_Group]:
+def _groups(holders: list[_Group], key: str) -> list[_Group]:
     """The groups of a name in those that have one."""
     import h5py
 
-    found = [(_child(group, key), data) for group, data in groups]
-    children = [_Group(child, data) for child, data in found if child is not None]
-    if not all(isinstance(child, h5py.h5g.GroupID) for child, _ in children):
-        raise CheckpointError(f"the HDF5 file has a dataset {key[:80]!r} out of place")
-    return children
+    encoded = key.encode()
+    return [_Group(h5py.h5g.open(holder.id, encoded), holder.data) for holder in holders]
 
 
-def _layer_names(groups: list[_Group], key: str) -> tuple[str, ...]:
-    """The name of a layer; none for a list of layers, which has no variables of its own."""
-    own = [variables for variables, _ in _children(groups, "vars")]
-    if not own:
+def _layer_names(variables: list[_Group], key: str) -> tuple[str, ...]:
+    """The name of a layer by its groups of variables; none for a list of layers, which has none."""
+    if not variables:
         return ()
-    names = [name for name in (_attribute(each, "name") for each in own) if name is not None]
+    names = [name for own in variables if (name := _attribute(own.id, "name")) is not None]
     return (names[0] if names and isinstance(names[0], str) else key,)

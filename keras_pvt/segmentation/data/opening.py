@@ -18,6 +18,67 @@ from keras_pvt.training.data.tfds import find_split
 from keras_pvt.utils.data_report import DataReport
 
 
+@dataclasses.dataclass(frozen=True)
+class SplitFiles:
+    """One split of a data set, of which no image is read yet.
+
+    Args:
+        data: the set as the user named it.
+        split: as the user named it; empty: all of a folder without splits.
+        pairs: images and labels.
+        classes: the names that the set itself has for its labels; None where it has none.
+        rule: how ids become labels.
+        report: counts what is left out.
+    """
+
+    data: str
+    split: str
+    pairs: FolderPairs | TfdsPairs
+    classes: Sequence[str] | None
+    rule: LabelRule
+    report: DataReport
+
+    def checked(self, classes: Sequence[str] | int | None = None) -> SegmentationSet:
+        """The split after a check of every file, see `open_split`.
+
+        Args:
+            classes: names in the order of the labels, or their number; None: the set's own names,
+                or as many as the largest id needs.
+        Raises:
+            ValueError: no image is left, there are not 1 to 255 classes, or two have one name.
+        """
+        split, rule = self.split, self.rule
+        classes = self.classes if classes is None else classes
+        names = None if classes is None else _names(classes)  # an error before minutes of reading
+        findings = inspect(self.pairs, f"checking {split or 'images and labels'}")
+        if names is None:
+            names = _names(_count(findings, rule))
+        numbers = usable(self.pairs, findings, rule, len(names), self.report)
+        if not numbers:
+            where = f" in {split!r}" if split else ""
+            lines = [f"{self.data!r} has no image and label to use{where}"]
+            raise ValueError("; ".join(lines + self.report.lines()))
+        ids = {number: findings[number].ids for number in numbers}
+        return SegmentationSet(self.pairs, numbers, names, rule, self.report, ids)
+
+
+def find_split_files(
+    data: str | os.PathLike,
+    split: str,
+    rule: LabelRule | None = None,
+    data_dir: str | os.PathLike | None = None,
+) -> SplitFiles:
+    """List the images and labels of a split, see `open_split`."""
+    rule = LabelRule() if rule is None else rule
+    report, name = DataReport(), os.fspath(data)
+    folder = data_folder(data)
+    if folder is None:
+        pairs = TfdsPairs(name, find_split(name, split, data_dir), data_dir)
+        return SplitFiles(name, split, pairs, pairs.classes, rule, report)
+    layout = find_layout(folder, split, rule, report)
+    return SplitFiles(name, split, layout.pairs, layout.classes, rule, report)
+
+
 def open_split(
     data: str | os.PathLike,
     split: str,
@@ -51,29 +112,7 @@ def open_split(
         ValueError: no image is left, there are not 1 to 255 classes, two have one name, or the
             set has no images with labels.
     """
-    rule = LabelRule() if rule is None else rule
-    report = DataReport()
-    folder = data_folder(data)
-    pairs: FolderPairs | TfdsPairs
-    if folder is not None:
-        layout = find_layout(folder, split, rule, report)
-        pairs, found = layout.pairs, layout.classes
-    else:
-        name = os.fspath(data)
-        pairs = TfdsPairs(name, find_split(name, split, data_dir), data_dir)
-        found = pairs.classes
-    classes = found if classes is None else classes
-    names = None if classes is None else _names(classes)  # an error before minutes of reading
-    findings = inspect(pairs, f"checking {split or 'images and labels'}")
-    if names is None:
-        names = _names(_count(findings, rule))
-    numbers = usable(pairs, findings, rule, len(names), report)
-    if not numbers:
-        where = f" in {split!r}" if split else ""
-        lines = [f"{os.fspath(data)!r} has no image and label to use{where}"]
-        raise ValueError("; ".join(lines + report.lines()))
-    ids = {number: findings[number].ids for number in numbers}
-    return SegmentationSet(pairs, numbers, names, rule, report, ids)
+    return find_split_files(data, split, rule, data_dir).checked(classes)
 
 
 def open_train_and_val(
@@ -121,25 +160,6 @@ def open_train_and_val(
         )
     first = open_split(data, train, classes, rule, data_dir)
     return first, open_split(data, val, first.classes, rule, data_dir)
-
-
-def own_classes(
-    data: str | os.PathLike, split: str, data_dir: str | os.PathLike | None = None
-) -> list[str] | None:
-    """The names that a data set itself has for its labels; None where it has none.
-
-    Args:
-        data: a folder, or the name of a set of tensorflow-datasets.
-        split: such as "train" or "val".
-        data_dir: folder of the sets of tensorflow-datasets; by default its own.
-    Raises:
-        OSError, ImportError, ValueError: see `open_split`.
-    """
-    folder = data_folder(data)
-    if folder is not None:
-        return find_layout(folder, split, LabelRule(reduce_zero=True), DataReport()).classes
-    name = os.fspath(data)
-    return TfdsPairs(name, find_split(name, split, data_dir), data_dir).classes
 
 
 def has_split(folder: pathlib.Path, split: str) -> bool:

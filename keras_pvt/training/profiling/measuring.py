@@ -171,7 +171,7 @@ class _Steps:
 
     def __init__(self, model: keras.Model, batches: keras.utils.PyDataset):
         self.model, self.engine = model, importlib.import_module(f"{__package__}.on_{BACKEND}")
-        self.stream = _endless(batches)
+        self.batches, self.stream = batches, _endless(batches)
         self.shapes: set[tuple] = set()
         self.compile_seconds = 0.0
         self.held: collections.deque = collections.deque(maxlen=HELD)
@@ -181,7 +181,10 @@ class _Steps:
 
     def input_alone(self, count: int) -> float:
         """Seconds of a batch while nothing else computes."""
-        self._read()  # the threads start
+        self._read()  # what is imported and cached late
+        # Anew, without what the threads have made ahead: of few batches it would be a large share.
+        self.close()
+        self.stream = _endless(self.batches)
         seconds, _ = _timed(lambda: [self._read() for _ in range(count)])
         return seconds / count
 
