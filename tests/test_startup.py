@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from PIL import Image
+from processes import run_and_list
 
 from keras_pvt.cli import COMMANDS, main
 
@@ -19,11 +20,8 @@ COMMAND = shutil.which("keras-pvt", path=pathlib.Path(sys.executable).parent)
 HEAVY = {"keras", "jax", "tensorflow", "torch", "numpy", "scipy", "h5py", "PIL", "matplotlib"}
 
 
-def imported(log, whole=False):
-    """What a process has imported, by the log of -X importtime: packages, or modules too."""
-    lines = [line for line in log.splitlines() if line.startswith("import time:")]
-    names = {line.split("|")[-1].strip() for line in lines}
-    return names if whole else {name.split(".")[0] for name in names}
+def packages(modules):
+    return {name.split(".")[0] for name in modules}
 
 
 @pytest.mark.parametrize(
@@ -40,14 +38,8 @@ def imported(log, whole=False):
 def test_what_needs_no_keras_does_not_import_it(call, words):
     assert COMMAND is not None
     heavy = HEAVY if words == ["info", "pvt_small"] else HEAVY | {"rich"}  # which draws a table
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", *call, *words],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not imported(done.stderr) & heavy
-    loaded = imported(done.stderr, whole=True)
+    _, loaded = run_and_list([*call, *words])
+    assert not packages(loaded) & heavy
     assert "keras_pvt.cli" in loaded
     others = {f"keras_pvt.cli.{name}" for name in COMMANDS} - {f"keras_pvt.cli.{words[0]}"}
     assert not loaded & others
@@ -77,24 +69,11 @@ def test_data_are_inspected_without_keras(kind, files, tmp_path):
             "categories": [{"id": 1, "name": "wren"}],
         }
         (data / "boxes.json").write_text(json.dumps(content))
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-X",
-            "importtime",
-            COMMAND,
-            "data",
-            data,
-            "--out",
-            tmp_path / "sheet.png",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    sheet = tmp_path / "sheet.png"
+    done, loaded = run_and_list([COMMAND, "data", data, "--out", sheet])
     assert done.stdout.startswith(f"{kind}: ")
-    assert (tmp_path / "sheet.png").exists()
-    assert not imported(done.stderr) & (HEAVY - {"numpy", "PIL"})
+    assert sheet.exists()
+    assert not packages(loaded) & (HEAVY - {"numpy", "PIL"})
 
 
 def test_a_script_of_the_commands_name_has_the_package(tmp_path):
