@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from keras_pvt import default_backend  # before anything imports Keras
+from keras_pvt import default_backend  # noqa: F401, before anything imports Keras
 
 __version__ = "0.2.0.dev0"
 
@@ -23,7 +23,9 @@ def _is_command() -> bool:
 # the command does without, since Keras and a backend take seconds to import, and its help or
 # `keras-pvt info` needs neither; what needs them calls `cli.program.start_keras`.
 if not _is_command():
-    default_backend.check()
+    from keras_pvt.registration import register_classes
+
+    register_classes()
 
     from keras_pvt import (
         batch,

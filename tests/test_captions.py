@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from keras_pvt.detection.box_drawing import draw_boxes
 from keras_pvt.detection.captions import MOST_HIDDEN, places
-from keras_pvt.detection.drawing import draw_boxes
 
 pytestmark = pytest.mark.one_backend("of NumPy and Pillow alone")
 

@@ -108,8 +108,9 @@ def test_cells_are_found_and_drawn(cells, capsys, tmp_path):
 
 def test_the_bundled_detector_finds_most_cells(cells):
     """On two validation images; docs/bccd.md has the figure of all 87."""
-    data = load_coco(cells.CELLS / "cells.json", cells.CELLS, cells.CLASSES)
-    found = list(cells.load().detect([sample.path for sample in data.samples], 2))
+    detector = cells.load()
+    data = load_coco(cells.CELLS / "cells.json", cells.CELLS, detector.classes)
+    found = list(detector.detect([sample.path for sample in data.samples], 2))
     assert average_precision(data, found)["AP50"] > 0.83
     assert cells.WEIGHTS.stat().st_size < 6e6
 

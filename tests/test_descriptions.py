@@ -426,6 +426,22 @@ def test_metadata_of_others_is_read_over(tmp_path):
         assert read_checkpoint(tmp_path / "a.safetensors").description is None
 
 
+def test_an_activation_of_keras_has_its_name(monkeypatch):
+    """Without Keras's `serialize`, which imports TensorFlow; that is for others."""
+    serialized = []
+    monkeypatch.setattr(keras.activations, "serialize", serialized.append)
+    for activation in ("softmax", "sigmoid"):
+        model = keras_pvt.classifier(TINY, classes=2, classifier_activation=activation)
+        assert describe(model).options["classifier_activation"] == activation
+    assert not serialized
+
+    def own(x):
+        return x
+
+    describe(keras_pvt.classifier(TINY, classes=2, classifier_activation=own))
+    assert serialized == [own]
+
+
 def test_a_record_that_forgets_is_noticed(retinanet, monkeypatch):
     def from_arrays(arrays, size, logits):
         return RetinaNet(arrays.backbone(*size), 5, 12, 1)

@@ -214,6 +214,19 @@ def test_a_detector_is_measured(tmp_path):
     assert math.isnan(report.numbers["AP_L"])
 
 
+def test_the_worst_image_of_a_detector_comes_first():
+    truth = [sample([[0, 0, 10, 10], [20, 0, 30, 10]], [0, 1], path=name) for name in "abc"]
+    answers = {
+        "a": found([[0, 0, 10, 10], [20, 0, 30, 10]], [0.9, 0.8], [0, 1], "a"),
+        "b": found([[0, 0, 10, 10]], [0.9], [0], "b"),
+        "c": found([[40, 0, 50, 10]], [0.9], [0], "c"),
+    }
+    data = DetectionSet(["x", "y"], truth, DataReport())
+    work = DetectorEvaluation(lambda paths: (answers[str(path)] for path in paths), data)
+    worst = work.run("m", "d").worst
+    assert [(one.name, one.value) for one in worst] == [("c", 1), ("b", pytest.approx(1 / 3))]
+
+
 class Pairs:
     def __init__(self, rng):
         self.images = rng.integers(0, 256, (3, 9, 13, 3), "uint8")
@@ -238,20 +251,24 @@ def test_a_segmenter_is_measured(rng):
     data = SegmentationSet(source, range(3), ("a", "b", "c"), LabelRule(), DataReport())
 
     class Shifted:
-        """Right in the first image; in the others one more, of 3."""
+        """Right in the first image; one more, of 3, in a row of the second and all of the third."""
 
         num_classes = 3
 
         def labels(self, image):
             number = next(n for n in range(3) if (source.images[n] == image).all())
-            return (source.all[number] % 255 + (number > 0)) % 3
+            labels = source.all[number] % 255
+            wrong = {0: slice(0), 1: slice(-1, None), 2: slice(None)}[number]
+            labels[wrong] = (labels[wrong] + 1) % 3
+            return labels
 
     work = SegmenterEvaluation(Shifted(), data)
     report = work.run("m", "d")
     counted = [9 * 13, 5 * 13, 9 * 13]
     assert report.matrix.sum() == sum(counted)
-    assert report.numbers["pixel_accuracy"] == pytest.approx(counted[0] / sum(counted))
-    assert [one.name for one in report.worst] == ["1", "2"]
+    assert report.numbers["pixel_accuracy"] == pytest.approx((9 + 4) * 13 / sum(counted))
+    assert [one.name for one in report.worst] == ["2", "1"]
+    assert report.worst[0].value == 1  # by 1 - mIoU
     assert report.images == 3
     assert work.draw("1").width == 640
 

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 
@@ -16,6 +15,7 @@ import pytest
 import torch
 from conftest import TINY, perturb
 from PIL import Image
+from processes import run_and_list
 from safetensors.numpy import save_file
 
 import keras_pvt
@@ -413,9 +413,8 @@ def test_json_and_which_are_for_files(capsys):
 def test_neither_keras_nor_a_backend_is_imported(nano, tmp_path, kind):
     command = shutil.which("keras-pvt", path=os.path.dirname(sys.executable))
     path = written(nano, tmp_path, kind)
-    words = [sys.executable, "-X", "importtime", command, "info", str(path)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    loaded = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    _, modules = run_and_list([command, "info", path])
+    loaded = {name.split(".")[0] for name in modules}
     assert "keras_pvt" in loaded
     assert not loaded & {"keras", "torch", "jax", "tensorflow", "h5py", "rich", "PIL"}
 

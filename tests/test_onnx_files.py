@@ -2,6 +2,7 @@
 
 import collections
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -73,6 +74,22 @@ def test_no_weight_is_rearranged_at_run_time(system, tmp_path):
     assert stored[max(sizes)]  # the check has seen the weights
     large = {size: count for size, count in sizes.items() if size > 1000}
     assert not {n: stored[n] for n, count in large.items() if stored[n] > count}  # each once
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="of torch's exporter")
+def test_what_depends_on_an_open_size_is_open(tmp_path):
+    """At the stride of RetinaNet's last map; onnxruntime warns of sizes that are declared wrong."""
+    path = tmp_path / "model.onnx"
+    images = keras.Input((None, None, 3))
+    x = images
+    for stride in (8, 16):
+        x = keras.layers.Conv2D(2, 3, stride)(keras.layers.ZeroPadding2D(1)(x))
+    x = keras.layers.Conv2D(2, 3, padding="same")(x)
+    keras_pvt.export(keras.Model(images, {"map": x}), path, "onnx", verify=False)
+    found = runtimes.load("onnx", path)(np.zeros((3, 520, 300, 3), "float32"))["map"]
+    assert found.shape == (3, 5, 3, 2)
+    (value,) = onnx.load(path).graph.output
+    assert [one.dim_value for one in value.type.tensor_type.shape.dim] == [0, 0, 0, 2]  # 0: open
 
 
 @pytest.mark.full("quantizes a model of 53 MB")

@@ -65,6 +65,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "classification", "detection", "exporting", "inspection", "models", "ops", "runtimes",
         "segmentation", "systems", "training", "utils", "variants",
     },
+    "registration": {
+        "default_backend", "detection", "exporting", "layers", "models", "segmentation", "training",
+    },
     "app": {
         "classification", "detection", "evaluation", "exporting", "formats", "ops", "segmentation",
         "utils", "variants",
@@ -76,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {
         "app", "batch", "classification", "conversion", "default_backend", "detection", "engines",
         "evaluation", "exporting",
-        "families", "flops", "formats", "inspection", "layers", "models", "ops", "recipes",
+        "families", "flops", "formats", "inspection", "models", "ops", "recipes", "registration",
         "segmentation", "strategies", "systems", "training", "utils", "variants",
     },
     "__main__": {"cli"},

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from scripts import ROOT
 
 from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
@@ -59,3 +60,19 @@ def test_an_export_writes_nothing_to_stderr(format, tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert path.name in done.stdout
+
+
+@pytest.mark.full("a process that imports a backend")
+def test_a_prediction_writes_nothing_to_stderr(tmp_path):
+    """TensorFlow does when it is imported, which no other backend needs."""
+    program = tmp_path / "keras-pvt"
+    program.write_text(
+        "import sys\nfrom keras_pvt.cli import main\nstatus = main()\n"
+        f"assert {BACKEND == 'tensorflow'} or 'tensorflow' not in sys.modules\nsys.exit(status)\n"
+    )
+    words = ["predict", ROOT / "examples" / "images" / "dog.jpg", "--variant", "pvt_nano"]
+    done = subprocess.run(
+        [sys.executable, program, *words, "--engine", "keras"], capture_output=True, text=True,
+        env=os.environ | {"KERAS_BACKEND": BACKEND},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

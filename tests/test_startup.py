@@ -1,5 +1,6 @@
 """How the command `keras-pvt` starts: what it imports, and what it shows after an error."""
 
+import json
 import pathlib
 import platform
 import shutil
@@ -7,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
+from processes import run_and_list
 
 from keras_pvt.cli import COMMANDS, main
 
@@ -15,6 +18,10 @@ pytestmark = pytest.mark.one_backend("starts processes that import no backend")
 COMMAND = shutil.which("keras-pvt", path=pathlib.Path(sys.executable).parent)
 # Each costs a tenth of a second or more; Keras and a backend cost seconds.
 HEAVY = {"keras", "jax", "tensorflow", "torch", "numpy", "scipy", "h5py", "PIL", "matplotlib"}
+
+
+def packages(modules):
+    return {name.split(".")[0] for name in modules}
 
 
 @pytest.mark.parametrize(
@@ -31,18 +38,42 @@ HEAVY = {"keras", "jax", "tensorflow", "torch", "numpy", "scipy", "h5py", "PIL",
 def test_what_needs_no_keras_does_not_import_it(call, words):
     assert COMMAND is not None
     heavy = HEAVY if words == ["info", "pvt_small"] else HEAVY | {"rich"}  # which draws a table
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", *call, *words],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    loaded = {line.split("|")[-1].strip() for line in lines}
+    _, loaded = run_and_list([*call, *words])
+    assert not packages(loaded) & heavy
     assert "keras_pvt.cli" in loaded
-    assert not {name.split(".")[0] for name in loaded} & heavy
     others = {f"keras_pvt.cli.{name}" for name in COMMANDS} - {f"keras_pvt.cli.{words[0]}"}
     assert not loaded & others
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("classes", ["kite/a.png", "wren/a.png"]),
+        ("pixels", ["images/a.png", "masks/a.png"]),
+        ("boxes", ["images/a.png"]),
+    ],
+)
+def test_data_are_inspected_without_keras(kind, files, tmp_path):
+    """Of any kind, and a sheet of them is drawn: NumPy and Pillow do all."""
+    data = tmp_path / "data"
+    for file in files:
+        (data / file).parent.mkdir(parents=True)
+        Image.new("L" if "masks" in file else "RGB", (64, 48)).save(data / file)
+    if kind == "pixels":
+        (data / "classes.txt").write_text("road\nsky\n")
+    if kind == "boxes":
+        outline = {"bbox": [4, 4, 20, 20], "segmentation": [[4, 4, 24, 4, 24, 24]]}
+        content = {
+            "images": [{"id": 1, "file_name": "images/a.png", "width": 64, "height": 48}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, **outline}],
+            "categories": [{"id": 1, "name": "wren"}],
+        }
+        (data / "boxes.json").write_text(json.dumps(content))
+    sheet = tmp_path / "sheet.png"
+    done, loaded = run_and_list([COMMAND, "data", data, "--out", sheet])
+    assert done.stdout.startswith(f"{kind}: ")
+    assert sheet.exists()
+    assert not packages(loaded) & (HEAVY - {"numpy", "PIL"})
 
 
 def test_a_script_of_the_commands_name_has_the_package(tmp_path):

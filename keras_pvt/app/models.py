@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from keras_pvt.classification.decoding import class_titles, named_classes
-from keras_pvt.detection.drawing import draw_boxes
+from keras_pvt.detection.box_drawing import draw_boxes
 from keras_pvt.detection.results import Detections
 from keras_pvt.evaluation.named import Named, task_of
 from keras_pvt.exporting.export import export

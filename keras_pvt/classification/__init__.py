@@ -1,7 +1,8 @@
 """Classification of images: predictions for files, and attention maps."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_pvt.utils.lazy import importer
 
 if TYPE_CHECKING:
     from keras_pvt.classification.attention_grid import AttentionGrid, attention_maps
@@ -10,18 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AttentionGrid", "FileClassifier", "Prediction", "attention_maps"]
 
-# Imported when they are asked for: `keras-pvt predict` does without Keras where an engine computes.
-_MODULES = {
-    "AttentionGrid": "attention_grid",
-    "attention_maps": "attention_grid",
-    "FileClassifier": "predictor",
-    "Prediction": "file_predictions",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    globals()[name] = value = getattr(module, name)
-    return value
+# `keras-pvt predict` does without Keras where an engine computes.
+__getattr__ = importer(
+    __name__,
+    {
+        "attention_grid": ("AttentionGrid", "attention_maps"),
+        "file_predictions": ("Prediction",),
+        "predictor": ("FileClassifier",),
+    },
+)

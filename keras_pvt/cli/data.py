@@ -67,9 +67,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Say what there is; 0 once it is said and drawn."""
-    from keras_pvt import default_backend
-
-    default_backend.check()
     from keras_pvt.cli.summaries import draw, summarize
 
     out = options.out or (None if options.json else SHEET)

@@ -6,10 +6,11 @@ import json
 import sys
 
 from keras_pvt.cli.arguments import positive
-from keras_pvt.cli.program import register_classes, say_backend
+from keras_pvt.cli.program import say_backend
 from keras_pvt.cli.recipe import LISTED, add_in_memory, add_options, add_recipe
 from keras_pvt.recipes import files
 from keras_pvt.recipes.flags import overridden
+from keras_pvt.registration import register_classes
 
 DESCRIPTION = f"""\
 Train some steps by a recipe on one device, and show images/s and where the time goes. Nothing is

@@ -10,21 +10,11 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from keras_pvt import default_backend
+from keras_pvt.registration import register_classes
 from keras_pvt.utils.quiet import quiet_libraries
 
 # What glibc's malloc.h calls M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD.
 _MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
-
-
-def register_classes() -> None:
-    """Import Keras, and every class that its files can name, as `import keras_pvt` does.
-
-    Raises:
-        ImportError: no backend is installed; says what to install.
-    """
-    default_backend.check()
-    from keras_pvt import detection, exporting, layers, segmentation, training  # noqa: F401
-    from keras_pvt.models import backbone, classifier  # noqa: F401
 
 
 def start_keras() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from keras_pvt.detection.box_drawing import draw_boxes
 from keras_pvt.detection.data.coco import checked_set, load_coco
 from keras_pvt.detection.data.formats import choice as boxes
 from keras_pvt.detection.data.samples import DetectionSet, Sample
 from keras_pvt.detection.data.segmentations import mask
-from keras_pvt.detection.drawing import draw_boxes
 from keras_pvt.segmentation.data.layouts import find_layout
 from keras_pvt.segmentation.data.opening import open_split
 from keras_pvt.segmentation.data.samples import LabelRule, SegmentationSet

@@ -4,8 +4,9 @@ What is read needs no Keras, which takes seconds to import: so each name is impo
 asked for, and `keras-pvt info FILE` asks for none that needs it.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_pvt.utils.lazy import importer
 
 if TYPE_CHECKING:
     from keras_pvt.conversion.build import model_from_checkpoint
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
     from keras_pvt.conversion.readers import CheckpointError, read_checkpoint
     from keras_pvt.conversion.recognise import recognised
     from keras_pvt.conversion.writers import cast, save_checkpoint
-
-_HOMES = {
-    "build": ("model_from_checkpoint",),
-    "convert": ("differences", "load_checkpoint", "to_torch"),
-    "description": ("Checkpoint", "Description", "Origin", "describe"),
-    "fit": ("Report",),
-    "readers": ("CheckpointError", "read_checkpoint"),
-    "recognise": ("recognised",),
-    "writers": ("cast", "save_checkpoint"),
-}
 
 __all__ = [
     "Checkpoint",
@@ -43,11 +34,15 @@ __all__ = [
     "to_torch",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = importer(
+    __name__,
+    {
+        "build": ("model_from_checkpoint",),
+        "convert": ("differences", "load_checkpoint", "to_torch"),
+        "description": ("Checkpoint", "Description", "Origin", "describe"),
+        "fit": ("Report",),
+        "readers": ("CheckpointError", "read_checkpoint"),
+        "recognise": ("recognised",),
+        "writers": ("cast", "save_checkpoint"),
+    },
+)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
+from keras_pvt.detection.box_drawing import draw_boxes
 from keras_pvt.detection.data.coco import load_coco
 from keras_pvt.detection.data.formats.choice import is_coco_file, load_folder
 from keras_pvt.detection.data.samples import DetectionSet, Sample
-from keras_pvt.detection.drawing import draw_boxes
 from keras_pvt.detection.evaluation import average_precision
 from keras_pvt.detection.results import Detections
 from keras_pvt.evaluation.report import NOTHING, Report, Worst, shown

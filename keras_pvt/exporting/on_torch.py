@@ -13,9 +13,10 @@ import torch
 from keras_pvt.exporting.job import Job
 
 _AXES = ("batch", "height", "width")
-# Any numbers above 1 will do for what is open while the graph is traced: unequal, and not
-# multiples of what a stage divides by.
-_TRACED = (2, 72, 104)
+# Any numbers will do for what is open while the graph is traced: unequal, not multiples of what a
+# stage divides by, and so large that no map has a side of 1, which the file would say is the only
+# one. The last map of RetinaNet has a stride of 128.
+_TRACED = (2, 264, 328)
 # torch treats a size of 1 apart, as that of the last map is below 64 pixels; the formats do not
 # keep this limit, and smaller images work.
 _SMALLEST = (1, 64, 64)

@@ -164,12 +164,20 @@ def options_of(model: keras.Model) -> dict:
         ends = (name for name, layer in POOLINGS.items() if layer in layers)
         return {"include_top": False, "pooling": next(ends, None)}
     last = layers.get("predictions")
-    activation = getattr(last, "activation", None)
-    return {
-        "include_top": True,
-        "pooling": None,
-        "classifier_activation": keras.activations.serialize(activation) if last else "linear",
-    }
+    activation = "linear" if last is None else _serialized(last.activation)
+    return {"include_top": True, "pooling": None, "classifier_activation": activation}
+
+
+def _serialized(activation) -> Any:
+    """What a configuration has for an activation: of one of Keras's own its name.
+
+    `keras.activations.serialize` imports TensorFlow for the same answer, if it is installed, which
+    takes seconds.
+    """
+    name = getattr(activation, "__name__", "")
+    if getattr(keras.activations, name, None) is activation:
+        return name
+    return keras.activations.serialize(activation)
 
 
 def from_recipe(recipe, num_classes: int) -> tuple[keras.Model, keras.Model]:
