@@ -13,6 +13,7 @@ import keras_pvt
 from keras_pvt import runtimes
 from keras_pvt.detection import DETR, MaskRCNN, RetinaNet
 from keras_pvt.detection.ops import roi_align
+from keras_pvt.exporting.subject import named
 from keras_pvt.formats import FORMATS
 from keras_pvt.ops import BACKEND
 
@@ -78,6 +79,17 @@ def photos():
             ]
         )
     )
+
+
+@pytest.mark.one_backend("names are given before a format is written")
+def test_levels_of_a_head_have_a_name_each():
+    """Formats have no dictionaries in dictionaries."""
+    model = RetinaNet(keras_pvt.PVTBackbone(SHALLOW), CLASSES, 12, 1)
+    outputs = named(model).output
+    assert set(outputs) == {
+        f"{head}_P{level}" for head in ("class_logits", "box_deltas") for level in range(3, 8)
+    }
+    assert outputs["box_deltas_P4"] is model.output["box_deltas"]["P4"]
 
 
 @pytest.mark.full("writes three detectors in each format")

@@ -22,8 +22,9 @@ def named(
     """The model with a dictionary of outputs, which keeps their names in every format.
 
     The pyramid, P2 to P5, of a model that has `pyramid_outputs`; "logits" of a segmentation
-    model, or "labels"; else the outputs under the names of their layers. In float32 where the
-    model is in half precision, which TFLite and ONNX cannot express.
+    model, or "labels"; else the outputs under the names of their layers, "box_deltas_P2" of
+    dictionaries in dictionaries. In float32 where the model is in half precision, which TFLite and
+    ONNX cannot express.
 
     Args:
         model: functional, of one image input.
@@ -125,12 +126,21 @@ def _outputs(model):
     if system is not None and system.task == "segmentation":
         return {"logits": model.output}
     if isinstance(model.output, dict):
-        outputs = dict(model.output)
+        outputs = _flat(model.output)
         if "classes" in outputs:
             # `NonMaxSuppression` gives the same under two names, and a tensor of TFLite has one.
             outputs.pop("labels", None)
         return outputs
     return dict(zip(model.output_names, model.outputs, strict=True))
+
+
+def _flat(outputs: dict, prefix: str = "") -> dict:
+    """Outputs by one name each, as formats have them: "box_deltas_P2" of a detector's heads."""
+    flat = {}
+    for name, value in outputs.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}_") if nested else {prefix + name: value}
+    return flat
 
 
 def _under(config, policy):
