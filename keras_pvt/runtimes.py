@@ -69,8 +69,11 @@ def onnx(path: pathlib.Path, threads: int | None) -> Run:
 
 def openvino(path: pathlib.Path, threads: int | None, precision: str = "f32") -> Run:
     """Runs by OpenVINO."""
-    # Some processors would compute in bfloat16 by themselves.
-    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads or 0}
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,  # some processors would take bfloat16 by themselves
+        "INFERENCE_NUM_THREADS": threads or 0,
+        "ENABLE_CPU_PINNING": False,  # every process would take the same cores, the first
+    }
     compiled = _openvino_core().compile_model(path, "CPU", settings)
     return lambda images: {output.any_name: value for output, value in compiled([images]).items()}
 

@@ -404,6 +404,28 @@ def test_openvino_in_bfloat16_where_the_processor_has_it(model, said, rng):
     assert said().count("openvino computes in float32") == (computed == "float32")
 
 
+def test_openvino_lets_threads_run_on_every_core(tmp_path, monkeypatch):
+    """Of two processes with a thread each, both would take the first core and leave the second."""
+    openvino = pytest.importorskip("openvino")
+    from openvino import opset13
+
+    images = opset13.parameter([1, 2, 2, 3], np.float32, name="images")
+    openvino.save_model(openvino.Model([opset13.relu(images)], [images]), tmp_path / "x.xml")
+    core, compiled = openvino.Core(), []
+    compile_model = core.compile_model
+
+    class Core:
+        def compile_model(self, *args):
+            compiled.append(compile_model(*args))
+            return compiled[0]
+
+    monkeypatch.setattr(runtimes, "_openvino_core", Core)
+    run = runtimes.openvino(tmp_path / "x.xml", 1)
+    run(np.zeros((1, 2, 2, 3), "float32"))
+    assert compiled[0].get_property("ENABLE_CPU_PINNING") is False
+    assert compiled[0].get_property("INFERENCE_NUM_THREADS") == 1
+
+
 @pytest.mark.parametrize("has", [True, False])
 def test_without_bfloat16_the_artifact_is_that_of_float32(has, model, monkeypatch, said):
     monkeypatch.setattr(runtimes, "has_bfloat16", lambda: has)
