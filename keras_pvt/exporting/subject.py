@@ -136,7 +136,7 @@ def _outputs(model):
 
 def _flat(outputs: dict, prefix: str = "") -> dict:
     """Outputs by one name each, as formats have them: "box_deltas_P2" of a detector's heads."""
-    flat = {}
+    flat: dict = {}
     for name, value in outputs.items():
         nested = isinstance(value, dict)
         flat |= _flat(value, f"{prefix}{name}_") if nested else {prefix + name: value}
