@@ -8,7 +8,8 @@ are frozen in the detector, which sees four images at a time, as is usual. AdamW
 them: Muon takes no kernels of convolutions.
 
 Give the same command again to go on with runs that were stopped; those that are over are not
-repeated. GFLOPs are multiply-adds at the size of the evaluation, as torch counts them.
+repeated. GFLOPs are multiply-adds at the size of the evaluation, as torch counts them, so it needs
+the PyTorch backend.
 """
 
 import argparse
@@ -194,7 +195,7 @@ def compare(
         model = trained(task, name, options)
         images = np.zeros((1, *TASKS[task].size, 3), "float32")
         calls[name] = contenders.keras_call(model, images)
-        gflops[name], counts[name] = multiply_adds(model, images), model.count_params()
+        gflops[name], counts[name] = contenders.gflops(calls[name]), model.count_params()
     speed = timing.interleave(calls, 0 if options.smoke else 20)
     metric = TASKS[task].metric
     print(
@@ -301,16 +302,6 @@ def trained(task: str, name: str, options: argparse.Namespace):
 
     path = folder_of(task, name, options.seeds[0], options) / "model.keras"
     return keras_pvt.load_model(path).model
-
-
-def multiply_adds(model, images: np.ndarray) -> float:
-    """1e9 multiply-adds of convolutions, dense layers and attention."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(images, training=False)
-    return counter.get_total_flops() / 2e9
 
 
 if __name__ == "__main__":

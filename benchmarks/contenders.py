@@ -85,6 +85,16 @@ def keras_call(model, images: np.ndarray) -> Callable:
     return eager
 
 
+def gflops(call: Callable) -> float:
+    """1e9 multiply-adds of convolutions, dense layers and attention in a call of torch, or of Keras
+    on PyTorch, as torch counts them."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 2e9
+
+
 def torch_call(model, images: np.ndarray) -> Callable:
     """The eager inference call of a torch module, which takes channels-first images."""
     import torch

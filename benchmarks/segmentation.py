@@ -65,14 +65,13 @@ def _speed(size: int, seconds: float) -> None:
     from keras_pvt.variants import VARIANTS
 
     images = _images(size)
-    segformer = _segformer()
     calls = {
         OURS: contenders.keras_call(_semantic_fpn(size), images),
-        SEGFORMER: contenders.torch_call(segformer, images),
+        SEGFORMER: contenders.torch_call(_segformer(), images),
     }
     gflops = {
         OURS: flops.total(flops.semantic_fpn(VARIANTS["pvt_small"], size, size)).gflops,
-        SEGFORMER: _gflops(segformer, size),
+        SEGFORMER: contenders.gflops(calls[SEGFORMER]),
     }
     figures = timing.interleave(calls, seconds, min_rounds=5 if seconds else 1)
     print(f"Backend {keras.backend.backend()}; GFLOPs: {gflops[OURS]:.1f}, {gflops[SEGFORMER]:.1f}")
@@ -102,16 +101,6 @@ def _segformer():
         num_labels=CLASSES,
     )
     return SegformerForSemanticSegmentation(config)
-
-
-def _gflops(model, size: int) -> float:
-    """Multiply-adds of convolutions, dense layers and attention, as torch counts them."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, 3, size, size))
-    return counter.get_total_flops() / 2e9
 
 
 def _peak(form: str, size: int) -> float:

@@ -67,8 +67,10 @@ class DensePredictionModel(keras.Model):
         config["backbone"] = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
-        if not hasattr(config["backbone"], "pyramid_outputs"):  # see `_serialized`
-            config["backbone"].pyramid_outputs = config["backbone"].output
+        backbone = config["backbone"]
+        outputs = getattr(backbone, "output", None)
+        if not hasattr(backbone, "pyramid_outputs") and isinstance(outputs, dict):
+            backbone.pyramid_outputs = outputs  # see `_serialized`
         config["dtype"] = keras.dtype_policies.get(config["dtype"])
         model = cls(**config)
         base.set_trainable(model, *trainable)

@@ -148,8 +148,10 @@ def open_train_and_val(
         ValueError: no image is left in a split, or there are not 1 to 255 classes.
     """
     folder = data_folder(data)
-    if folder is not None and val_split and not has_split(folder, val):
-        whole = open_split(data, train if has_split(folder, train) else "", classes, rule, data_dir)
+    if folder is not None and val_split and not _has_split(folder, val):
+        whole = open_split(
+            data, train if _has_split(folder, train) else "", classes, rule, data_dir
+        )
         if len(whole) < 2:
             raise ValueError(f"one image of {os.fspath(data)!r} cannot be split.")
         parts = drawn(len(whole), val_split, seed)
@@ -162,7 +164,7 @@ def open_train_and_val(
     return first, open_split(data, val, first.classes, rule, data_dir)
 
 
-def has_split(folder: pathlib.Path, split: str) -> bool:
+def _has_split(folder: pathlib.Path, split: str) -> bool:
     """Whether a folder has images and labels of a split."""
     try:
         find_layout(folder, split, LabelRule(reduce_zero=True), DataReport())
