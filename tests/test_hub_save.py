@@ -81,9 +81,24 @@ def test_transformers_prepares_images_as_here(tmp_path, rng):
     mine = keras_pvt.preprocess_input(keras_pvt.eval_transform(picture, 64))
     assert pixels.shape == mine.shape
     np.testing.assert_allclose(pixels, mine, atol=0.05)
-    config = json.loads((tmp_path / "x" / "config.json").read_text())
-    assert config["num_labels"] == 7
-    assert "id2label" not in config
+
+
+@pytest.mark.parametrize("config", [TINY, V2], ids=["pvt", "pvt_v2"])
+def test_transformers_classifies_without_names(config, tmp_path, rng):
+    """Its pipeline looks each class up; of a PVT it has no names unless the file gives some."""
+    import transformers
+    from PIL import Image
+
+    model = built(config, classifier_activation=None)
+    save(model, tmp_path / "x", "transformers")
+    table = transformers.AutoImageProcessor.from_pretrained(tmp_path / "x", backend="pil")
+    classify = transformers.pipeline(
+        "image-classification", model=str(tmp_path / "x"), image_processor=table
+    )
+    picture = Image.fromarray(rng.integers(0, 256, (90, 120, 3)).astype("uint8"))
+    found = classify(picture, top_k=7)
+    assert {one["label"] for one in found} == {f"LABEL_{n}" for n in range(7)}
+    assert own(tmp_path / "x")[1].classes is None
 
 
 def test_transformers_loads_backbones(tmp_path):

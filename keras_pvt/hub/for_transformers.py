@@ -74,10 +74,11 @@ def _config(subject: Subject, v2: bool, whole: bool) -> dict[str, Any]:
     if v2:
         config["linear_attention"] = row.linear
     if whole:
+        # Without names its pipeline fails on a PVT; these are what it calls classes itself.
+        names = subject.classes or [f"LABEL_{n}" for n in range(subject.outputs)]
         config["num_labels"] = subject.outputs
-    if whole and subject.classes is not None:
-        config["id2label"] = {str(n): name for n, name in enumerate(subject.classes)}
-        config["label2id"] = {name: n for n, name in enumerate(subject.classes)}
+        config["id2label"] = {str(n): name for n, name in enumerate(names)}
+        config["label2id"] = {name: n for n, name in enumerate(names)}
     return config
 
 
