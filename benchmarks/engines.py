@@ -41,7 +41,7 @@ def main() -> None:
     add("--engines", nargs="+", help="by default all that are installed, LiteRT in int8 too")
     add("--threads", type=int, help="cores to use; by default all")
     add("--huggingface", action="store_true", help="transformers' pipeline too, for predict")
-    add("--smoke", action="store_true", help="whether it runs: a small model, six images, one round")
+    add("--smoke", action="store_true", help="whether it runs: a small model, six images")
     options = parser.parse_args()
     if options.smoke:
         options.images, options.rounds, options.batch_size = 6, 1, 4
