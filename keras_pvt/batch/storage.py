@@ -33,6 +33,15 @@ def name_of(address: str) -> str:
     return path.replace(os.sep, "/").rpartition("/")[2]
 
 
+def folder_of(address: str) -> str:
+    """The folder of a file; that of a URL has no query, which may have slashes of its own."""
+    if not is_remote(address):
+        return os.path.dirname(os.path.abspath(address))
+    # Only queries of HTTP are apart from the name: an object of a store may have ? in its own.
+    path = address.partition("?")[0] if is_by_http(address) else address
+    return path.rpartition("/")[0]
+
+
 def absolute(address: str) -> str:
     """The same place by an address that does not depend on the current folder."""
     return address if is_remote(address) else os.path.abspath(address)
@@ -109,6 +118,8 @@ def read(address: str, start: int | None = None, length: int | None = None) -> b
         raise OSError(_too_large(address))
     if not is_remote(address):
         return _read_once(address, start, length)
+    with discreetly(address):  # a library that is missing comes by no second attempt
+        file_system(address)
     for attempt in range(ATTEMPTS):
         try:
             return _read_once(address, start, length)
