@@ -216,7 +216,7 @@ class Job:
         """
         path = os.path.abspath(path)
         folder = os.path.dirname(path)
-        if not self.out.is_remote and folder == self.out.address:
+        if os.path.realpath(folder) == self.out.place:
             raise ValueError(f"{path} would be among the results, each id twice; name another.")
         if os.path.isdir(path):
             raise IsADirectoryError(f"{path} is a folder; give the name of a file.")

@@ -168,6 +168,12 @@ class Folder:
     def __getstate__(self):
         return {"address": self.address, "is_remote": self.is_remote}
 
+    @property
+    def place(self) -> str | None:
+        """Where it is on a disk of this machine, whatever leads there; None: it is elsewhere."""
+        system, path = self._at
+        return os.path.realpath(path) if "file" in system.protocol else None
+
     def path(self, name: str) -> str:
         """Of a file in it, for `file_system`."""
         return f"{self._at[1].rstrip('/')}/{name}"
@@ -195,12 +201,12 @@ class Folder:
 
     def open(self, name: str, mode: str) -> BinaryIO:
         """Open a file of it."""
-        with discreetly(self.address, "read" if mode == "rb" else "written"):
+        with discreetly(f"{self.address}/{name}", "read" if mode == "rb" else "written"):
             return self._at[0].open(self.path(name), mode)
 
     def read(self, name: str) -> bytes:
         """The bytes of a file of it."""
-        with discreetly(self.address):
+        with discreetly(f"{self.address}/{name}"):
             return self._at[0].cat_file(self.path(name))
 
     def write(self, name: str, content: bytes) -> None:
