@@ -410,6 +410,8 @@ def test_what_a_job_takes():
         ({"rows": 0}, "`rows` must be at least 1; got 0"),
         ({"batch_size": 0}, "`batch_size` must be at least 1"),
         ({"workers": 0}, "`workers` must be at least 1"),
+        ({"workers": 1.5}, "`workers` must be an integer; got 1.5"),
+        ({"rows": "8"}, "`rows` must be an integer; got '8'"),
         ({"gpus": -1}, "`gpus` and `memory`"),
         ({"masks": "png"}, "`masks` is for detect and segment; got 'png' for embed"),
         ({"top": 3}, "`top` is for classify; got 3 for embed"),
