@@ -361,6 +361,11 @@ def test_files_that_are_damaged_or_of_another_job(photos, tmp_path, means):
         ):
             a_job(photos, out).run()
     part.unlink()
+    folder = out / "part-x.parquet"  # what is to be removed is never the folder of all results
+    folder.mkdir()
+    with pytest.raises(OSError, match=r"out/part-x\.parquet cannot be read: .* If it is damaged"):
+        a_job(photos, out).run()
+    folder.rmdir()
     means.unlink()
     assert a_job(photos, out).run().done == len(means.read_text().split()) == ROWS
     assert [row["id"] for row in table(out).to_pylist()] == ids_of(photos)
@@ -384,8 +389,13 @@ def test_one_file_sorted_by_id(photos, tmp_path, means, monkeypatch):
     assert found.column("id").to_pylist() == sorted(rows_of(out))
     assert found.sort_by("id").equals(table(out))
     assert found.schema.equals(pq.read_schema(next(out.glob("*.parquet"))), check_metadata=True)
+    link = tmp_path / "link"
+    link.symlink_to(out)
+    with pytest.raises(ValueError, match="would be among the results"):
+        a_job(photos, out.as_uri()).check_sorted(out / "sorted.parquet")
     for path, error, told in (
         (out / "sorted.parquet", ValueError, "would be among the results"),
+        (link / "sorted.parquet", ValueError, "would be among the results"),
         (out, IsADirectoryError, "is a folder; give the name of a file"),
         (tmp_path / "no" / "sorted.parquet", FileNotFoundError, "there is no folder"),
     ):
@@ -400,6 +410,8 @@ def test_what_a_job_takes():
         ({"rows": 0}, "`rows` must be at least 1; got 0"),
         ({"batch_size": 0}, "`batch_size` must be at least 1"),
         ({"workers": 0}, "`workers` must be at least 1"),
+        ({"workers": 1.5}, "`workers` must be an integer; got 1.5"),
+        ({"rows": "8"}, "`rows` must be an integer; got '8'"),
         ({"gpus": -1}, "`gpus` and `memory`"),
         ({"masks": "png"}, "`masks` is for detect and segment; got 'png' for embed"),
         ({"top": 3}, "`top` is for classify; got 3 for embed"),

@@ -23,7 +23,7 @@ from keras_pvt.batch.sources.row import Row
 from keras_pvt.batch.sources.tfrecords import feature_of
 from keras_pvt.utils import image_files
 from keras_pvt.utils.image_files import Stored, read_in_batches
-from keras_pvt.utils.images import load_image
+from keras_pvt.utils.images import image_size, load_image
 
 pytestmark = pytest.mark.one_backend("reads files")
 
@@ -95,6 +95,61 @@ def test_a_list_of_paths_starts_at_its_own_folder(tmp_path, monkeypatch):
         read_manifest([listed], Columns())
 
 
+def test_lists_name_what_files_may_be_called(tmp_path, monkeypatch):
+    """What ends a line for Python's splitlines, and is stripped, may be in names."""
+    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    names = ["f\x0cf.png", "u\u2028v.png", "\xa0n.png", "q?x#1.png", "%41.png"]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(png(number))
+    listed = tmp_path / "list.txt"
+    bad = ["http://user:geheim@[bad/x.png?sig=geheim", "zero\0.png", "http://h:99999/x.png"]
+    listed.write_text("\n".join([*names, *bad]), "utf-8")
+    found = read_all([listed])
+    wrong = {name: found.pop(name) for name in list(found)[len(names) :]}
+    check(found, names)
+    assert list(wrong) == ["http://***@[bad/x.png?***", *bad[1:]]
+    assert "Invalid IPv6 URL" in wrong["http://***@[bad/x.png?***"]
+    assert "cannot be opened: it is no name of a file: embedded null" in wrong["zero\0.png"]
+    assert "geheim" not in str(wrong)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no pipes with names here")
+    os.mkfifo(tmp_path / "a.png")
+    assert "cannot be opened: it is a pipe or a device" in read_all([tmp_path])["a.png"]
+    with pytest.raises(OSError, match="a pipe or a device"):
+        image_size(tmp_path / "a.png")
+
+
+def test_folders_that_are_left_out_are_told(tmp_path, monkeypatch, caplog):
+    (tmp_path / "photos" / "closed").mkdir(parents=True)
+    (tmp_path / "photos" / "a.png").write_bytes(png(0))
+    os.symlink(tmp_path, tmp_path / "photos" / "around")
+    check(read_all([tmp_path / "photos"]), ["a.png"])
+    assert "1 x link to a folder, which may lead around: passed over" in caplog.text
+    scandir = os.scandir
+
+    def denied(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(PermissionError, match="closed"):
+        read_manifest([tmp_path / "photos"], Columns())
+
+
+def test_files_of_other_kinds_are_refused(tmp_path):
+    for name in ("s.tar.gz", "s.tgz", "m.CSV", "a.tfrecord-00000-of-00002.gz", "m.jsonl"):
+        (tmp_path / name).write_bytes(png(0))
+        with pytest.raises(ValueError, match=rf"{name} is no source of images: folders, .*\.tar"):
+            read_manifest([tmp_path / name], Columns())
+    with pytest.raises(ValueError, match=r"s\.zip\?\*\*\* is no source") as caught:
+        read_manifest(["https://host/s.zip?sig=geheim"], Columns())
+    assert "geheim" not in str(caught.value)
+
+
 @pytest.mark.parametrize("form", ["path", "bytes", "hub"])
 def test_parquet_names_images_or_holds_them(form, tmp_path):
     ids = [30, 10, 20, 40, 50]
@@ -133,6 +188,70 @@ def test_what_is_no_parquet_and_rows_without_bytes(tmp_path):
     assert "image 'c' cannot be read as an image" in found["c"]
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), "string")]
+)
+def test_text_of_any_kind_names_images(kind, tmp_path):
+    (tmp_path / "0.png").write_bytes(png(0))
+    columns = {"id": pa.array(["a", "b"]), "path": pa.array(["0.png", None])}
+    table = pa.table({name: values.cast(kind) for name, values in columns.items()})
+    pq.write_table(table, tmp_path / "m.parquet")
+    found = read_all([tmp_path / "m.parquet"])
+    assert found.pop("b") == "image 'b' has no path."
+    check(found, ["a"])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.large_binary(), pa.binary_view(), pa.binary(len(png(0))), pa.dictionary("int8", "binary")],
+)
+def test_bytes_of_any_kind_are_images(kind, tmp_path):
+    table = pa.table({"id": [1, 2], "bytes": pa.array([png(0), None], "binary").cast(kind)})
+    pq.write_table(table, tmp_path / "m.parquet")
+    found = read_all([tmp_path / "m.parquet"])
+    assert "row 1 has no bytes" in found.pop(2)
+    check(found, [1])
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("path", [b"a.png"], "column 'path' is binary, and paths are text"),
+        ("path", [1], "column 'path' is int64, and paths are text"),
+        ("path", [["a.png"]], "column 'path' is list<.*, and paths are text"),
+        ("bytes", ["a.png"], "column 'bytes' is string, and the bytes of images are binary"),
+        ("image", ["a.png"], "column 'image' is string, .*--path a column of paths"),
+        ("image", [{"path": "a.png"}], "column 'image' is struct<.*, and the bytes"),
+    ],
+)
+def test_columns_of_other_kinds_are_refused(column, values, told, tmp_path):
+    """Before each of their rows is an error."""
+    pq.write_table(pa.table({"id": [1], column: values}), tmp_path / "m.parquet")
+    with pytest.raises(ValueError, match=rf"m\.parquet: {told}"):
+        read_manifest([tmp_path / "m.parquet"], Columns())
+
+
+def test_parquet_files_that_are_odd(tmp_path):
+    file = tmp_path / "m.parquet"
+    for names in (["id", "id", "path"], ["id", "path", "path"], ["id", "bytes", "bytes"]):
+        pq.write_table(pa.Table.from_arrays([pa.array(["1"])] * 3, names), file)
+        with pytest.raises(ValueError, match=rf"m\.parquet has several columns '{names[1]}'"):
+            read_manifest([file], Columns())
+    table = pa.table({"id": list(range(900)), "path": [f"{n}.png" for n in range(900)]})
+    pq.write_table(table.slice(0, 0), file)
+    with pytest.raises(ValueError, match=r"there is no image in .*m\.parquet"):
+        read_manifest([file], Columns())
+    pq.write_table(table, file)
+    content = bytearray(file.read_bytes())
+    content[4:300] = b"\xff" * 296
+    file.write_bytes(content)
+    with pytest.raises(OSError, match=r"m\.parquet cannot be read: "):
+        read_manifest([file], Columns())
+    pq.write_table(pa.table({"id": ["x" * 9999] * 2, "path": ["a.png"] * 2}), file)
+    with pytest.raises(ValueError, match=r"same id: 'x{79}\.\.\. \(2 times\)"):
+        read_manifest([file], Columns())
+
+
 def write_tar(path, names):
     with tarfile.open(path, "w") as tar:
         for number, name in enumerate(names):
@@ -164,6 +283,46 @@ def test_images_of_webdatasets_tar_files(tmp_path):
         read_manifest([path], Columns())
 
 
+def test_links_in_tar_files_are_images_too(tmp_path):
+    """Of two hard links tar keeps one file, and a link for the other."""
+    path = tmp_path / "s.tar"
+    links = [
+        ("hard.png", tarfile.LNKTYPE, "./sub/a.png"),
+        ("sub/soft.png", tarfile.SYMTYPE, "../hard.png"),
+        ("no.png", tarfile.SYMTYPE, "/elsewhere.png"),
+        ("round.png", tarfile.SYMTYPE, "round.png"),
+        ("text.md", tarfile.SYMTYPE, "hard.png"),
+    ]
+    with tarfile.open(path, "w") as tar:
+        member = tarfile.TarInfo("./sub/a.png")
+        member.size = len(png(0))
+        tar.addfile(member, io.BytesIO(png(0)))
+        for name, kind, target in links:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+    found = read_all([path])
+    for name in ("no", "round"):
+        assert found.pop(f"s.tar/{name}.png") == f"image 's.tar/{name}.png' has no path."
+    assert list(found) == ["s.tar/sub/a.png", "s.tar/hard.png", "s.tar/sub/soft.png"]
+    for image in found.values():
+        np.testing.assert_array_equal(image, pixels_of(0))
+
+
+def test_sparse_files_in_tar_files_are_refused(tmp_path):
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("a.png")
+        content = b"1\n0\n10\n".ljust(512, b"\0") + png(0)[:10]  # GNU's format 1.0
+        member.size = len(content)
+        member.pax_headers = {
+            "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "99",
+        }  # fmt: skip
+        tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(ValueError, match=r"s\.tar cannot be read .*: a\.png is sparse"):
+        read_manifest([path], Columns())
+
+
 def write_records(path, examples):
     tf = pytest.importorskip("tensorflow")
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -191,6 +350,9 @@ def test_images_of_tfrecord_files(tmp_path):
     write_records(path, examples)
     check(read_all([path]), [f"a.tfrecord/{number:08d}" for number in range(3)])
     check(read_all([path], Columns("image/name")), ["n0", "n1", "n2"])
+    shard = path.rename(tmp_path / "a.tfrecord-00000-of-00001")  # tensorflow-datasets' way
+    check(read_all([shard]), [f"{shard.name}/{number:08d}" for number in range(3)])
+    shard.rename(path)
     check(read_all([path], Columns("image/number")), [-1, 0, 1])
     wrong = read_all([path], content="image/number")
     assert set(wrong.values()) == {
@@ -213,6 +375,8 @@ def test_tfrecord_files_that_are_damaged(tmp_path):
     assert read_all([path])["a.tfrecord/00000001"] == (
         "image 'a.tfrecord/00000001': it is no tf.train.Example."
     )
+    with pytest.raises(ValueError, match=r"a\.tfrecord, record 1: it is no tf\.train\.Example"):
+        read_manifest([path], Columns("image/name"))
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
     with pytest.raises(ValueError, match="is cut off within the record at byte"):
@@ -309,6 +473,11 @@ def test_images_by_http_and_no_secret_in_errors(web, tmp_path):
         read_manifest([urls], Columns())
     assert "geheim" not in error + str(caught.value)
     assert places([f"{web}/list.txt?key=geheim"])[0].endswith("/list.txt?***")
+    # Slashes of a query are none of the address, and another day it has others.
+    (place,) = places([f"{web}/s.tar?sig=ge/heim", f"{web}/t.tar?sig=geheim"])
+    assert place == web.replace("user:geheim", "***")
+    urls.write_text("0.png\n1.png")
+    check(read_all([f"{web}/urls.txt?sig=ge/heim"]), ["0.png", "1.png"])
 
 
 def test_what_fails_by_http_is_told_and_tried_again(web, tmp_path):

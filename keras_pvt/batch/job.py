@@ -116,6 +116,8 @@ class Job:
         if batch_size is not None:
             numbers["batch_size"] = batch_size
         for name, value in numbers.items():
+            if not hasattr(value, "__index__"):
+                raise ValueError(f"`{name}` must be an integer; got {value!r}.")
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1; got {value}.")
         if gpus < 0 or (memory is not None and memory <= 0):
@@ -216,7 +218,7 @@ class Job:
         """
         path = os.path.abspath(path)
         folder = os.path.dirname(path)
-        if not self.out.is_remote and folder == self.out.address:
+        if os.path.realpath(folder) == self.out.place:
             raise ValueError(f"{path} would be among the results, each id twice; name another.")
         if os.path.isdir(path):
             raise IsADirectoryError(f"{path} is a folder; give the name of a file.")

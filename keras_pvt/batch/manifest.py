@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from keras_pvt.batch.sources.row import Row
 from keras_pvt.batch.sources.tables import of_parquet
 from keras_pvt.batch.sources.tars import of_tar
 from keras_pvt.batch.sources.tfrecords import of_tfrecord
-from keras_pvt.batch.storage import absolute, file_system, is_by_http, is_remote
+from keras_pvt.batch.storage import absolute, file_system, folder_of, is_by_http, is_remote
 from keras_pvt.download.secrets import redacted, redacted_text
 from keras_pvt.utils.extras import needed_for
 
@@ -22,7 +23,14 @@ LISTS = (".txt", ".lst")
 TABLES = (".parquet",)
 TARS = (".tar",)
 RECORDS = (".tfrecord", ".tfrecords")
+# Files of many images that nothing here reads; as an image each would be a row with an error.
+OTHERS = (
+    ".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".csv", ".tsv", ".json", ".jsonl", ".pq",
+    ".arrow", ".feather", ".npy", ".npz", ".pkl", ".h5", ".hdf5",
+)  # fmt: skip
+_SHARD = re.compile(r"-\d+-of-\d+$")  # as tensorflow-datasets ends the names of TFRecord files
 SHOWN = 3  # ids in a message
+_LONGEST = 80  # characters of an id in a message
 _AT_ONCE = 1 << 16  # rows that are Python objects, before they are a table
 
 
@@ -98,7 +106,7 @@ def places(sources: Sequence[str | os.PathLike]) -> list[str]:
         source = os.fspath(one)
         place = absolute(source).rstrip("/")
         if not _is_folder(source) and not _ends(source, (*LISTS, *TABLES)):
-            place = os.path.dirname(place)
+            place = folder_of(source)
         found.add(redacted(place))
     return sorted(found)
 
@@ -128,6 +136,11 @@ def _rows(source: str, columns: Columns) -> Iterator[Row]:
         return of_tfrecord(source, columns.id)
     if not is_remote(source) and not os.path.exists(source):
         raise FileNotFoundError(f"there is no file or folder {source!r}.")
+    if _ends(source, OTHERS):
+        raise ValueError(
+            f"{redacted(source)} is no source of images: folders, images and files that end in "
+            f"{', '.join((*LISTS, *TABLES, *TARS, *RECORDS))} are, which are not compressed."
+        )
     return of_file(source)
 
 
@@ -142,7 +155,7 @@ def _is_folder(source: str) -> bool:
 
 def _ends(source: str, endings: Iterable[str]) -> bool:
     path = source.partition("?")[0] if is_remote(source) else source
-    return path.lower().endswith(tuple(endings))
+    return _SHARD.sub("", path.lower()).endswith(tuple(endings))
 
 
 def _schema(ids: Any) -> "pa.Schema":
@@ -180,7 +193,7 @@ def _kind_of_ids(rows: list[Row], before: Any) -> Any:
     if bad is not None:
         raise ValueError(
             "ids are text or integers (below 2**63), and each image has one; ids and paths are in "
-            f"UTF-8; got {bad.id!r} for {redacted(bad.path)}."
+            f"UTF-8; got {_shown(bad.id)} for {redacted(bad.path)}."
         )
     kinds = {type(row.id) for row in rows}
     found = {pa.string() if kind is str else pa.int64() for kind in kinds}
@@ -199,9 +212,14 @@ def _check_unique(table: "pa.Table") -> None:
         return
     counts = pc.value_counts(ids)
     several = pc.filter(counts, pc.greater(pc.struct_field(counts, "counts"), 1)).to_pylist()
-    named = ", ".join(f"{one['values']!r} ({one['counts']} times)" for one in several[:SHOWN])
+    named = ", ".join(f"{_shown(one['values'])} ({one['counts']} times)" for one in several[:SHOWN])
     more = f" and {len(several) - SHOWN} more" if len(several) > SHOWN else ""
     raise ValueError(
         f"several images have the same id: {named}{more}. A Parquet manifest gives each its own "
         "(--id names the column)."
     )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

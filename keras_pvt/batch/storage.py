@@ -33,6 +33,15 @@ def name_of(address: str) -> str:
     return path.replace(os.sep, "/").rpartition("/")[2]
 
 
+def folder_of(address: str) -> str:
+    """The folder of a file; that of a URL has no query, which may have slashes of its own."""
+    if not is_remote(address):
+        return os.path.dirname(os.path.abspath(address))
+    # Only queries of HTTP are apart from the name: an object of a store may have ? in its own.
+    path = address.partition("?")[0] if is_by_http(address) else address
+    return path.rpartition("/")[0]
+
+
 def absolute(address: str) -> str:
     """The same place by an address that does not depend on the current folder."""
     return address if is_remote(address) else os.path.abspath(address)
@@ -109,6 +118,8 @@ def read(address: str, start: int | None = None, length: int | None = None) -> b
         raise OSError(_too_large(address))
     if not is_remote(address):
         return _read_once(address, start, length)
+    with discreetly(address):  # a library that is missing comes by no second attempt
+        file_system(address)
     for attempt in range(ATTEMPTS):
         try:
             return _read_once(address, start, length)
@@ -157,6 +168,12 @@ class Folder:
     def __getstate__(self):
         return {"address": self.address, "is_remote": self.is_remote}
 
+    @property
+    def place(self) -> str | None:
+        """Where it is on a disk of this machine, whatever leads there; None: it is elsewhere."""
+        system, path = self._at
+        return os.path.realpath(path) if "file" in system.protocol else None
+
     def path(self, name: str) -> str:
         """Of a file in it, for `file_system`."""
         return f"{self._at[1].rstrip('/')}/{name}"
@@ -184,12 +201,12 @@ class Folder:
 
     def open(self, name: str, mode: str) -> BinaryIO:
         """Open a file of it."""
-        with discreetly(self.address, "read" if mode == "rb" else "written"):
+        with discreetly(f"{self.address}/{name}", "read" if mode == "rb" else "written"):
             return self._at[0].open(self.path(name), mode)
 
     def read(self, name: str) -> bytes:
         """The bytes of a file of it."""
-        with discreetly(self.address):
+        with discreetly(f"{self.address}/{name}"):
             return self._at[0].cat_file(self.path(name))
 
     def write(self, name: str, content: bytes) -> None:

@@ -18,7 +18,10 @@ def redacted(address: str) -> str:
     Args:
         address: a URL, or the path of a folder, which stays as it is.
     """
-    parts = urllib.parse.urlsplit(address)
+    try:
+        parts = urllib.parse.urlsplit(address)
+    except ValueError:  # it is no URL, as with [ before its host; a secret may be in it
+        return _hidden(address)
     if not parts.netloc:
         return address
     host = parts.netloc.rpartition("@")
@@ -34,13 +37,21 @@ def redacted_text(text: str, address: str) -> str:
         text: of an error or a log.
         address: that was asked for.
     """
-    parts = urllib.parse.urlsplit(address)
+    try:
+        parts = urllib.parse.urlsplit(address)
+    except ValueError:
+        return _hidden(text)
     login, *_ = parts.netloc.rpartition("@")
     secrets = {parts.query, parts.fragment, login, login.partition(":")[2]}
     spelt = {urllib.parse.unquote(one) for one in secrets}
     spelt |= {urllib.parse.quote(one, safe="%/:=&?~#+!$,;'@()*[]") for one in secrets} | secrets
     for secret in sorted(spelt - {""}, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
+    return _hidden(text)
+
+
+def _hidden(text: str) -> str:
+    """A text without what looks like a login or a query in it."""
     return _QUERY.sub(f"?{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
 
 

@@ -21,6 +21,7 @@ logger = logging.getLogger("keras_pvt")
 # films, and drawings that another program would have to paint.
 NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 NO_IMAGE = "file without the ending of an image: passed over"
+LINK = "link to a folder, which may lead around: passed over"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +86,13 @@ def image_files(
 
     Args:
         sources: files, and folders, of which sub-folders and what begins with a dot are left out.
-        report: counts the files in folders whose endings are of no image; by default they are
-            logged, by logger "keras_pvt".
+        report: counts the files in folders whose endings are of no image, and links to folders;
+            by default they are logged, by logger "keras_pvt".
         deep: whether to look into sub-folders too, but for those that begin with a dot.
     Raises:
         FileNotFoundError: there is no such file or folder.
         ValueError: a folder without an image.
+        OSError: a folder that cannot be read.
     """
     files: list[pathlib.Path] = []
     passed_over = DataReport() if report is None else report
@@ -100,7 +102,7 @@ def image_files(
                 raise FileNotFoundError(f"there is no file or folder {os.fspath(source)!r}.")
             files.append(source)
             continue
-        names = _names_below(source) if deep else _names_in(source)
+        names = _names_below(source, passed_over) if deep else _names_in(source)
         images, others = by_ending(names)
         for name in others:
             passed_over.add(NO_IMAGE, str(source / name))
@@ -117,10 +119,17 @@ def _names_in(folder: pathlib.Path) -> Iterator[str]:
     return (path.name for path in folder.iterdir() if not path.is_dir())
 
 
-def _names_below(folder: pathlib.Path) -> Iterator[str]:
+def _names_below(folder: pathlib.Path, report: DataReport) -> Iterator[str]:
     """Files of a folder and of its sub-folders, from there, but for what begins with a dot."""
-    for where, folders, names in os.walk(folder):
+
+    def fail(error: OSError) -> None:  # os.walk passes over what it cannot read
+        raise error
+
+    for where, folders, names in os.walk(folder, onerror=fail):
         folders[:] = (name for name in folders if not name.startswith("."))
+        for path in (os.path.join(where, name) for name in folders):
+            if os.path.islink(path):
+                report.add(LINK, path)
         for name in names:
             if not name.startswith("."):
                 yield os.path.relpath(os.path.join(where, name), folder)

@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import stat
 from typing import BinaryIO
 
 import numpy as np
@@ -65,7 +66,7 @@ def image_sizes(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[int, in
         OSError: the file cannot be opened.
         ImageError: it is not an image.
     """
-    with pathlib.Path(path).open("rb") as file:
+    with _opened(pathlib.Path(path)) as file:
         try:
             with Image.open(file) as image:
                 width, height = image.size
@@ -134,8 +135,19 @@ def _picture(image) -> Image.Image:
 
 
 def _open(path: pathlib.Path) -> Image.Image:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         return _decode(file, os.fspath(path))
+
+
+def _opened(path: pathlib.Path) -> BinaryIO:
+    """Open a file; a pipe would be waited for, and a device may have no end."""
+    try:
+        kind = path.stat().st_mode
+    except ValueError as error:  # a zero byte, which no name of a file has
+        raise OSError(f"it is no name of a file: {error}") from None
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # of a folder the system says it
+        raise OSError("it is a pipe or a device, and no file")
+    return path.open("rb")
 
 
 def _decode(file: BinaryIO, name: str) -> Image.Image:

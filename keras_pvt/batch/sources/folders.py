@@ -2,12 +2,15 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterator
 
 from keras_pvt.batch.sources.row import FILE, Row
-from keras_pvt.batch.storage import discreetly, file_system, is_remote, read
+from keras_pvt.batch.storage import discreetly, file_system, folder_of, is_remote, read
 from keras_pvt.download.secrets import redacted
 from keras_pvt.utils.image_files import by_ending, image_files, without_image
+
+_NEWLINE = re.compile("\r\n|\r|\n")
 
 
 def of_folder(address: str) -> Iterator[Row]:
@@ -46,11 +49,12 @@ def of_list(address: str) -> Iterator[Row]:
         ValueError: it is no text.
     """
     try:
-        lines = read(address).decode("utf-8-sig").splitlines()
+        lines = read(address).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{redacted(address)} is no list of images in UTF-8: {error}") from None
     whole = beside(address)
-    for line in filter(None, map(str.strip, lines)):
+    # Not splitlines() and strip(), which end lines at, and cut off, what names of files may have.
+    for line in filter(None, (line.strip(" \t") for line in _NEWLINE.split(lines))):
         yield Row(redacted(line), FILE, whole(line))
 
 
@@ -61,8 +65,7 @@ def of_file(address: str) -> Iterator[Row]:
 
 def beside(address: str) -> Callable[[str], str]:
     """What makes paths of those that a file names: they start at the file's folder."""
-    remote = is_remote(address)
-    folder = address.rpartition("/")[0] if remote else os.path.dirname(os.path.abspath(address))
+    remote, folder = is_remote(address), folder_of(address)
 
     def whole(path: str) -> str:
         if is_remote(path) or os.path.isabs(path):

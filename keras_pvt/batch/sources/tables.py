@@ -40,15 +40,19 @@ def of_parquet(
             raise ValueError(f"{shown} is no Parquet file: {error}") from None
         names = table.schema_arrow.names
         path, content = _column(names, path, content, shown)
+        _check_kind(table.schema_arrow, path, content, shown)
         if id_column not in names:
             raise ValueError(
                 f"{shown} has no column {id_column!r} of ids; it has {', '.join(names)}: "
                 "--id names it."
             )
+        for name in (id_column, content if path is None else path):
+            if names.count(name) > 1:
+                raise ValueError(f"{shown} has several columns {name!r}; it has to have one.")
         whole = beside(address)
         number = 0
         columns = [id_column] if path is None else [id_column, path]
-        for batch in table.iter_batches(1 << 16, columns=columns):
+        for batch in _batches(table, columns, shown):
             ids = batch.column(id_column).to_pylist()
             if path is None:
                 for one in ids:
@@ -58,6 +62,43 @@ def of_parquet(
             # Without a path it is an image that cannot be read, of which its row says so.
             paths = (where and whole(where) for where in batch.column(path).to_pylist())
             yield from (Row(one, FILE, where or "") for one, where in zip(ids, paths, strict=True))
+
+
+def _batches(table: Any, columns: list[str], shown: str) -> Iterator[Any]:
+    import pyarrow as pa
+
+    try:
+        yield from table.iter_batches(1 << 16, columns=columns)
+    except (OSError, pa.ArrowException) as error:  # which do not name the file
+        raise OSError(f"{shown} cannot be read: {error}") from None
+
+
+def _check_kind(schema: Any, path: str | None, content: str | None, shown: str) -> None:
+    """Refuse a column that has no paths, or no bytes, before each of its rows is an error."""
+    import pyarrow.types as kinds
+
+    column = content if path is None else path
+    if schema.names.count(column) != 1:
+        return
+    kind = schema.field(column).type
+    kind = kind.value_type if kinds.is_dictionary(kind) else kind
+    if path is not None:
+        text = (kinds.is_string, kinds.is_large_string, kinds.is_string_view, kinds.is_null)
+        if not any(fits(kind) for fits in text):
+            raise ValueError(
+                f"{shown}: column {path!r} is {kind}, and paths are text; --path names another, or "
+                "--bytes a column with the bytes of images."
+            )
+        return
+    inner = kind
+    if kinds.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        inner = kind.field("bytes").type
+    binary = (kinds.is_binary, kinds.is_large_binary, kinds.is_binary_view, kinds.is_null)
+    if not any(fits(inner) for fits in (*binary, kinds.is_fixed_size_binary)):
+        raise ValueError(
+            f"{shown}: column {content!r} is {kind}, and the bytes of images are binary; --bytes "
+            "names another, or --path a column of paths."
+        )
 
 
 def _column(names, path, content, shown) -> tuple[str | None, str | None]:

@@ -77,7 +77,10 @@ def _masked_crc(data: bytes) -> int:
 
 
 def _id_of(example: bytes, feature: str, where: str) -> str | int:
-    value = feature_of(example, feature)
+    try:
+        value = feature_of(example, feature)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}.") from None
     if value is None:
         raise ValueError(f"{where} has no feature {feature!r} of one value, which is to be its id.")
     try:
