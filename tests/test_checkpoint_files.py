@@ -528,18 +528,32 @@ def test_h5_dtypes(tmp_path, kind):
         np.testing.assert_array_equal(found, np.arange(4).astype(kind))
 
 
-def test_h5_variables_that_many_groups_share(tmp_path, monkeypatch):
-    """Each way to an array counts, not only the groups."""
+def test_h5_groups_that_have_two_names(tmp_path):
+    """Another layer's variables, and a group that is inside itself."""
+    import h5py
+
+    for name, again in (("layers/b/vars", "layers/a/vars"), ("layers/a/inner", "layers/a")):
+        with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+            file["layers/a/vars/0"] = np.zeros(1, "float32")
+            file[name] = file[again]
+        with pytest.raises(CheckpointError, match=f"has '{again}' again, as '{name}'"):
+            read_checkpoint(tmp_path / "m.weights.h5")
+
+
+def test_h5_files_of_many_and_deep_groups(tmp_path, monkeypatch):
     import h5py
 
     from keras_pvt.conversion.readers import keras_files
 
-    monkeypatch.setattr(keras_files, "MAX_OBJECTS", 100)
-    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
-        variables = file.create_group("layers/layer0/vars")
-        for number in range(20):
-            variables[str(number)] = np.zeros(1, "float32")
-        for number in range(1, 10):
-            file.create_group(f"layers/layer{number}")["vars"] = variables
-    with pytest.raises(CheckpointError, match="too many groups"):
-        read_checkpoint(tmp_path / "m.weights.h5")
+    monkeypatch.setattr(keras_files, "MAX_OBJECTS", 23)
+    for groups, arrays, depth in ((1, 20, 0), (1, 21, 0), (5, 2, 0), (1, 1, 7), (1, 1, 8)):
+        with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+            for group in range(groups):
+                for number in range(arrays):
+                    place = "/".join(("layers", *"x" * depth, f"layer{group}", "vars", str(number)))
+                    file[place] = np.zeros(1, "float32")
+        if arrays == 21 or depth == 8:
+            with pytest.raises(CheckpointError, match="too many groups"):
+                read_checkpoint(tmp_path / "m.weights.h5")
+        else:
+            assert len(read_checkpoint(tmp_path / "m.weights.h5")) == groups * arrays

@@ -22,7 +22,7 @@ from PIL import Image
 import keras_pvt
 from keras_pvt import ops, runtimes
 from keras_pvt.cli import main
-from keras_pvt.detection import Detector, RetinaNet
+from keras_pvt.detection import DETR, Detector, MaskRCNN, RetinaNet
 from keras_pvt.engines import artifacts, choice, fingerprint, removal, table
 from keras_pvt.engines.named import Wish
 from keras_pvt.engines.network import Network
@@ -505,9 +505,17 @@ def test_segment(fails, rng, monkeypatch, said):
     assert ("Keras computes: it cannot be written" in said()) == fails
 
 
+SMALL_DETECTORS = {
+    "retinanet": lambda trunk: RetinaNet(trunk, 3, neck_width=16, head_depth=1),
+    "mask_rcnn": lambda trunk: MaskRCNN(trunk, 3, neck_width=16, head_width=24, anchor_side=2.0),
+    "detr": lambda trunk: DETR(trunk, 3, num_queries=9, embed_dim=16, depth=2, hidden_dim=24),
+}
+
+
 @BY
-def test_detect(fails, monkeypatch, said):
-    model = RetinaNet(keras_pvt.PVTBackbone(SHALLOW), num_classes=3, neck_width=16, head_depth=1)
+@pytest.mark.parametrize("system", SMALL_DETECTORS)
+def test_detect(system, fails, monkeypatch, said):
+    model = SMALL_DETECTORS[system](keras_pvt.PVTBackbone(SHALLOW))
     perturb(model)
     if fails:
         monkeypatch.setattr(sys.modules["keras_pvt.exporting.export"], "export", fail)
@@ -521,6 +529,8 @@ def test_detect(fails, monkeypatch, said):
         np.testing.assert_array_equal(found.labels, expected.labels)
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
         np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
+        if system == "mask_rcnn":
+            np.testing.assert_allclose(found.masks, expected.masks, atol=1e-4)
     assert ("Keras computes: it cannot be written" in said()) == fails
     assert detector_by(plain, Wish("keras")) is plain
 

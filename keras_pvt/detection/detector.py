@@ -173,11 +173,7 @@ class Detector:
     @functools.cached_property
     def _finder(self) -> keras.Model:
         """What ends in boxes."""
-        if self.library != OWN:
-            return self.model
-        if getattr(self.model, "padded", False):  # which DETR has to be told of
-            return self.model.detector()
-        return self.model.detector(padded=True)
+        return self.model.padded_detector() if self.library == OWN else self.model
 
 
 def _row(found: dict, n: int) -> dict:

@@ -32,23 +32,21 @@ def segment_by(predictor: "Predictor", wish: Wish, file: str | None = None) -> N
 
 
 def detector_by(detector: "Detector", wish: Wish, file: str | None = None) -> "Detector":
-    """Let an engine compute what a RetinaNet says of each anchor; Keras makes boxes of it.
+    """Let an engine compute what a detector makes of images alone; Keras makes boxes of it.
 
     Args:
         detector: of this package or another.
         wish: of the user's.
         file: see `segment_by`.
     Returns:
-        The detector; itself where Keras computes, as it does of other systems, which is logged.
+        The detector; itself where Keras computes, as it does of other libraries, which is logged.
     """
     if wish.is_keras:
         return detector
     model = detector.model
-    if getattr(model, "system", None) != "retinanet" or not isinstance(model.output, dict):
+    if not hasattr(model, "image_maps"):
         if wish.makes and wish.engine != table.KERAS:
-            logger.warning(
-                "Keras computes: engines take RetinaNets of keras_pvt, and no other detectors yet"
-            )
+            logger.warning("Keras computes: engines take detectors of keras_pvt, and no others")
         return detector
     finder = _Finder(model, wish, file)
     return dataclasses.replace(detector, finder=finder)
@@ -60,10 +58,10 @@ def _part(model: Any, file: str | None) -> Subject:
 
 
 class _Finder:
-    """A RetinaNet in two parts: the network, and what makes boxes.
+    """A detector in two parts: what needs the images alone, and what makes boxes.
 
     Args:
-        model: the RetinaNet.
+        model: the `DetectionModel`.
         wish: of the user's.
         file: see `segment_by`.
     """
@@ -71,20 +69,19 @@ class _Finder:
     def __init__(self, model: Any, wish: Wish, file: str | None):
         import keras
 
-        self._maps = {
-            f"{output}_{level}": tensor
-            for output, levels in model.output.items()
-            for level, tensor in levels.items()
-        }
-        whole = model.detector(padded=True)
+        maps = model.image_maps()
+        whole = model.padded_detector()
+        images, sizes = whole.input["images"], whole.input["sizes"]
         self.network: Network = wish.network(
-            _part(keras.Model(model.input, self._maps, name=model.name), file), pixels=True
+            _part(keras.Model(images, maps, name=model.name), file), pixels=True
         )
         # A list, as Keras wants the names of tensors in a dictionary, and these are inside a model.
-        self._boxes = keras.Model([*self._maps.values(), whole.input["sizes"]], whole.output)
+        self._names = list(maps)
+        self._boxes = keras.Model([*maps.values(), images, sizes], whole.output)
+        self._sizes_dtype = sizes.dtype
 
     def __call__(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """What `Detector` asks of a model that ends in boxes."""
         maps = self.network.predict_on_batch(images)
-        inputs = [*(maps[name] for name in self._maps), sizes.astype("float32")]
+        inputs = [*(maps[n] for n in self._names), images, sizes.astype(self._sizes_dtype)]
         return self._boxes.predict_on_batch(inputs)

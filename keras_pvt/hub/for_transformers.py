@@ -33,7 +33,7 @@ def write(subject: Subject, folder: pathlib.Path) -> None:
         raise refuse(subject, TITLE, f"has patches of {PATCHES} alone")
     state = to_torch(subject.model, "huggingface")
     save_checkpoint(state, folder / "model.safetensors", subject.classes if whole else None)
-    write_json(folder / CONFIG, _config(subject, v2, whole))
+    write_json(folder / CONFIG, _config(subject, v2))
     write_json(folder / PREPROCESSOR, _preprocessor(subject))
 
 
@@ -47,11 +47,11 @@ def usage(subject: Subject) -> str:
     )
 
 
-def _config(subject: Subject, v2: bool, whole: bool) -> dict[str, Any]:
-    row, rates = subject.config, subject.rates
+def _config(subject: Subject, v2: bool) -> dict[str, Any]:
+    row, rates, count = subject.config, subject.rates, subject.outputs
     bare = "PvtV2Model" if v2 else "PvtModel"
     config: dict[str, Any] = {
-        "architectures": [f"{bare.removesuffix('Model')}ForImageClassification" if whole else bare],
+        "architectures": [f"{bare.removesuffix('Model')}ForImageClassification" if count else bare],
         "model_type": row.family,
         "image_size": row.image_size,
         "num_channels": subject.channels,
@@ -73,10 +73,10 @@ def _config(subject: Subject, v2: bool, whole: bool) -> dict[str, Any]:
     }
     if v2:
         config["linear_attention"] = row.linear
-    if whole:
+    if count:
         # Without names its pipeline fails on a PVT; these are what it calls classes itself.
-        names = subject.classes or [f"LABEL_{n}" for n in range(subject.outputs)]
-        config["num_labels"] = subject.outputs
+        names = subject.classes or [f"LABEL_{n}" for n in range(count)]
+        config["num_labels"] = count
         config["id2label"] = {str(n): name for n, name in enumerate(names)}
         config["label2id"] = {name: n for n, name in enumerate(names)}
     return config

@@ -29,7 +29,7 @@ PLAIN = (
 )
 ELSEWHERE = "the HDF5 file has a link to elsewhere: {!r}"
 MAX_OBJECTS = 100_000
-MAX_DEPTH = 8
+MAX_DEPTH = 10
 # Bytes: what h5py asks for is mostly a few, of places that lie together.
 READ_AHEAD = 4096
 # Groups of a model that hold no weights of layers.
@@ -81,17 +81,17 @@ def _read(files: list[tuple]) -> tuple[dict[str, np.ndarray], str | None]:
     try:
         with contextlib.ExitStack() as stack:
             opened = [(stack.enter_context(h5py.File(file, "r")), data) for file, data in files]
-            roots = [_Group(file["/"].id, data) for file, data in opened]
-            reader = _Reader()
+            roots = [_Root(file["/"].id, data) for file, data in opened]
+            reader = _Reader(roots)
             version = None
-            if (old := _old_layers(roots[0])) is not None:
-                reader.take_old(old)
-                version = _version(old, roots[0])
-                roots = []
-            # Layers of the graph, and those that a model has beside them, as attributes.
-            for key, holders in _members(roots).items():
-                if key not in NO_LAYERS:
-                    reader.walk(_groups(holders, key), key)
+            if (old := _old_layers(roots[0].id)) is not None:
+                reader.take_old(roots[0], old)
+                version = _version(old, roots[0].id)
+            else:
+                # Layers of the graph, and those that a model has beside them, as attributes.
+                for key, layer in reader.tree.items():
+                    if key not in NO_LAYERS:
+                        reader.walk(layer, (key,))
             total = sum(array.nbytes for array in reader.arrays.values())
             check_total(total, sum(len(data) for _, data in files))
             return plain_layers(reader.arrays), version
@@ -126,78 +126,77 @@ class _Member(io.RawIOBase):
         return len(part)
 
 
-def _child(group, name: str):
-    """The group or dataset of a name in a group, by their identifiers in h5py: its objects would
-    take three times as long. None where there is no such name."""
-    import h5py
-
-    if not isinstance(group, h5py.h5g.GroupID):
-        raise CheckpointError(f"the HDF5 file has a dataset where {name[:80]!r} is looked for")
-    encoded = name.encode()
-    if not group.links.exists(encoded):
-        return None
-    if group.links.get_info(encoded).type != h5py.h5l.TYPE_HARD:
-        raise CheckpointError(ELSEWHERE.format(name[:80]))
-    return h5py.h5o.open(group, encoded)
-
-
-class _Group(NamedTuple):
-    """The identifier of a group of a file, and the data of the file."""
+class _Root(NamedTuple):
+    """The identifier of the first group of a file, and the data of the file."""
 
     id: Any
     data: memoryview
 
 
+# Groups and arrays by their names, in those around them.
+_Tree = dict[str, "_Tree"]
+
+
 class _Reader:
-    def __init__(self):
+    """Takes the variables of files that lie in the same groups, each in one of them.
+
+    HDF5 goes through all groups by one call, and finds an array by its whole path: to open each
+    group from here would take it longer than all the rest.
+    """
+
+    def __init__(self, roots: list[_Root]):
         import h5py
 
         self.arrays: dict[str, np.ndarray] = {}
-        self.objects = 0
         self.types = {name: h5py.h5t.py_create(np.dtype(name)) for name in PLAIN}
+        self.tree: _Tree = {}
+        self.holders: dict[str, list[_Root]] = {}
+        for root in roots:
+            for path in _paths(root.id):
+                self.holders.setdefault(path, []).append(root)
+                group = self.tree
+                for name in path.split("/"):
+                    group = group.setdefault(name, {})
 
-    def walk(
-        self, groups: list[_Group], key: str, names: tuple[str, ...] = (), depth: int = 0
-    ) -> None:
-        """Take the variables of a layer's group, which each of several shards may have a part of.
+    def walk(self, group: _Tree, path: tuple[str, ...], names: tuple[str, ...] = ()) -> None:
+        """Take the variables of a layer, or of a list of layers.
 
         Args:
-            groups: of the layer or of a list of layers, one of each shard.
-            key: its name there.
+            group: of the layer.
+            path: names of the groups around it, and its own.
             names: of the layers around it.
-            depth: groups around it.
         """
-        import h5py
+        if "vars" in group:
+            variables = "/".join((*path, "vars"))
+            names = (*names, self._name(variables, path[-1]))
+            for number in group["vars"]:
+                for root in self.holders[f"{variables}/{number}"]:
+                    self.add("/".join((*names, number)), root, f"{variables}/{number}")
+        for child, inner in group.items():
+            if child not in ("vars", "seed_generator"):  # the state of a generator, no weight
+                self.walk(inner, (*path, child), names)
 
-        self._count(depth)
-        members = _members(groups)
-        variables = _groups(members.pop("vars", []), "vars")
-        names = (*names, *_layer_names(variables, key))
-        for own in variables:
-            for number in _members([own]):
-                dataset = h5py.h5d.open(own.id, number.encode())
-                self.add("/".join((*names, number)), dataset, own.data)
-        for child, holders in members.items():
-            if child != "seed_generator":  # the state of a random generator, no weight
-                self.walk(_groups(holders, child), child, names, depth + 1)
-
-    def take_old(self, layers: _Group) -> None:
+    def take_old(self, root: _Root, layers) -> None:
         """Take the variables of the format before Keras 3."""
-        for layer, holders in _members([layers]).items():
-            group, data = _groups(holders, layer)[0]
-            for number, name in enumerate(_old_names(group)):
-                self._count(name.count("/"))
-                dataset = group
-                for part in name.split("/"):
-                    dataset = _child(dataset, part)
-                self.add(f"{layer}/{number}", dataset, data)
+        prefix = "" if layers == root.id else f"{OLD_WEIGHTS}/"
+        for layer in self.tree[OLD_WEIGHTS] if prefix else self.tree:
+            names = _attributes_in_parts(root.id, OLD_NAMES, f"{prefix}{layer}")
+            for number, name in enumerate(names):
+                self.add(f"{layer}/{number}", root, f"{prefix}{layer}/{name}")
 
-    def add(self, name: str, dataset, data: memoryview) -> None:
+    def _name(self, variables: str, key: str) -> str:
+        """The name of a layer by its group of variables."""
+        found = (_attribute(root.id, "name", variables) for root in self.holders[variables])
+        name = next((name for name in found if name is not None), None)
+        return name if isinstance(name, str) else key
+
+    def add(self, name: str, root: _Root, path: str) -> None:
+        """Take the array at a path."""
         import h5py
 
-        self._count()
-        if not isinstance(dataset, h5py.h5d.DatasetID):
-            raise CheckpointError(f"the HDF5 file has no array {name[:80]!r}")
+        if path not in self.holders:
+            raise CheckpointError(f"the HDF5 file has no array {path[:80]!r}")
+        dataset = h5py.h5d.open(root.id, path.encode())
         offset = dataset.get_offset()
         if offset is None:  # of all that does not lie here in one piece
             raise CheckpointError(
@@ -207,7 +206,7 @@ class _Reader:
         if name in self.arrays:
             raise CheckpointError(f"the HDF5 file has two variables {name[:80]!r}")
         dtype = self._dtype(name, dataset)
-        self.arrays[name] = view(data, dtype, tuple(map(int, dataset.shape)), offset)
+        self.arrays[name] = view(root.data, dtype, tuple(map(int, dataset.shape)), offset)
 
     def _dtype(self, name: str, dataset) -> str:
         """The name of a dataset's dtype, which has the same bytes in the file as in memory.
@@ -227,49 +226,82 @@ class _Reader:
             "numbers"
         )
 
-    def _count(self, depth: int = 0) -> None:
-        """Note another group or array, at a depth in groups."""
-        self.objects += 1
-        if self.objects > MAX_OBJECTS or depth > MAX_DEPTH:
-            raise CheckpointError("the HDF5 file has too many groups")
+
+def _paths(root) -> list[str]:
+    """The paths of all groups and arrays below a group.
+
+    HDF5 goes through a group of two names once only, so the second would seem to be empty.
+    """
+    import h5py
+
+    links: list[tuple[bytes, int, int]] = []
+
+    def take(path, link):  # HDF5 calls it: it must not raise, and what it returns ends the visit
+        links.append((path, link.type, link.u))
+        return True if len(links) > MAX_OBJECTS or path.count(b"/") > MAX_DEPTH else None
+
+    if root.links.visit(take, info=True):
+        raise CheckpointError("the HDF5 file has too many groups")
+    places: dict[int, bytes] = {}
+    for path, kind, place in links:
+        if kind != h5py.h5l.TYPE_HARD:
+            raise CheckpointError(ELSEWHERE.format(path.decode()[:80]))
+        if (first := places.setdefault(place, path)) != path:
+            raise CheckpointError(
+                f"the HDF5 file has {first.decode()[:80]!r} again, as {path.decode()[:80]!r}, as "
+                "Keras writes none"
+            )
+    return [path.decode() for path, _, _ in links]
 
 
-def _old_layers(root: _Group) -> _Group | None:
+def _old_layers(root):
     """The group of layers in a file of the format before Keras 3; None in another."""
-    inner = _child(root.id, OLD_WEIGHTS)
-    group = root.id if inner is None else inner
+    import h5py
+
+    group = root
+    if root.links.exists(OLD_WEIGHTS.encode()):
+        group = h5py.h5g.open(root, OLD_WEIGHTS.encode())
     names = (_attribute(group, name) for name in ("layer_names", "layer_names0"))
-    return _Group(group, root.data) if any(n is not None for n in names) else None
+    return group if any(n is not None for n in names) else None
 
 
-def _version(*groups: _Group) -> str:
+def _version(*groups) -> str:
     """The version of Keras that the attributes of a group note; else that it is the older one."""
-    for group, _ in groups:
+    for group in groups:
         version = _attribute(group, "keras_version")
         if isinstance(version, str):
             return version[:LONGEST_VERSION]
     return "2"
 
 
-def _old_names(layer) -> list[str]:
-    """The names of a layer's variables."""
-    numbered = (_attribute(layer, f"{OLD_NAMES}{number}") for number in itertools.count())
-    parts = [_attribute(layer, OLD_NAMES) or []]
+def _attributes_in_parts(root, name: str, path: str) -> list[str]:
+    """A list that is an attribute, or several that are numbered."""
+    numbered = (_attribute(root, f"{name}{number}", path) for number in itertools.count())
+    parts = [_attribute(root, name, path) or []]
     parts += itertools.takewhile(lambda part: part is not None, numbered)
-    return [str(name) for part in parts for name in part]
+    return [str(value) for part in parts for value in part]
 
 
-def _attribute(of, name: str) -> Any:
+def _attribute(group, name: str, path: str = ".") -> Any:
     """The value of an attribute that is text, or a list of texts; None where there is none.
 
     An empty list has no type. Of another type nothing is read: HDF5 trusts what a damaged file says
     of its numbers.
+
+    Args:
+        group: above what has it.
+        name: of the attribute.
+        path: from the group.
     """
     import h5py
 
-    if not h5py.h5a.exists(of, name.encode()):
+    where = path.encode()
+    try:
+        attribute = h5py.h5a.open(group, name.encode(), obj_name=where)
+    except KeyError:
+        if h5py.h5a.exists(group, name.encode(), obj_name=where):
+            raise
         return None
-    attribute = h5py.h5a.open(of, name.encode())
     shape = attribute.shape
     if 0 in shape:
         return []
@@ -284,36 +316,3 @@ def _attribute(of, name: str) -> Any:
 
 def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _members(groups: list[_Group]) -> dict[str, list[_Group]]:
-    """The names in groups, each once, and which of the groups have it."""
-    import h5py
-
-    members: dict[str, list[_Group]] = {}
-    for group in groups:
-        links: list[tuple[bytes, int]] = []
-        # What is called by HDF5 must not raise.
-        group.id.links.iterate(lambda name, link, to=links: to.append((name, link.type)), info=True)
-        for encoded, kind in links:
-            name = encoded.decode()
-            if kind != h5py.h5l.TYPE_HARD:
-                raise CheckpointError(ELSEWHERE.format(name[:80]))
-            members.setdefault(name, []).append(group)
-    return members
-
-
-def _groups(holders: list[_Group], key: str) -> list[_Group]:
-    """The groups of a name in those that have one."""
-    import h5py
-
-    encoded = key.encode()
-    return [_Group(h5py.h5g.open(holder.id, encoded), holder.data) for holder in holders]
-
-
-def _layer_names(variables: list[_Group], key: str) -> tuple[str, ...]:
-    """The name of a layer by its groups of variables; none for a list of layers, which has none."""
-    if not variables:
-        return ()
-    names = [name for own in variables if (name := _attribute(own.id, "name")) is not None]
-    return (names[0] if names and isinstance(names[0], str) else key,)

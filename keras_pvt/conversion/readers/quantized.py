@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_pvt.conversion.readers.mapped import CheckpointError
 
+# Arrays of a dense layer in float8 without a bias.
+FEWEST_OF_FLOAT8 = 7
 logger = logging.getLogger("keras_pvt")
 
 
@@ -72,6 +74,9 @@ def plain_layers(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     layers: dict[str, list[str]] = {}
     for name in arrays:
         layers.setdefault(name.rpartition("/")[0], []).append(name)
+    most = max(map(len, layers.values()), default=0)
+    if most < FEWEST_OF_FLOAT8 and not any(map(_is_byte, arrays.values())):
+        return arrays  # nearly always, and sooner
     plain: dict[str, np.ndarray] = {}
     counts: collections.Counter[str] = collections.Counter()
     for layer, names in layers.items():
@@ -98,16 +103,23 @@ def _plain(parts: list[np.ndarray]) -> tuple[list[np.ndarray], str | None]:
     scales, and with groups their zeros and the groups; in float8 a scale and the largest values of
     late, for inputs, kernel and gradients, beside a kernel of floats.
     """
-    if any(part.dtype.kind in "iu" and part.dtype.itemsize == 1 for part in parts):
+    if any(map(_is_byte, parts)):
         bias = parts[1 : 1 + len(parts) % 2]
         kernel, beside = parts[0], parts[1 + len(bias) :]
         if kernel.dtype != np.int8 or len(beside) not in (1, 3):
             raise ValueError(f"{len(parts)} arrays, the first {kernel.dtype}: GPTQ or AWQ, perhaps")
         packed = len(beside) == 3 or _has_4_bits(kernel, beside[0])
         return [dequantized(kernel, *beside, packed=packed), *bias], "int4" if packed else "int8"
-    if len(parts) in (7, 8) and [part.ndim for part in parts[-6:]] == [0, 1] * 3:
+    if (
+        len(parts) in (FEWEST_OF_FLOAT8, FEWEST_OF_FLOAT8 + 1)
+        and [part.ndim for part in parts[-6:]] == [0, 1] * 3
+    ):
         return parts[:-6], "float8"
     return parts, None
+
+
+def _is_byte(array: np.ndarray) -> bool:
+    return array.dtype.kind in "iu" and array.dtype.itemsize == 1
 
 
 def _has_4_bits(kernel: np.ndarray, scale: np.ndarray) -> bool:

@@ -31,6 +31,21 @@ class DetectionModel(DensePredictionModel):
         names = self.loss_names if names is None else names
         self.loss_means = [keras.metrics.Mean(name=name) for name in names]
 
+    def image_maps(self) -> dict[str, keras.KerasTensor]:
+        """Tensors at which the model can be cut in two, by names.
+
+        Up to them it needs the images alone and takes most of its time; after them, sizes too.
+        """
+        return {
+            f"{output}_{level}": tensor
+            for output, levels in self.output.items()
+            for level, tensor in levels.items()
+        }
+
+    def padded_detector(self) -> keras.Model:
+        """The model that ends in boxes and takes {"images": ..., "sizes": ...}."""
+        return self.detector(padded=True)
+
     def loss_parts(self, x, y, y_pred) -> Sequence:
         """A scalar for each of `loss_names`.
 

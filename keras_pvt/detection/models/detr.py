@@ -253,6 +253,14 @@ class DETR(DetectionModel):
         frame = {"sizes": self.input["sizes"]} if self.padded else {"images": self.input}
         return keras.Model(self.input, decoder(self.output, **frame), name=self.name)
 
+    def image_maps(self) -> dict[str, keras.KerasTensor]:
+        return {"cells": self.get_layer("input_projection").output}
+
+    def padded_detector(self) -> keras.Model:
+        if not self.padded:
+            raise ValueError("DETR: images with padding need a model that has `padded=True`.")
+        return self.detector()
+
     def hungarian_losses(self, x, y, y_pred) -> HungarianLosses:
         """The losses of each layer of the decoder, with their weights.
 
