@@ -386,6 +386,19 @@ def test_tfrecord_files_that_are_damaged(tmp_path):
         read_manifest([path], Columns())
 
 
+def test_a_column_that_no_source_has(tmp_path):
+    """It would be passed over in silence."""
+    for name, words in (
+        ("--id 'a'", {"id": "a"}), ("--path 'a'", {"path": "a"}), ("--bytes 'a'", {"content": "a"}),
+    ):  # fmt: skip
+        (tmp_path / "0.png").write_bytes(png(0))
+        with pytest.raises(ValueError, match=f"{name} is of files that end in .parquet.*; got /"):
+            read_manifest([tmp_path], Columns(**words))
+    pq.write_table(pa.table({"a": ["b"], "path": ["0.png"]}), tmp_path / "m.parquet")
+    found = read_all([tmp_path, tmp_path / "m.parquet"], Columns("a"))
+    assert list(found) == ["0.png", "b"]
+
+
 def test_ids_are_of_one_image_each(tmp_path):
     file = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": ["a", "b", "a", "c", "b", "a"], "path": ["x.png"] * 6}), file)

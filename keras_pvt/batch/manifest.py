@@ -66,8 +66,8 @@ def read_manifest(sources: Sequence[str | os.PathLike], columns: Columns) -> "pa
     Returns:
         A table of the fields of `Row`.
     Raises:
-        ValueError: no source, or one that is no such thing; ids that several images have, or that
-            are none; text and integers.
+        ValueError: no source, or one that is no such thing; a column without a file that has any;
+            ids that several images have, or that are none; text and integers.
         OSError: a source that cannot be read.
         ImportError: pyarrow or fsspec is not installed.
     """
@@ -75,6 +75,7 @@ def read_manifest(sources: Sequence[str | os.PathLike], columns: Columns) -> "pa
         import pyarrow as pa
     if not sources:
         raise ValueError("a source of images is wanted: a folder, a list, a manifest, shards.")
+    _check_used(list(map(os.fspath, sources)), columns)
     rows = itertools.chain.from_iterable(
         _discreet_rows(os.fspath(source), columns) for source in sources
     )
@@ -109,6 +110,21 @@ def places(sources: Sequence[str | os.PathLike]) -> list[str]:
             place = folder_of(source)
         found.add(redacted(place))
     return sorted(found)
+
+
+def _check_used(sources: list[str], columns: Columns) -> None:
+    """Refuse the name of a column that no source can have."""
+    for flag, name, kinds in (
+        ("--id", columns.id, (*TABLES, *RECORDS)),
+        ("--path", columns.path, TABLES),
+        ("--bytes", columns.content, (*TABLES, *RECORDS)),
+    ):
+        files = (source for source in sources if not _is_folder(source) and _ends(source, kinds))
+        if name is not None and not any(files):
+            raise ValueError(
+                f"{flag} {name!r} is of files that end in {', '.join(kinds)}; got "
+                f"{', '.join(map(redacted, sources))}."
+            )
 
 
 def _discreet_rows(source: str, columns: Columns) -> Iterator[Row]:
