@@ -7,14 +7,17 @@ of the package's layers. They classify by the mean of all cells, as PVTv2 does, 
 token of PVT makes is a row of its own.
 
 Give the same command again to go on with runs that were stopped; those that are over are not
-repeated. DATA is CIFAR-10 as folders of classes, train/ and val/.
+repeated. DATA is CIFAR-10 as folders of classes, train/ and val/. Beside the runs, OUT gets their
+accuracies over the epochs as top1.csv and top1.png.
 """
 
 import argparse
+import csv
 import dataclasses
 import functools
 import pathlib
 import statistics
+import typing
 
 EXAMPLES = """examples:
   KERAS_BACKEND=tensorflow python benchmarks/ablations.py cifar10 --out runs/ablations
@@ -91,6 +94,27 @@ def main() -> None:
             f"| {CASES[name].what} | {found[0]['parameters']:,} | {seconds:.0f} | {each} "
             f"| {mean:.2f} |"
         )
+    write_curves(rows, options)
+
+
+def write_curves(rows: dict[str, list[dict]], options: argparse.Namespace) -> None:
+    """Write the accuracy after each epoch, a column for each run, and draw it."""
+    from keras_pvt.training import draw_curves
+
+    curves = {
+        f"{name}, seed {seed}": one["curve"]
+        for name, found in rows.items()
+        for seed, one in zip(options.seeds, found, strict=True)
+    }
+    table = [
+        {"epoch": epoch, **dict(zip(curves, values, strict=True))}
+        for epoch, values in enumerate(zip(*curves.values(), strict=True))
+    ]
+    with (options.out / "top1.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    draw_curves(table, {"top-1, validation": list(curves)}, options.out / "top1.png")
 
 
 def register_families() -> None:
@@ -156,7 +180,7 @@ def features(images, config, rates, dtype=None, *, overlapping: bool, convolutio
     )(x)
 
 
-def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
+def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, typing.Any]:
     """Train a model, or read what its run came to."""
     import keras
 
@@ -176,8 +200,10 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
     train(recipe, out, in_memory=not options.smoke, limit_steps=2 if options.smoke else 0)
     history = read_history(out / "history.csv")
     keras.backend.clear_session()
+    curve = [float(row["val_accuracy"]) for row in history]
     return {
-        "top1": float(history[-1]["val_accuracy"]),
+        "top1": curve[-1],
+        "curve": curve,
         "seconds": statistics.median(float(row["cpu_seconds"]) for row in history),
         "parameters": keras_pvt.classifier(variant, weights=None).count_params(),
     }

@@ -75,7 +75,7 @@ def read_manifest(sources: Sequence[str | os.PathLike], columns: Columns) -> "pa
         import pyarrow as pa
     if not sources:
         raise ValueError("a source of images is wanted: a folder, a list, a manifest, shards.")
-    _check_used(list(map(os.fspath, sources)), columns)
+    _check_used([os.fspath(one) for one in sources], columns)
     rows = itertools.chain.from_iterable(
         _discreet_rows(os.fspath(source), columns) for source in sources
     )
