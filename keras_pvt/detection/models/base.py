@@ -32,9 +32,12 @@ class DetectionModel(DensePredictionModel):
         self.loss_means = [keras.metrics.Mean(name=name) for name in names]
 
     def image_maps(self) -> dict[str, keras.KerasTensor]:
-        """Tensors at which the model can be cut in two, by names.
+        """Tensors at which the model can be cut in two.
 
-        Up to them it needs the images alone and takes most of its time; after them, sizes too.
+        Up to them it needs the images alone, and takes most of its time; after them, sizes too.
+
+        Returns:
+            Keras tensors of the model, by names.
         """
         return {
             f"{output}_{level}": tensor
@@ -43,7 +46,11 @@ class DetectionModel(DensePredictionModel):
         }
 
     def padded_detector(self) -> keras.Model:
-        """The model that ends in boxes and takes {"images": ..., "sizes": ...}."""
+        """A model that ends in boxes, of images that have padding.
+
+        Returns:
+            What `detector` returns, for {"images": images, "sizes": (height, width) of each}.
+        """
         return self.detector(padded=True)
 
     def loss_parts(self, x, y, y_pred) -> Sequence:

@@ -254,9 +254,21 @@ class DETR(DetectionModel):
         return keras.Model(self.input, decoder(self.output, **frame), name=self.name)
 
     def image_maps(self) -> dict[str, keras.KerasTensor]:
+        """The map of the backbone that the transformer sees.
+
+        Returns:
+            The Keras tensor of the projected map, by a name.
+        """
         return {"cells": self.get_layer("input_projection").output}
 
     def padded_detector(self) -> keras.Model:
+        """A model that ends in boxes, of images that have padding.
+
+        Returns:
+            What `detector` returns.
+        Raises:
+            ValueError: the model was built with `padded=False`.
+        """
         if not self.padded:
             raise ValueError("DETR: images with padding need a model that has `padded=True`.")
         return self.detector()
