@@ -73,6 +73,8 @@ def test_images_without_padding_need_no_sizes(model, inputs, found):
     assert answer["class_logits"].shape == (2, 1, 7, 6)
     np.testing.assert_allclose(answer["boxes"][0, -1], found["boxes"][0, -1], atol=1e-6)
     assert np.abs(answer["boxes"][1, -1] - found["boxes"][1, -1]).max() > 1e-4
+    with pytest.raises(ValueError, match="padding need a model that has `padded=True`"):
+        plain.padded_detector()
 
 
 def test_the_surest_queries_are_detections(found):
