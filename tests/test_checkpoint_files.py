@@ -636,7 +636,11 @@ def test_h5_of_keras_2_that_is_damaged(path, names, told, tmp_path):
         file.attrs["layer_names"] = [b"a", b"b"]
         file["a/a/kernel:0"] = file[path] = np.zeros(1, "float32")
         file["a"].attrs["weight_names"] = [b"a/kernel:0"]
+        file.create_group("c/relu")  # a layer without weights, with / in its name
         if names is not None:
             file["b"].attrs["weight_names"] = names
     with pytest.raises(CheckpointError, match=told):
         read_checkpoint(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        del file["b"]
+    assert list(read_checkpoint(tmp_path / "m.h5")) == ["a/0"]

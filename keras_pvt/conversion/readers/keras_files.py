@@ -193,7 +193,7 @@ class _Reader:
         for layer, inner in (self.tree[OLD_WEIGHTS] if prefix else self.tree).items():
             self.check_group(f"{prefix}{layer}", inner)
             names = _attributes_in_parts(root.id, OLD_NAMES, f"{prefix}{layer}")
-            if inner and not names:
+            if not names and _has_arrays(root.id, f"{prefix}{layer}", inner):
                 raise CheckpointError(f"the HDF5 file has no {OLD_NAMES!r} of {layer[:80]!r}")
             if len(set(names)) < len(names):  # a short file could have as many as it likes
                 raise CheckpointError(f"{OLD_NAMES!r} of {layer[:80]!r} has a variable twice")
@@ -208,7 +208,9 @@ class _Reader:
             return
         for root in self.holders[path]:  # one shard may have members, and another none
             if h5py.h5g.get_objinfo(root.id, path.encode()).type != h5py.h5g.GROUP:
-                raise CheckpointError(f"{path[:80]!r} of the HDF5 file is no group, where Keras has one")
+                raise CheckpointError(
+                    f"{path[:80]!r} of the HDF5 file is no group, as Keras has there"
+                )
 
     def _name(self, variables: str, key: str) -> str:
         """The name of a layer by its group of variables."""
@@ -283,6 +285,15 @@ def _paths(root) -> list[str]:
                 "Keras writes none"
             )
     return [path.decode() for path, _, _ in links]
+
+
+def _has_arrays(root, path: str, members: _Tree) -> bool:
+    """Whether an array lies at a path or below."""
+    import h5py
+
+    if members:
+        return any(_has_arrays(root, f"{path}/{name}", inner) for name, inner in members.items())
+    return h5py.h5g.get_objinfo(root, path.encode()).type == h5py.h5g.DATASET
 
 
 def _old_layers(root):
