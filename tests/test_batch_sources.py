@@ -307,6 +307,12 @@ def test_links_in_tar_files_are_images_too(tmp_path):
     assert list(found) == ["s.tar/sub/a.png", "s.tar/hard.png", "s.tar/sub/soft.png"]
     for image in found.values():
         np.testing.assert_array_equal(image, pixels_of(0))
+    with tarfile.open(path, "a") as tar:
+        member = tarfile.TarInfo("hard.png")
+        member.type, member.linkname = tarfile.SYMTYPE, "no.png"
+        tar.addfile(member)
+    with pytest.raises(ValueError, match=r"same id: 's\.tar/hard\.png' \(2 times\)"):
+        read_manifest([path], Columns())
 
 
 def test_sparse_files_in_tar_files_are_refused(tmp_path):
@@ -394,6 +400,8 @@ def test_a_column_that_no_source_has(tmp_path):
         (tmp_path / "0.png").write_bytes(png(0))
         with pytest.raises(ValueError, match=f"{name} is of files that end in .parquet.*; got /"):
             read_manifest([tmp_path], Columns(**words))
+        with pytest.raises(ValueError, match=r"got protocol-of-none://\*\*\*@folder"):
+            read_manifest(["protocol-of-none://user:geheim@folder"], Columns(**words))
     pq.write_table(pa.table({"a": ["b"], "path": ["0.png"]}), tmp_path / "m.parquet")
     found = read_all([tmp_path, tmp_path / "m.parquet"], Columns("a"))
     assert list(found) == ["0.png", "b"]

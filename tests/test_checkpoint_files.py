@@ -532,7 +532,9 @@ def test_h5_groups_that_have_two_names(tmp_path):
     """Another layer's variables, and a group that is inside itself."""
     import h5py
 
-    for name, again in (("layers/b/vars", "layers/a/vars"), ("layers/a/inner", "layers/a")):
+    for name, again in (
+        ("layers/b/vars", "layers/a/vars"), ("layers/a/inner", "layers/a"), ("layers/b/vars", "/"),
+    ):  # fmt: skip
         with h5py.File(tmp_path / "m.weights.h5", "w") as file:
             file["layers/a/vars/0"] = np.zeros(1, "float32")
             file[name] = file[again]
@@ -546,14 +548,99 @@ def test_h5_files_of_many_and_deep_groups(tmp_path, monkeypatch):
     from keras_pvt.conversion.readers import keras_files
 
     monkeypatch.setattr(keras_files, "MAX_OBJECTS", 23)
-    for groups, arrays, depth in ((1, 20, 0), (1, 21, 0), (5, 2, 0), (1, 1, 7), (1, 1, 8)):
+    for groups, arrays, depth in ((1, 20, 0), (1, 21, 0), (5, 2, 0), (1, 1, 13), (1, 1, 14)):
         with h5py.File(tmp_path / "m.weights.h5", "w") as file:
             for group in range(groups):
                 for number in range(arrays):
                     place = "/".join(("layers", *"x" * depth, f"layer{group}", "vars", str(number)))
                     file[place] = np.zeros(1, "float32")
-        if arrays == 21 or depth == 8:
+        if arrays == 21 or depth == 14:
             with pytest.raises(CheckpointError, match="too many groups"):
                 read_checkpoint(tmp_path / "m.weights.h5")
         else:
             assert len(read_checkpoint(tmp_path / "m.weights.h5")) == groups * arrays
+
+
+def test_h5_deep_groups_that_hold_no_weights(tmp_path):
+    """They are not read, and do not keep the rest from being read."""
+    import h5py
+
+    deep = "/".join(["layers", *"x" * 8])
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        for group in (deep, f"{deep}/dropout/seed_generator", "optimizer/a/b/c/d/e/f/g/h/i/j"):
+            file[f"{group}/vars/0"] = np.zeros(1, "float32")
+    assert list(read_checkpoint(tmp_path / "m.weights.h5")) == ["x/0"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("layers/b/vars", "'layers/b/vars' of the HDF5 file is no group"),
+        ("layers/b", "'layers/b' of the HDF5 file is no group"),
+        ("b", "'b' of the HDF5 file is no group"),
+        ("layers/b/vars/kernel", "has 'layers/b/vars/kernel', and Keras numbers variables"),
+        ("layers/" + "b" * 1000, "long names"),
+    ],
+)
+def test_h5_arrays_that_no_layer_has_in_its_place(path, told, tmp_path):
+    """They would be left out in silence."""
+    import h5py
+
+    file = tmp_path / "m.weights.h5"
+    with h5py.File(file, "w") as opened:
+        opened["layers/a/vars/0"] = np.zeros(1, "float32")
+        opened[path] = np.zeros(1, "float32")
+    with pytest.raises(CheckpointError, match=told):
+        read_checkpoint(file)
+
+
+def test_h5_names_of_layers_that_are_too_long(tmp_path):
+    """Every variable of the layer repeats it."""
+    import h5py
+
+    file = tmp_path / "m.weights.h5"
+    with h5py.File(file, "w") as opened:
+        opened["layers/a/vars/0"] = np.zeros(1, "float32")
+        opened["layers/a/vars"].attrs["name"] = "a" * 1001
+    with pytest.raises(CheckpointError, match=r"name of a layer is too long: 'a{80}'"):
+        read_checkpoint(file)
+
+
+def test_h5_shards_where_one_has_an_array_for_a_group(tmp_path):
+    import h5py
+
+    for number, path in enumerate(("layers/a/vars/0", "layers/a/vars")):
+        with h5py.File(tmp_path / f"m_{number}.weights.h5", "w") as file:
+            file[path] = np.zeros(1, "float32")
+    names = {f"layers/a/{number}": f"m_{number}.weights.h5" for number in range(2)}
+    listed = tmp_path / "m.weights.json"
+    listed.write_text(json.dumps({"metadata": {"total_size": 8}, "weight_map": names}))
+    with pytest.raises(CheckpointError, match="'layers/a/vars' of the HDF5 file is no group"):
+        read_checkpoint(listed)
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "told"),
+    [
+        ("b", [], "'b' of the HDF5 file is no group"),
+        ("b/b/kernel:0", None, "no 'weight_names' of 'b'"),
+        ("b/b/kernel:0", [], "no 'weight_names' of 'b'"),
+        ("b/b/kernel:0", [b"b/kernel:0"] * 2, "'weight_names' of 'b' has a variable twice"),
+        ("b/b/kernel:0", [b"b/bias:0"], "no array 'b/b/bias:0'"),
+    ],
+)
+def test_h5_of_keras_2_that_is_damaged(path, names, told, tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["layer_names"] = [b"a", b"b"]
+        file["a/a/kernel:0"] = file[path] = np.zeros(1, "float32")
+        file["a"].attrs["weight_names"] = [b"a/kernel:0"]
+        file.create_group("c/relu")  # a layer without weights, with / in its name
+        if names is not None:
+            file["b"].attrs["weight_names"] = names
+    with pytest.raises(CheckpointError, match=told):
+        read_checkpoint(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        del file["b"]
+    assert list(read_checkpoint(tmp_path / "m.h5")) == ["a/0"]

@@ -119,7 +119,8 @@ def _check_used(sources: list[str], columns: Columns) -> None:
         ("--path", columns.path, TABLES),
         ("--bytes", columns.content, (*TABLES, *RECORDS)),
     ):
-        files = (source for source in sources if not _is_folder(source) and _ends(source, kinds))
+        # The name first: whether it is a folder is to be asked of no store here.
+        files = (source for source in sources if _ends(source, kinds) and not _is_folder(source))
         if name is not None and not any(files):
             raise ValueError(
                 f"{flag} {name!r} is of files that end in {', '.join(kinds)}; got "

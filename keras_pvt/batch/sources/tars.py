@@ -30,7 +30,7 @@ def of_tar(address: str) -> Iterator[Row]:
     shown = redacted(address)
     name = name_of(address)
     count = end = 0
-    links: dict[str, tarfile.TarInfo] = {}
+    links: list[tuple[str, tarfile.TarInfo]] = []  # of one name too, which is refused later
     with open_file(address) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -46,9 +46,9 @@ def of_tar(address: str) -> Iterator[Row]:
                     if member.isreg():
                         yield Row(row_id, RANGE, address, member.offset_data, member.size)
                     else:
-                        links[row_id] = member
+                        links.append((row_id, member))
                 members = _by_name(tar) if links else {}
-            for row_id, link in links.items():
+            for row_id, link in links:
                 found = _target(link, members)
                 if found is None:  # an image that cannot be read, of which its row says so
                     yield Row(row_id, FILE, "")

@@ -29,7 +29,10 @@ PLAIN = (
 )
 ELSEWHERE = "the HDF5 file has a link to elsewhere: {!r}"
 MAX_OBJECTS = 100_000
-MAX_DEPTH = 10
+# Groups around a group or array, also those that hold no weights: seed_generator, optimizer.
+MAX_DEPTH = 16
+# Bytes: each path repeats the names of all groups around it, so long ones would fill the memory.
+LONGEST_PATH = 1000  # of a layer's name, in characters, too
 # Bytes: what h5py asks for is mostly a few, of places that lie together.
 READ_AHEAD = 4096
 # Groups of a model that hold no weights of layers.
@@ -149,6 +152,7 @@ class _Reader:
 
         self.arrays: dict[str, np.ndarray] = {}
         self.types = {name: h5py.h5t.py_create(np.dtype(name)) for name in PLAIN}
+        self.roots = roots
         self.tree: _Tree = {}
         self.holders: dict[str, list[_Root]] = {}
         for root in roots:
@@ -166,10 +170,17 @@ class _Reader:
             path: names of the groups around it, and its own.
             names: of the layers around it.
         """
+        self.check_group("/".join(path), group)
         if "vars" in group:
             variables = "/".join((*path, "vars"))
+            self.check_group(variables, group["vars"])
             names = (*names, self._name(variables, path[-1]))
             for number in group["vars"]:
+                if not (number.isascii() and number.isdecimal()):
+                    raise CheckpointError(
+                        f"the HDF5 file has {f'{variables}/{number}'[:80]!r}, and Keras numbers "
+                        "variables"
+                    )
                 for root in self.holders[f"{variables}/{number}"]:
                     self.add("/".join((*names, number)), root, f"{variables}/{number}")
         for child, inner in group.items():
@@ -179,16 +190,37 @@ class _Reader:
     def take_old(self, root: _Root, layers) -> None:
         """Take the variables of the format before Keras 3."""
         prefix = "" if layers == root.id else f"{OLD_WEIGHTS}/"
-        for layer in self.tree[OLD_WEIGHTS] if prefix else self.tree:
+        for layer, inner in (self.tree[OLD_WEIGHTS] if prefix else self.tree).items():
+            self.check_group(f"{prefix}{layer}", inner)
             names = _attributes_in_parts(root.id, OLD_NAMES, f"{prefix}{layer}")
+            if not names and _has_arrays(root.id, f"{prefix}{layer}", inner):
+                raise CheckpointError(f"the HDF5 file has no {OLD_NAMES!r} of {layer[:80]!r}")
+            if len(set(names)) < len(names):  # a short file could have as many as it likes
+                raise CheckpointError(f"{OLD_NAMES!r} of {layer[:80]!r} has a variable twice")
             for number, name in enumerate(names):
                 self.add(f"{layer}/{number}", root, f"{prefix}{layer}/{name}")
+
+    def check_group(self, path: str, members: _Tree) -> None:
+        """Refuse what is no group where one is looked for: it would seem to be an empty one."""
+        import h5py
+
+        if members and len(self.roots) == 1:
+            return
+        for root in self.holders[path]:  # one shard may have members, and another none
+            if h5py.h5g.get_objinfo(root.id, path.encode()).type != h5py.h5g.GROUP:
+                raise CheckpointError(
+                    f"{path[:80]!r} of the HDF5 file is no group, as Keras has there"
+                )
 
     def _name(self, variables: str, key: str) -> str:
         """The name of a layer by its group of variables."""
         found = (_attribute(root.id, "name", variables) for root in self.holders[variables])
         name = next((name for name in found if name is not None), None)
-        return name if isinstance(name, str) else key
+        if not isinstance(name, str):
+            return key
+        if len(name) > LONGEST_PATH:
+            raise CheckpointError(f"the name of a layer is too long: {name[:80]!r}")
+        return name
 
     def add(self, name: str, root: _Root, path: str) -> None:
         """Take the array at a path."""
@@ -238,11 +270,12 @@ def _paths(root) -> list[str]:
 
     def take(path, link):  # HDF5 calls it: it must not raise, and what it returns ends the visit
         links.append((path, link.type, link.u))
-        return True if len(links) > MAX_OBJECTS or path.count(b"/") > MAX_DEPTH else None
+        deep = path.count(b"/") > MAX_DEPTH or len(path) > LONGEST_PATH
+        return True if deep or len(links) > MAX_OBJECTS else None
 
     if root.links.visit(take, info=True):
-        raise CheckpointError("the HDF5 file has too many groups")
-    places: dict[int, bytes] = {}
+        raise CheckpointError("the HDF5 file has too many groups, or too deep ones, or long names")
+    places = {h5py.h5g.get_objinfo(root).objno[0]: b"/"}
     for path, kind, place in links:
         if kind != h5py.h5l.TYPE_HARD:
             raise CheckpointError(ELSEWHERE.format(path.decode()[:80]))
@@ -252,6 +285,15 @@ def _paths(root) -> list[str]:
                 "Keras writes none"
             )
     return [path.decode() for path, _, _ in links]
+
+
+def _has_arrays(root, path: str, members: _Tree) -> bool:
+    """Whether an array lies at a path or below."""
+    import h5py
+
+    if members:
+        return any(_has_arrays(root, f"{path}/{name}", inner) for name, inner in members.items())
+    return h5py.h5g.get_objinfo(root, path.encode()).type == h5py.h5g.DATASET
 
 
 def _old_layers(root):
