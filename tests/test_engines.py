@@ -13,6 +13,7 @@ import time
 from types import SimpleNamespace
 
 import filelock
+import keras
 import numpy as np
 import pytest
 from conftest import SHALLOW, perturb
@@ -508,7 +509,6 @@ def test_segment(fails, rng, monkeypatch, said):
 SMALL_DETECTORS = {
     "retinanet": lambda trunk: RetinaNet(trunk, 3, neck_width=16, head_depth=1),
     "mask_rcnn": lambda trunk: MaskRCNN(trunk, 3, neck_width=16, head_width=24, anchor_side=2.0),
-    "detr": lambda trunk: DETR(trunk, 3, num_queries=9, embed_dim=16, depth=2, hidden_dim=24),
 }
 
 
@@ -532,7 +532,15 @@ def test_detect(system, fails, monkeypatch, said):
         if system == "mask_rcnn":
             np.testing.assert_allclose(found.masks, expected.masks, atol=1e-4)
     assert ("Keras computes: it cannot be written" in said()) == fails
+    keras.saving.serialize_keras_object(model)  # which it can still be
     assert detector_by(plain, Wish("keras")) is plain
+
+
+def test_other_detectors_are_computed_by_keras(said):
+    model = DETR(keras_pvt.PVTBackbone(SHALLOW), 3, 9, embed_dim=16, depth=1, hidden_dim=24)
+    plain = Detector(model, "keras_pvt", ["a", "b", "c"], (96, 128))
+    assert detector_by(plain, Wish("onnxruntime")) is plain
+    assert "no other detectors yet" in said()
 
 
 def test_predictor(model, exports, tmp_path, rng):

@@ -39,14 +39,17 @@ def detector_by(detector: "Detector", wish: Wish, file: str | None = None) -> "D
         wish: of the user's.
         file: see `segment_by`.
     Returns:
-        The detector; itself where Keras computes, as it does of other libraries, which is logged.
+        The detector; itself where Keras computes, as it does of other systems, which is logged.
     """
     if wish.is_keras:
         return detector
     model = detector.model
-    if not hasattr(model, "image_maps"):
+    if not (hasattr(model, "image_maps") and model.image_maps()):
         if wish.makes and wish.engine != table.KERAS:
-            logger.warning("Keras computes: engines take detectors of keras_pvt, and no others")
+            logger.warning(
+                "Keras computes: engines take RetinaNets and Mask R-CNNs of keras_pvt, no other "
+                "detectors yet"
+            )
         return detector
     finder = _Finder(model, wish, file)
     return dataclasses.replace(detector, finder=finder)
@@ -71,17 +74,16 @@ class _Finder:
 
         maps = model.image_maps()
         whole = model.padded_detector()
-        images, sizes = whole.input["images"], whole.input["sizes"]
+        sizes = whole.input["sizes"]
         self.network: Network = wish.network(
-            _part(keras.Model(images, maps, name=model.name), file), pixels=True
+            _part(keras.Model(model.input, maps, name=model.name), file), pixels=True
         )
         # A list, as Keras wants the names of tensors in a dictionary, and these are inside a model.
         self._names = list(maps)
-        self._boxes = keras.Model([*maps.values(), images, sizes], whole.output)
-        self._sizes_dtype = sizes.dtype
+        self._boxes = keras.Model([*maps.values(), sizes], whole.output)
 
     def __call__(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """What `Detector` asks of a model that ends in boxes."""
         maps = self.network.predict_on_batch(images)
-        inputs = [*(maps[n] for n in self._names), images, sizes.astype(self._sizes_dtype)]
+        inputs = [*(maps[name] for name in self._names), sizes.astype("float32")]
         return self._boxes.predict_on_batch(inputs)

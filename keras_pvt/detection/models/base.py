@@ -37,7 +37,7 @@ class DetectionModel(DensePredictionModel):
         Up to them it needs the images alone, and takes most of its time; after them, sizes too.
 
         Returns:
-            Keras tensors of the model, by names.
+            Keras tensors of the model, by names; none where it cannot be cut.
         """
         return {
             f"{output}_{level}": tensor

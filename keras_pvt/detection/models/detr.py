@@ -254,12 +254,14 @@ class DETR(DetectionModel):
         return keras.Model(self.input, decoder(self.output, **frame), name=self.name)
 
     def image_maps(self) -> dict[str, keras.KerasTensor]:
-        """The map of the backbone that the transformer sees.
+        """None: what follows the backbone takes the model's own inputs too.
+
+        Keras makes no second model of them without changing the first, which cannot be saved then.
 
         Returns:
-            The Keras tensor of the projected map, by a name.
+            An empty dictionary.
         """
-        return {"cells": self.get_layer("input_projection").output}
+        return {}
 
     def padded_detector(self) -> keras.Model:
         """A model that ends in boxes, of images that have padding.
