@@ -17,7 +17,7 @@ from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import load_image
 
 IMAGES = sorted((pathlib.Path(__file__).parent / "images").glob("*.jpg"))
-BUNDLED = ("pvt_nano", "cifar10")
+BUNDLED = ("pvt_v2_nano", "cifar10")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
         variant, weights = BUNDLED
         print(
             f"{options.variant}'s weights cannot be had ({type(error).__name__}): "
-            "going on with the bundled pvt_nano, which knows the ten classes of CIFAR-10 only.\n"
+            f"going on with the bundled {variant}, which knows the ten classes of CIFAR-10 only.\n"
         )
         predictor = FileClassifier.load(variant, weights)
     files = image_files(options.images)

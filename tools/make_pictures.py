@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-NANO = ("--variant", "pvt_nano", "--weights", "cifar10")
+NANO = ("--variant", "pvt_v2_nano", "--weights", "cifar10")
 # Picture in docs/ to the program that draws it, and the README's words before what it prints.
 DEMOS = {
     "demo.png": (("examples/classify_images.py", *NANO), "Photographs and likely classes"),
