@@ -111,7 +111,7 @@ def write_curves(rows: dict[str, list[dict]], options: argparse.Namespace) -> No
         for epoch, values in enumerate(zip(*curves.values(), strict=True))
     ]
     with (options.out / "top1.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, table[0])
+        writer = csv.DictWriter(file, table[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(table)
     draw_curves(table, {"top-1, validation": list(curves)}, options.out / "top1.png")
@@ -200,11 +200,11 @@ def run(name: str, seed: int, options: argparse.Namespace) -> dict[str, typing.A
     train(recipe, out, in_memory=not options.smoke, limit_steps=2 if options.smoke else 0)
     history = read_history(out / "history.csv")
     keras.backend.clear_session()
-    curve = [float(row["val_accuracy"]) for row in history]
+    curve = [row["val_accuracy"] for row in history]
     return {
         "top1": curve[-1],
         "curve": curve,
-        "seconds": statistics.median(float(row["cpu_seconds"]) for row in history),
+        "seconds": statistics.median(row["cpu_seconds"] for row in history),
         "parameters": keras_pvt.classifier(variant, weights=None).count_params(),
     }
 

@@ -74,13 +74,12 @@ class _Finder:
 
         maps = model.image_maps()
         whole = model.padded_detector()
-        sizes = whole.input["sizes"]
         self.network: Network = wish.network(
             _part(keras.Model(model.input, maps, name=model.name), file), pixels=True
         )
-        # A list, as Keras wants the names of tensors in a dictionary, and these are inside a model.
         self._names = list(maps)
-        self._boxes = keras.Model([*maps.values(), sizes], whole.output)
+        # A list, as Keras wants the names of tensors in a dictionary, and these are inside a model.
+        self._boxes = keras.Model([*maps.values(), whole.input["sizes"]], whole.output)
 
     def __call__(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """What `Detector` asks of a model that ends in boxes."""

@@ -40,7 +40,6 @@ def of_parquet(
             raise ValueError(f"{shown} is no Parquet file: {error}") from None
         names = table.schema_arrow.names
         path, content = _column(names, path, content, shown)
-        _check_kind(table.schema_arrow, path, content, shown)
         if id_column not in names:
             raise ValueError(
                 f"{shown} has no column {id_column!r} of ids; it has {', '.join(names)}: "
@@ -49,6 +48,7 @@ def of_parquet(
         for name in (id_column, content if path is None else path):
             if names.count(name) > 1:
                 raise ValueError(f"{shown} has several columns {name!r}; it has to have one.")
+        _check_kind(table.schema_arrow, path, content, shown)
         whole = beside(address)
         number = 0
         columns = [id_column] if path is None else [id_column, path]
@@ -77,10 +77,7 @@ def _check_kind(schema: Any, path: str | None, content: str | None, shown: str) 
     """Refuse a column that has no paths, or no bytes, before each of its rows is an error."""
     import pyarrow.types as kinds
 
-    column = content if path is None else path
-    if schema.names.count(column) != 1:
-        return
-    kind = schema.field(column).type
+    kind = schema.field(content if path is None else path).type
     kind = kind.value_type if kinds.is_dictionary(kind) else kind
     if path is not None:
         text = (kinds.is_string, kinds.is_large_string, kinds.is_string_view, kinds.is_null)
