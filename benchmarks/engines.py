@@ -22,6 +22,7 @@ from predict_folder import make_images
 EXAMPLES = """examples:
   KERAS_BACKEND=torch python benchmarks/engines.py --huggingface
   KERAS_BACKEND=torch python benchmarks/engines.py --task detect --images 100
+  KERAS_BACKEND=torch python benchmarks/engines.py --engines openvino openvino:bfloat16
   KERAS_BACKEND=torch python benchmarks/engines.py --smoke
 """
 KERAS, PIPELINE = "keras", "hugging face pipeline"
@@ -38,7 +39,12 @@ def main() -> None:
     add("--images", type=int, default=1000)
     add("--rounds", type=int, default=3)
     add("--batch-size", type=int, default=32)
-    add("--engines", nargs="+", help="by default all that are installed, LiteRT in int8 too")
+    add(
+        "--engines",
+        nargs="+",
+        metavar="ENGINE[:PRECISION]",
+        help="next to Keras in float32; by default all that are installed, in all their precisions",
+    )
     add("--threads", type=int, help="cores to use; by default all")
     add("--huggingface", action="store_true", help="transformers' pipeline too, for predict")
     add("--smoke", action="store_true", help="whether it runs: a small model, six images")
@@ -67,13 +73,18 @@ def contenders(options, place: pathlib.Path, files: list[pathlib.Path]) -> dict[
     from keras_pvt.engines import table
     from keras_pvt.engines.named import Wish
 
-    names = options.engines or [KERAS, *table.installed("float32"), *table.installed("int8")]
-    wishes: dict[str, Wish] = {}
-    for name in names:
-        if name in wishes:
-            wishes[f"{name} int8"] = Wish(name, "int8", place / "photographs")
-        else:
+    asked = options.engines or [
+        f"{name}:{precision}"
+        for precision in table.PRECISIONS
+        for name in table.installed(precision)
+    ]
+    wishes = {KERAS: Wish(KERAS)}
+    for name, _, precision in (one.partition(":") for one in asked):
+        if precision in ("", "float32"):
             wishes[name] = Wish(name)
+        else:
+            images = place / "photographs" if precision == "int8" else None
+            wishes[f"{name} {precision}"] = Wish(name, precision, images)
     make = {"predict": classifiers, "detect": detectors, "segment": segmenters}[options.task]
     calls = make(options, place, wishes, files)
     if options.huggingface and options.task == "predict":
