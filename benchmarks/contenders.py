@@ -1,7 +1,7 @@
 """What the benchmarks compare: one prepared call per contender, of PVT and of PVTv2.
 
-Every contender has random weights of its own and gets float32 images that are already in its
-own layout, so that nothing but the forward pass, or a training step, is measured.
+Every contender has random weights of its own and gets images that are already in its own
+layout, so that nothing but the forward pass, or a training step, is measured.
 """
 
 import dataclasses
@@ -33,17 +33,23 @@ class Case:
         return images.astype("float32")
 
 
-def prepare(contender: str, case: Case, upstream: pathlib.Path | None = None) -> Callable:
+def prepare(
+    contender: str, case: Case, upstream: pathlib.Path | None = None, precision: str = "float32"
+) -> Callable:
     """Build a contender and return its forward pass, which waits for the result.
 
     Args:
         contender: one of the four names above.
         case: what to run.
         upstream: checkout of whai362/PVT; only `UPSTREAM` needs it.
+        precision: "float32" or "bfloat16", of weights and images.
     """
+    import keras
+
     if contender in BUILDERS:
+        keras.config.set_dtype_policy(precision)
         return keras_call(BUILDERS[contender](case), case.images())
-    return torch_call(torch_model(contender, case, upstream), case.images())
+    return torch_call(torch_model(contender, case, upstream), case.images(), precision)
 
 
 def torch_model(contender: str, case: Case, upstream: pathlib.Path | None):
@@ -95,12 +101,13 @@ def gflops(call: Callable) -> float:
     return counter.get_total_flops() / 2e9
 
 
-def torch_call(model, images: np.ndarray) -> Callable:
+def torch_call(model, images: np.ndarray, precision: str = "float32") -> Callable:
     """The eager inference call of a torch module, which takes channels-first images."""
     import torch
 
-    model.eval()
-    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    dtype = getattr(torch, precision)
+    model.eval().to(dtype)
+    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(dtype)
 
     def eager():
         with torch.no_grad():

@@ -22,6 +22,7 @@ from table import Table
 EXAMPLES = """examples:
   KERAS_BACKEND=jax python benchmarks/inference.py
   KERAS_BACKEND=torch python benchmarks/inference.py --upstream ~/PVT --threads 2
+  KERAS_BACKEND=torch python benchmarks/inference.py --only speed --precision bfloat16
   python benchmarks/inference.py --only build memory
   python benchmarks/inference.py --smoke
 """
@@ -36,6 +37,9 @@ def main() -> None:
     parser.add_argument("--upstream", type=pathlib.Path, help="a checkout of whai362/PVT")
     parser.add_argument("--threads", type=int, help="cores to use; by default all")
     parser.add_argument("--seconds", type=float, default=20.0, help="time for each row (20)")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="of the speed"
+    )
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES)
     parser.add_argument("--variants", nargs="+", default=["pvt_tiny", "pvt_small"])
     parser.add_argument("--smoke", action="store_true", help="small images, once: does it run?")
@@ -48,7 +52,7 @@ def main() -> None:
         seconds = args.seconds
         if args.smoke:
             cases, seconds = [Case("pvt_tiny", 64, 2)], 0.0
-        _speed(cases, names, args.upstream, seconds)
+        _speed(cases, names, args.upstream, args.precision, seconds)
     if "build" in args.only:
         _build_time(Case("pvt_tiny" if args.smoke else "pvt_large", 224), args.seconds)
     if "memory" in args.only:
@@ -69,10 +73,10 @@ def _versions(threads: int) -> str:
     return f"Backend {backend}: " + ", ".join(parts)
 
 
-def _speed(cases, names, upstream, seconds) -> None:
+def _speed(cases, names, upstream, precision, seconds) -> None:
     table = Table("model, pixels, batch", names, "ms")
     for case in cases:
-        calls = {name: contenders.prepare(name, case, upstream) for name in names}
+        calls = {name: contenders.prepare(name, case, upstream, precision) for name in names}
         figures = timing.interleave(calls, seconds, min_rounds=5 if seconds else 1)
         table.row(f"{case.variant}, {case.size}, {case.batch}", figures)
 

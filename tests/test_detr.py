@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import recipe
+import small_recipes
 from conftest import assert_same, perturb
 from contracts import jitted
 from keras import ops
@@ -374,6 +375,14 @@ def test_older_names_are_read(nano, layout):
     again = DETR(keras_pvt.PVTBackbone("pvt_nano"), **OPTIONS)
     load_checkpoint(again, older)
     assert_same(to_torch(again, layout), state)
+
+
+@pytest.mark.one_backend("as the layers get it")
+@pytest.mark.parametrize("rate", [0.0, 0.25])
+def test_a_recipe_says_how_much_is_dropped(rate):
+    model, _ = DETR.from_recipe(small_recipes.small("detr", head_drop=rate, drop_path=0.5), 3)
+    layers = [layer for layer in model.layers if layer.name.startswith(("encoder", "decoder"))]
+    assert [layer.drop_rate for layer in layers if hasattr(layer, "drop_rate")] == [rate, rate]
 
 
 @pytest.mark.one_backend("what is said")

@@ -33,6 +33,7 @@ class DetectionRecipe(BaseRecipe):
             "smallest_scale", "largest_scale", "backbone_rate",
         ),
         "0 or more": ("smallest_side",),
+        "0 or more, below 1": ("head_drop",),
     }  # fmt: skip
 
     system: str = option("retinanet", "retinanet, mask_rcnn or detr")
@@ -69,6 +70,7 @@ class DetectionRecipe(BaseRecipe):
     )
     depth: int = option(6, "layers of detr's encoder, and layers of its decoder")
     num_queries: int = option(100, "largest number of objects that detr finds in an image")
+    head_drop: float = option(0.1, "probability of dropping a feature in detr's transformer")
     freeze_backbone: bool = option(False, "do not train the backbone")
     weights: str = option("imagenet", "initial weights of the backbone: a name, a file, or none")
 

@@ -234,7 +234,12 @@ class DETR(DetectionModel):
         """A model to train and the backbone in it, see `System.build`."""
         backbone = PVTBackbone.from_recipe(recipe, name="images")  # as the model calls its input
         model = cls(
-            backbone, num_classes, recipe.num_queries, recipe.neck_width, depth=recipe.depth
+            backbone,
+            num_classes,
+            recipe.num_queries,
+            recipe.neck_width,
+            depth=recipe.depth,
+            drop_rate=recipe.head_drop,
         )
         return model, backbone
 
