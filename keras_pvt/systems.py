@@ -58,6 +58,8 @@ class System:
         mark: path of a variable that this system has, and no other.
         classes: `(get) -> int`, how many classes the shapes of a checkpoint tell; `get` gives the
             array of the path of a variable. None: the row of the backbone has it.
+        per_class: how the paths of the variables begin whose shapes depend on the number of
+            classes: what a new set of classes has to learn anew.
         outline: attributes of the model that a key map asks for, as they are taken to be of a
             checkpoint whose model is not known yet; of what is counted, more than there will be.
         recipe: class of the recipes that train it; None: it is not trained by itself.
@@ -85,6 +87,7 @@ class System:
     newer: Reference = None
     mark: str = ""
     classes: Reference = None
+    per_class: tuple[str, ...] = ()
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Reference = None
     build: Reference = None
@@ -198,6 +201,7 @@ register(
         names={"official": KeyNames("keras_pvt.conversion.maps.semantic_fpn:key_map")},
         mark="logits/kernel",
         classes="keras_pvt.conversion.maps.semantic_fpn:classes",
+        per_class=("logits/",),
         **_SEGMENTATION,
     )
 )
@@ -213,6 +217,7 @@ register(
         names={"official": KeyNames("keras_pvt.conversion.maps.trans2seg:key_map")},
         mark="prototypes/table",
         classes="keras_pvt.conversion.maps.trans2seg:classes",
+        per_class=("prototypes/",),
         outline={"depth": 32, "skip_level": "P2", "embed_dim": 0},  # 0: what it splits is whole
         **_SEGMENTATION,
     )
@@ -234,6 +239,7 @@ register(
         },
         mark="class_conv0/kernel",
         classes="keras_pvt.conversion.maps.retinanet:classes",
+        per_class=("class_logits/",),
         outline={"head_depth": 32},
         untold={"anchor_side": 4.0},
         **_DETECTION,
@@ -256,6 +262,7 @@ register(
         },
         mark="proposal_conv/kernel",
         classes="keras_pvt.conversion.maps.mask_rcnn:classes",
+        per_class=("box_head/class_logits/", "box_head/box_deltas/", "mask_head/logits/"),
         masks=True,
         outline={"mask_depth": 32, "masks": True},
         untold={"anchor_side": 8.0},
@@ -284,6 +291,7 @@ register(
         newer="keras_pvt.conversion.maps.detr:newer",
         mark="queries/table",
         classes="keras_pvt.conversion.maps.detr:classes",
+        per_class=("class_logits/",),
         outline={"depth": 32},
         untold={"num_heads": 8},
         **_DETECTION,

@@ -41,7 +41,32 @@ def load(
         OSError: a file cannot be read or downloaded.
     """
     state = read_checkpoint(find(variant, weights)) if state is None else state
-    notices = [] if _is_name(variant, weights) else _doubts(state)
+    return _load(model, state, [] if _is_name(variant, weights) else _doubts(state))
+
+
+def load_whole(model: keras.Model, source: str | os.PathLike) -> Report:
+    """Load a trained model's weights into another of its kind, with neck and head, and adapt them
+    as `load` does.
+
+    Args:
+        model: built by keras_pvt.
+        source: file of a model with the same settings; the number of classes may be another.
+    Returns:
+        What was changed and skipped.
+    Raises:
+        ValueError: no file; weights that do not fit.
+        OSError: a file cannot be read or downloaded.
+    """
+    path = local_file(source)
+    if not path.exists():
+        raise ValueError(
+            f"{os.fspath(source)!r} is no file of a trained model. Pass a file, such as the "
+            "model.keras of a run, or hf://OWNER/NAME of a hub."
+        )
+    return _load(model, read_checkpoint(file_in(path) if path.is_dir() else path), [])
+
+
+def _load(model: keras.Model, state: Checkpoint, notices: list[str]) -> Report:
     report = load_checkpoint(
         model, state, resize_positions=True, new_head=True, adapt_channels=True
     )

@@ -3,13 +3,20 @@
 import dataclasses
 
 import keras
+import numpy as np
 import pytest
 from conftest import assert_same, perturb
 
 import keras_pvt
 from keras_pvt import systems
 from keras_pvt.cli import main
-from keras_pvt.conversion import read_checkpoint, save_checkpoint, to_torch
+from keras_pvt.conversion import (
+    CheckpointError,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    to_torch,
+)
 
 CODE = ("model", "from_arrays", "options", "cost", "recipe", "build", "trainer", "serve")
 
@@ -45,15 +52,56 @@ SMALL = {
 }
 
 
+DENSE = [name for name, system in systems.SYSTEMS.items() if system.names]
+
+
+def small(name, classes):
+    backbone = keras_pvt.PVTBackbone("pvt_nano", (64, 64, 3))
+    return systems.SYSTEMS[name].load("model")(backbone, classes, **SMALL[name])
+
+
+def weights(model):
+    return {
+        v.path: keras.ops.convert_to_numpy(v.value)
+        for v in model.variables
+        if "seed_generator" not in v.path
+    }
+
+
+@pytest.mark.one_backend("moves arrays of weights")
+@pytest.mark.parametrize("name", DENSE)
+def test_a_model_of_other_classes_takes_all_but_what_is_theirs(name):
+    source, target = small(name, 5), small(name, 3)
+    perturb(source)
+    with pytest.raises(CheckpointError, match="mis-shaped"):
+        load_checkpoint(target, to_torch(source))
+    before = weights(target)
+    report = load_checkpoint(target, to_torch(source), new_head=True)
+    assert report.notices == ["the head of 3 classes is new and untrained; the checkpoint's has 5"]
+    given, after = weights(source), weights(target)
+    apart = {path for path in given if given[path].shape != before[path].shape}
+    assert apart == {path for path in given if path.startswith(systems.SYSTEMS[name].per_class)}
+    for path in after:
+        wanted = before if path in apart else given
+        np.testing.assert_array_equal(after[path], wanted[path], err_msg=path)
+
+
+@pytest.mark.one_backend("moves arrays of weights")
+def test_of_as_many_classes_the_head_is_taken_too():
+    source, target = small("mask_rcnn", 4), small("mask_rcnn", 4)
+    perturb(source)
+    assert not load_checkpoint(target, to_torch(source), new_head=True).notices
+    assert_same(to_torch(target), to_torch(source))
+    without = {k: v for k, v in to_torch(source).items() if "bbox_head" not in k}
+    with pytest.raises(CheckpointError, match=r"roi_head\.bbox_head\.shared_fcs\.0\.weight"):
+        load_checkpoint(target, without, new_head=True)
+
+
 @pytest.mark.one_backend("the command line")
 @pytest.mark.parametrize("name", systems.SYSTEMS)
 def test_the_command_converts_it_both_ways(name, tmp_path):
     system = systems.SYSTEMS[name]
-    if system.names:
-        backbone = keras_pvt.PVTBackbone("pvt_nano", (64, 64, 3))
-        model = system.load("model")(backbone, 5, **SMALL[name])
-    else:
-        model = system.load("model")("pvt_nano")
+    model = small(name, 5) if system.names else system.load("model")("pvt_nano")
     perturb(model)
     state = to_torch(model)
     source, there, back = (str(tmp_path / f) for f in ("a.safetensors", "b.keras", "c.npz"))

@@ -196,6 +196,27 @@ def test_the_file_has_what_detecting_needs(run, data):
         assert (one.boxes <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
 
 
+def test_a_run_starts_from_another_detector(trainer, run, data, tmp_path, capsys):
+    """Here with steps that change nothing, and without the weights that are named otherwise."""
+    start = own("retinanet", **{"load-from": run / "model.keras", "weights": "imagenet"})
+    still = {"learning-rate": 1e-30, "weight-decay": 0}
+    assert trainer(words(data, tmp_path / "more", epochs=1, **start, **still)) == 0
+    first, then = (
+        Detector.load(folder / "model.keras").model for folder in (run, tmp_path / "more")
+    )
+    for before, after in zip(first.weights, then.weights, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (before, after)))
+    for change, message in (
+        ({"load-from": tmp_path / "none.keras"}, "none.keras' is no file of a trained model"),
+        ({"neck-width": 24}, "mis-shaped: neck"),
+        ({"system": "detr", "depth": 1}, "this is a retinanet checkpoint, and the model a detr"),
+    ):
+        capsys.readouterr()
+        assert trainer(words(data, tmp_path / "out", **{**start, **change})) == 1
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "history.csv").exists()
+
+
 @pytest.mark.full("trains by two libraries")
 @pytest.mark.one_backend("test_ecosystem.py trains them on each")
 @pytest.mark.parametrize("library", ["keras_cv", "keras_hub"])
@@ -335,6 +356,7 @@ def test_poor_anchors_of_a_library_are_told(trainer, data, tmp_path, capsys, mon
         ("--resize keep_ratio", "--library keras_cv needs --resize canvas"),
         ("--size 64x", "--size must be pixels, such as 224 or 480x640; got '64x'"),
         ("--system detr", "--system detr is of --library keras_pvt only"),
+        ("--load-from boxes.keras", "--load-from is of --library keras_pvt only"),
         ("--smallest-side 900", "--smallest-side must not be above the shorter side of --size"),
         ("--drops 8;11", "--drops must be epochs such as 8,11"),
         ("--val-data= --val-split 0", "--val-data or --val-split is needed"),

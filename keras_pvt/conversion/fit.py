@@ -1,7 +1,8 @@
 """A state dict laid against a model, before anything is copied."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -178,6 +179,7 @@ class Fit:
         self.shapes = {path: tuple(variable.shape) for path, variable in self.variables.items()}
         self.system = systems.of_model(model)
         self.config = families.config_of(model)
+        self.head = ("head/",) if self.system is None else self.system.per_class
         self.different = _configured_otherwise(model, state)
         unwrapped = unwrap(state, whole=self.system is not None)
         self.state, left = unwrapped.state, unwrapped.left
@@ -205,7 +207,7 @@ class Fit:
         for entry in entries:
             if not any(path in self.variables for path in entry.keras):
                 self._skip(entry, unused)
-            elif keeps_head and entry.keras[0].startswith("head/"):
+            elif keeps_head and self._in_head(entry):
                 self._skip(entry, own_head)
             else:
                 self._take(entry)
@@ -215,7 +217,7 @@ class Fit:
             named = {path for entry in entries for path in entry.keras}
             for entry in model_map(model, "official"):
                 paths = {path for path in entry.keras if path in self.variables} - named
-                if paths and not (keeps_head and entry.keras[0].startswith("head/")):
+                if paths and not (keeps_head and self._in_head(entry)):
                     self.missing += entry.torch
         known = {key for entry in entries for key in entry.torch}
         self.unexpected = [key for key in self.state if key not in known]
@@ -227,26 +229,43 @@ class Fit:
         found = system_of_state(self.state)
         return None if found == self.system.name else found
 
+    def _in_head(self, entry: Entry) -> bool:
+        """Whether weights are the head's, which is made for a number of classes."""
+        return bool(entry.keras) and entry.keras[0].startswith(self.head)
+
     def _other_head(self, entries: list[Entry]) -> bool:
         """Whether the checkpoint's head is absent, or for another number of classes."""
-        if "head/bias" not in self.variables:
+        if not any(path.startswith(self.head) for path in self.variables):
             return False
-        classes = self.variables["head/bias"].shape[0]
-        heads = {entry.keras[0]: entry.torch[0] for entry in entries if entry.keras}
-        kernel, bias = (heads.get(f"head/{word}", "") for word in ("kernel", "bias"))
-        if bias not in self.state and kernel not in self.state:
+        heads = [entry for entry in entries if self._in_head(entry)]
+        own = self._classes(lambda path: np.empty(self.shapes[path]))
+        if not any(key in self.state for entry in heads for key in entry.torch):
             self.report.notices.append(
-                f"the checkpoint has no head: the new head of {classes} classes is untrained"
+                f"the checkpoint has no head: the new head of {own} classes is untrained"
             )
             return True
-        if bias in self.state and self.state[bias].shape != (classes,):
-            own = self.state[bias].size
+        try:
+            theirs = self._classes(functools.partial(self._converted, entries))
+        except (KeyError, ValueError, TypeError):  # something is missing or mis-shaped
+            return False
+        if theirs != own:
+            said = f", and classes={theirs} takes the checkpoint's" if self.system is None else ""
             self.report.notices.append(
-                f"the head of {classes} classes is new and untrained; the checkpoint's has {own}, "
-                f"and classes={own} takes the checkpoint's"
+                f"the head of {own} classes is new and untrained; the checkpoint's has {theirs}"
+                + said
             )
             return True
         return False
+
+    def _classes(self, get: Callable[[str], np.ndarray]) -> int:
+        """How many classes a head tells apart whose arrays `get` gives by the paths."""
+        return len(get("head/bias")) if self.system is None else self.system.load("classes")(get)
+
+    def _converted(self, entries: list[Entry], path: str) -> np.ndarray:
+        """The checkpoint's array for the path of a variable."""
+        entry = next(entry for entry in entries if path in entry.keras)
+        arrays = [self.state[key] for key in entry.torch]
+        return entry.layout.to_keras(*arrays)[entry.keras.index(path)]
 
     def _skip(self, entry: Entry, reason: str) -> None:
         self.report.skipped |= {key: reason for key in entry.torch if key in self.state}

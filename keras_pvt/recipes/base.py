@@ -56,6 +56,11 @@ class BaseRecipe:
         "",
         "initial weights: a file, a name, hf://OWNER/NAME, pretrained (the variant's own), or none",
     )
+    load_from: str = option(
+        "",
+        "trained model of the same kind to start from, with its neck and head: a file or "
+        "hf://OWNER/NAME; with other classes the last layers start anew",
+    )
     batch_size: int = option(32, "images in a step, on all devices together")
     seed: int = option(0, "seed of initial values, order and augmentation")
     mixed_precision: str = option("auto", "precision: auto, none, bfloat16 or float16")

@@ -120,6 +120,8 @@ class DetectionRecipe(BaseRecipe):
         if self.library != OWN:
             if self.system != "retinanet":
                 raise ValueError(f"--system {self.system} is of --library {OWN} only")
+            if self.load_from:
+                raise ValueError(f"--load-from is of --library {OWN} only")
             if self.canvas is None or any(side % 32 for side in self.canvas):
                 raise ValueError(
                     f"--library {self.library} needs --resize canvas and a --size of multiples "

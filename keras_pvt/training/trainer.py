@@ -1,6 +1,7 @@
 """What the trainers of all tasks share: a run from its data to its results."""
 
 import abc
+import dataclasses
 import os
 import pathlib
 import typing
@@ -18,6 +19,7 @@ from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.run import Run
 from keras_pvt.utils.extras import needed_for
+from keras_pvt.weights import load_whole
 
 # Share of the images that an epoch may leave out, as they make no whole batch.
 MOST_LEFT_OUT = 0.2
@@ -100,7 +102,14 @@ class Trainer(abc.ABC):
 
     def build(self) -> tuple[keras.Model, keras.Model]:
         """The model that the recipe describes, and the backbone in it."""
-        return SYSTEMS[self.recipe.system].load("build")(self.recipe, len(self.classes))
+        recipe = self.recipe
+        start = recipe.load_from
+        if start:  # which has the backbone's weights, too
+            recipe = dataclasses.replace(recipe, weights="none")
+        model, backbone = SYSTEMS[recipe.system].load("build")(recipe, len(self.classes))
+        if start:
+            load_whole(model, start)
+        return model, backbone
 
     def optimizer(self, model: keras.Model, learning_rate, **options) -> keras.optimizers.Optimizer:
         """The optimizer that the recipe describes.
