@@ -3,7 +3,7 @@
 python examples/detect_cells.py --out demo_detection.png
 
 The file of its weights says how it is built, and what its classes and its image size are; so
-`keras-pvt detect IMAGE --model examples/cells/retinanet_pvt_nano.safetensors` works too.
+`keras-pvt detect IMAGE --model examples/cells/retinanet_pvt_v2_nano.safetensors` works too.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from keras_pvt.utils.image_files import image_files
 
 CELLS = pathlib.Path(__file__).parent / "cells"
 IMAGES = sorted(CELLS.glob("*.jpg"))
-WEIGHTS = CELLS / "retinanet_pvt_nano.safetensors"
+WEIGHTS = CELLS / "retinanet_pvt_v2_nano.safetensors"
 
 
 def load() -> Detector:

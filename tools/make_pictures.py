@@ -6,6 +6,7 @@ The README's are what `make demo` draws without a network. Curves and sheets of 
 what `keras-pvt train` leaves in its folder; the documents that show them have the commands.
 """
 
+import argparse
 import pathlib
 import re
 import subprocess
@@ -34,6 +35,9 @@ def described(readme: str, picture: str) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     readme = (ROOT / "README.md").read_text("utf-8")
     for picture, (words, what) in DEMOS.items():
         text = f"{what}: {summary(_run(words, picture))}"
