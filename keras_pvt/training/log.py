@@ -101,6 +101,7 @@ def draw_curves(
     with needed_for("drawing curves", "plot"):
         from matplotlib import colormaps
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
     figure = Figure((5 * len(panels), 4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -114,6 +115,7 @@ def draw_curves(
             label = column.replace("_", " ")
             axis.plot(epochs, [row[column] for row in shown], marker=".", label=label)
         axis.set(xlabel="epoch", ylabel=title)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         if many:
             axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
