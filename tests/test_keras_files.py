@@ -254,3 +254,21 @@ def test_of_keras_2_that_is_damaged(path, names, told, tmp_path):
     with h5py.File(tmp_path / "m.h5", "r+") as file:
         del file["b"]
     assert list(read_checkpoint(tmp_path / "m.h5")) == ["a/0"]
+
+
+def test_lists_of_names_are_no_longer_than_a_layer_needs(tmp_path):
+    """Each name is a pointer: a short file could have one long text in it again and again."""
+    import h5py
+
+    path = tmp_path / "m.h5"
+    for count in (64, 65):
+        names = [f"dense/{n}:0".encode() for n in range(count)]
+        with h5py.File(path, "w") as file:
+            file.attrs["layer_names"] = [b"dense"] * 1000
+            for name in names:
+                file[f"dense/{name.decode()}"] = np.ones(2, "float32")
+            file["dense"].attrs["weight_names"] = names
+        if count == 64:
+            assert len(read_checkpoint(path)) == 64
+    with pytest.raises(CheckpointError, match="a list 'weight_names' of 65 texts"):
+        read_checkpoint(path)

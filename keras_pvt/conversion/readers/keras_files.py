@@ -42,6 +42,7 @@ OLD_WEIGHTS = "model_weights"
 LONGEST_VERSION = 40
 # Of a layer there: its variables in order. A list that is too long has its parts numbered.
 OLD_NAMES = "weight_names"
+MOST_NAMES = 64
 
 
 def read_h5(mapped: mmap.mmap, path: pathlib.Path) -> Checkpoint:
@@ -303,8 +304,8 @@ def _old_layers(root):
     group = root
     if root.links.exists(OLD_WEIGHTS.encode()):
         group = h5py.h5g.open(root, OLD_WEIGHTS.encode())
-    names = (_attribute(group, name) for name in ("layer_names", "layer_names0"))
-    return group if any(n is not None for n in names) else None
+    names = (b"layer_names", b"layer_names0")
+    return group if any(h5py.h5a.exists(group, name) for name in names) else None
 
 
 def _version(*groups) -> str:
@@ -350,6 +351,12 @@ def _attribute(group, name: str, path: str = ".") -> Any:
     stored = attribute.get_type()
     if not isinstance(stored, h5py.h5t.TypeStringID):
         raise CheckpointError(f"the HDF5 file has an attribute {name!r} that is no text")
+    # Each of such a list is a pointer: all of them to one long text would fill the memory.
+    if stored.is_variable_str() and np.prod(shape) > MOST_NAMES:
+        raise CheckpointError(
+            f"the HDF5 file has a list {name!r} of {np.prod(shape)} texts, and no layer has more "
+            f"than {MOST_NAMES} variables"
+        )
     value = np.empty(shape, stored.dtype)
     attribute.read(value)
     read = value.tolist()
