@@ -138,5 +138,5 @@ def test_the_notebook_runs_from_top_to_bottom(monkeypatch, capsys):
         exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
     plots.close("all")
     out = capsys.readouterr().out
-    assert "15 cells" in out
+    assert "22 cells" in out
     assert float(re.search(r"top-1 of the exported file: ([\d.]+)", out)[1]) > 0.9
