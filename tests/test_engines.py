@@ -383,10 +383,13 @@ def test_keras_takes_float32_where_bfloat16_takes_longer(model, monkeypatch):
 def test_keras_in_bfloat16(model, monkeypatch, rng):
     monkeypatch.setattr(ops, "gains_by_bfloat16", lambda: True)
     x = images(rng, SHAPES[1])
-    found = network(model, "keras", precision="bfloat16").predict_on_batch(x)
+    by_keras = network(model, "keras", precision="bfloat16")
+    found = by_keras.predict_on_batch(x)
     expected = model.predict_on_batch(x)
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() > 1e-5
+    # Rounded once, and not at each call.
+    assert {weight.dtype for weight in by_keras._keras.weights} == {"bfloat16"}
     cosine = found.ravel() @ expected.ravel() / np.linalg.norm(found) / np.linalg.norm(expected)
     assert cosine > 0.9995
 
