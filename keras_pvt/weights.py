@@ -3,10 +3,18 @@
 import logging
 import os
 import pathlib
+from collections.abc import Sequence
 
 import keras
 
-from keras_pvt.conversion import Checkpoint, Report, load_checkpoint, read_checkpoint
+from keras_pvt.conversion import (
+    Checkpoint,
+    CheckpointError,
+    Report,
+    load_checkpoint,
+    read_checkpoint,
+)
+from keras_pvt.conversion.build import built_otherwise
 from keras_pvt.conversion.fit import said_of_twin
 from keras_pvt.conversion.readers.shards import file_in
 from keras_pvt.conversion.recognise import told_of_state, trunk, twin
@@ -44,13 +52,17 @@ def load(
     return _load(model, state, [] if _is_name(variant, weights) else _doubts(state))
 
 
-def load_whole(model: keras.Model, source: str | os.PathLike) -> Report:
+def load_whole(
+    model: keras.Model, source: str | os.PathLike, classes: Sequence[str] | None = None
+) -> Report:
     """Load a trained model's weights into another of its kind, with neck and head, and adapt them
     as `load` does.
 
     Args:
         model: built by keras_pvt.
         source: file of a model with the same settings; the number of classes may be another.
+        classes: names of those that the model is to learn. A head for as many is taken; that the
+            file names other classes is logged.
     Returns:
         What was changed and skipped.
     Raises:
@@ -63,7 +75,27 @@ def load_whole(model: keras.Model, source: str | os.PathLike) -> Report:
             f"{os.fspath(source)!r} is no file of a trained model. Pass a file, such as the "
             "model.keras of a run, or hf://OWNER/NAME of a hub."
         )
-    return _load(model, read_checkpoint(file_in(path) if path.is_dir() else path), [])
+    state = read_checkpoint(file_in(path) if path.is_dir() else path)
+    try:
+        return _load(model, state, [*_doubts(state), *_other_classes(state.classes, classes)])
+    except CheckpointError as error:
+        apart = built_otherwise(model, state)
+        if not apart:
+            raise
+        raise CheckpointError(f"built otherwise: {'; '.join(apart)}.\n{error}") from None
+
+
+def _other_classes(theirs: Sequence[str] | None, own: Sequence[str] | None) -> list[str]:
+    """What there is to say of a head for as many classes, with other names or in another order."""
+    if theirs is None or own is None or len(theirs) != len(own):
+        return []
+    for number, (one, other) in enumerate(zip(theirs, own, strict=True)):
+        if one != other:
+            return [
+                f"the head is the checkpoint's, though its classes have other names: class {number}"
+                f" is {one!r} in the checkpoint, and {other!r} in the data"
+            ]
+    return []
 
 
 def _load(model: keras.Model, state: Checkpoint, notices: list[str]) -> Report:

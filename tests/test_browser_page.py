@@ -1,6 +1,7 @@
 """examples/browser: its page in a browser and its JavaScript under node give Keras's numbers."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -84,6 +85,20 @@ def test_what_the_page_cannot_show_is_refused(build, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"^error: .*cat\.jpg is no ONNX file"):
         build.main([str(PHOTOS / "cat.jpg"), "--out", str(tmp_path / "index.html")])
     assert not (tmp_path / "index.html").exists()
+
+
+def test_a_model_is_exported_once_and_again_when_its_weights_are_newer(
+    build, tmp_path, monkeypatch
+):
+    made = []
+    for name in ("_nano", "_cells"):
+        monkeypatch.setattr(build, name, lambda path: (made.append(path.stem), path.touch()))
+    build.bundled(tmp_path)
+    build.bundled(tmp_path)
+    assert made == ["pvt_nano", "blood_cells"]
+    os.utime(tmp_path / "blood_cells.onnx", (0, 0))  # of an earlier detector
+    build.bundled(tmp_path)
+    assert made == ["pvt_nano", "blood_cells", "blood_cells"]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from keras_pvt.conversion import (
     save_checkpoint,
     to_torch,
 )
+from keras_pvt.weights import load_whole
 
 CODE = ("model", "from_arrays", "options", "cost", "recipe", "build", "trainer", "serve")
 
@@ -55,9 +56,9 @@ SMALL = {
 DENSE = [name for name, system in systems.SYSTEMS.items() if system.names]
 
 
-def small(name, classes):
-    backbone = keras_pvt.PVTBackbone("pvt_nano", (64, 64, 3))
-    return systems.SYSTEMS[name].load("model")(backbone, classes, **SMALL[name])
+def small(name, classes, side=64, **other):
+    backbone = keras_pvt.PVTBackbone("pvt_nano", (side, side, 3))
+    return systems.SYSTEMS[name].load("model")(backbone, classes, **{**SMALL[name], **other})
 
 
 def weights(model):
@@ -95,6 +96,73 @@ def test_of_as_many_classes_the_head_is_taken_too():
     without = {k: v for k, v in to_torch(source).items() if "bbox_head" not in k}
     with pytest.raises(CheckpointError, match=r"roi_head\.bbox_head\.shared_fcs\.0\.weight"):
         load_checkpoint(target, without, new_head=True)
+
+
+@pytest.mark.one_backend("what is said")
+def test_a_head_of_as_many_other_classes_is_taken_and_told(tmp_path, caplog):
+    model, file = small("semantic_fpn", 2), tmp_path / "cats.safetensors"
+    perturb(model)
+    save_checkpoint(to_torch(model), file, classes=("cat", "dog"))
+    for classes, said in (
+        (("cat", "dog"), ""),
+        (None, ""),
+        (("dog", "cat"), "class 0 is 'cat' in the checkpoint, and 'dog' in the data"),
+        (("cat", "Dog"), "class 1 is 'dog' in the checkpoint, and 'Dog' in the data"),
+    ):
+        caplog.clear()
+        target = small("semantic_fpn", 2)
+        load_whole(target, file, classes)
+        assert said in caplog.text if said else not caplog.records
+        assert_same(to_torch(target), to_torch(model))
+    caplog.clear()
+    load_whole(small("semantic_fpn", 3), file, ("cat", "dog", "cow"))
+    assert [record.args[1] for record in caplog.records] == [
+        "the head of 3 classes is new and untrained; the checkpoint's has 2"
+    ]
+
+
+SETTINGS = {
+    "semantic_fpn": [{"neck_width": 20}, {"head_width": 16}],
+    "trans2seg": [{"embed_dim": 24}, {"depth": 2}, {"side": 96}],
+    "retinanet": [{"neck_width": 20}, {"head_depth": 2}],
+    "mask_rcnn": [{"head_width": 16}, {"masks": False}],
+    "detr": [{"num_queries": 5}, {"depth": 2}],
+}
+
+
+@pytest.mark.one_backend("what is said")
+@pytest.mark.parametrize("name", DENSE)
+def test_the_setting_that_does_not_fit_is_named(name, tmp_path):
+    """Also of a file that has nothing but weights, and with another number of classes."""
+    file = tmp_path / "x.npz"
+    np.savez(file, **to_torch(small(name, 5)))
+    for other in SETTINGS[name]:
+        target = small(name, 3, **other)
+        before = weights(target)
+        with pytest.raises(CheckpointError) as error:
+            load_whole(target, file)
+        told = str(error.value).removeprefix("built otherwise: ").split(".\n")[0]
+        ((setting, value),) = other.items()
+        if setting == "side":
+            assert told == "image size 64x64 in the checkpoint, 96x96 in the model"
+        else:
+            theirs = {"masks": True, **SMALL[name]}[setting]
+            assert told == f"{setting} {theirs} in the checkpoint, {value} in the model"
+        assert_same(weights(target), before)
+
+
+@pytest.mark.one_backend("what is said")
+def test_a_classifier_is_no_detector(tmp_path):
+    classifier, detector = keras_pvt.PVTNano(weights=None), small("retinanet", 3)
+    for layout in ("official", "huggingface"):  # the detector has no names of the latter
+        save_checkpoint(to_torch(classifier, layout), tmp_path / f"{layout}.safetensors")
+        with pytest.raises(CheckpointError, match="a classifier or a backbone, pvt_nano, and the"):
+            load_whole(detector, tmp_path / f"{layout}.safetensors")
+    save_checkpoint(to_torch(detector), tmp_path / "detector.safetensors")
+    own = keras_pvt.PVTNano(weights=None, classes=3)
+    with pytest.raises(CheckpointError, match="missing: cls_token; norm") as error:
+        load_whole(own, tmp_path / "detector.safetensors")
+    assert "pass classes" not in str(error.value)  # there is no head
 
 
 @pytest.mark.one_backend("the command line")

@@ -256,8 +256,8 @@ def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
     capsys.readouterr()
     advice = (
         "was started with epochs 2, now it is 3; add --extend and more --epochs to train it for "
-        f"longer, or start another run from its weights with --weights {out}/model.keras and "
-        "another --out"
+        f"longer, or start another run from its weights with --load-from {out}/model.keras "
+        "(--weights: those of the backbone) and another --out"
     )
     fails(capsys, words(data, out, "--epochs=3", *more), advice)
     advice = "rerun with the same value, or choose another --out."
@@ -265,12 +265,17 @@ def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
     fails(capsys, words(data, out, "--epochs=1", "--extend", *more), shorter)
     seed = "was started with seed 0, now it is 1; rerun with the same"
     fails(capsys, words(data, out, "--epochs=3", "--extend", "--seed=1", *more), seed)
-    assert json.loads((out / "settings.json").read_text())["epochs"] == 2
-    weights = f"--weights={out / 'model.keras'}"
-    assert main(words(data, other, weights, "--epochs=1", "--learning-rate=1e-9", *more)) == 0
+    written = json.loads((out / "settings.json").read_text())
+    assert written["epochs"] == 2
+    start = f"--load-from={out / 'model.keras'}"
+    assert main(words(data, other, start, "--epochs=1", "--learning-rate=1e-9", *more)) == 0
     ours, theirs = (keras.saving.load_model(f / "model.keras").get_weights() for f in (out, other))
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+    del written["load_from"]
+    (out / "settings.json").write_text(json.dumps(written))
+    older = "was started by a version of keras_pvt without the setting load_from; finish the run"
+    fails(capsys, words(data, out, "--epochs=2", *more), older)
 
 
 @pytest.mark.one_backend("what the run says")

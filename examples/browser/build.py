@@ -32,6 +32,7 @@ from keras_pvt.utils.colours import colours, ink
 from keras_pvt.utils.image_files import image_files
 from keras_pvt.utils.images import default_resize_size
 from keras_pvt.variants import WEIGHTS
+from keras_pvt.weights import find
 
 HERE = pathlib.Path(__file__).resolve().parent
 EXAMPLES = HERE.parent
@@ -130,14 +131,14 @@ def check_integrity(archive: pathlib.Path, integrity: str = INTEGRITY) -> None:
 
 
 def bundled(folder: pathlib.Path) -> list[Shown]:
-    """The two small models, exported once."""
+    """The two small models, exported once, and again when their weights are newer."""
     found = []
-    for name, make, samples in (
-        ("pvt_nano", _nano, EXAMPLES / "images"),
-        ("blood_cells", _cells, EXAMPLES / "cells"),
+    for name, make, weights, samples in (
+        ("pvt_nano", _nano, find("pvt_nano", "cifar10"), EXAMPLES / "images"),
+        ("blood_cells", _cells, _detect_cells().WEIGHTS, EXAMPLES / "cells"),
     ):
         path = folder / f"{name}.onnx"
-        if not path.is_file():
+        if not path.is_file() or path.stat().st_mtime < weights.stat().st_mtime:
             print(f"exporting {path.name}; this takes a minute or two", flush=True)
             make(path)
         found.append(Shown(path, sorted(samples.glob("*.jpg"))))
@@ -158,13 +159,18 @@ def _nano(path):
     )
 
 
-def _cells(path):
+def _detect_cells():
+    """The program of the demo."""
     sys.path.insert(0, str(EXAMPLES))
     try:
         import detect_cells
     finally:
         sys.path.remove(str(EXAMPLES))
-    detector = detect_cells.load()
+    return detect_cells
+
+
+def _cells(path):
+    detector = _detect_cells().load()
     model = serving_model(detector)
     keras_pvt.export(model, path, "onnx", size=detector.size, classes=detector.classes)
 

@@ -24,6 +24,7 @@ from keras_pvt.conversion.recognise import (
     config_of_state,
     keras_array,
     layout_of,
+    recognised,
     told_of_state,
     trunk,
 )
@@ -189,6 +190,43 @@ def model_from_checkpoint(
     report.untold = _untold(own, arrays, found)
     report.classes = _names(own, found, report)
     return model, report
+
+
+def built_otherwise(model: keras.Model, state: State) -> list[str]:
+    """Which arguments of a detector or segmenter its weights in a checkpoint contradict.
+
+    Args:
+        model: built by keras_pvt.
+        state: arrays by name, in any layout.
+    Returns:
+        Text for each argument but the number of classes; none for a model or a checkpoint that is
+        no such system, or another one.
+    """
+    system, found = systems.of_model(model), recognised(state)
+    if system is None or found.system != system.name:
+        return []
+    own = describe(model).options
+    try:
+        known = Known.of(system, found.description, {name: own[name] for name in system.untold})
+        config = _config(trunk(found.state)[0], found, known)
+        arrays = SystemArrays(found.state, system, config, found.variant or config.family, known)
+        other = system.load("from_arrays")(arrays, known.sides, False)
+    except ValueError:  # its weights make no model, whatever the arguments
+        return []
+    pairs = [
+        (name, value, own[name])
+        for name, value in arrays.told.items()
+        if name != "num_classes" and not _same(value, own[name])
+    ]
+    theirs, ours = _sides(other), _sides(model)
+    if None not in theirs and theirs != ours:
+        pairs.append(("image size", "{}x{}".format(*theirs), "{}x{}".format(*ours)))
+    return [f"{name} {value} in the checkpoint, {mine} in the model" for name, value, mine in pairs]
+
+
+def _sides(model: keras.Model) -> tuple[int | None, ...]:
+    """(height, width) of the images; None for what is open."""
+    return tuple(keras.tree.flatten(model.input)[0].shape[1:3])
 
 
 def _system(found: Found) -> systems.System:

@@ -19,6 +19,7 @@ from keras_pvt.conversion.recognise import (
     look_alike,
     stuck,
     system_of_state,
+    told_of_state,
     trunk,
     trunk_of,
     unwrap,
@@ -198,8 +199,8 @@ class Fit:
         if self.foreign is not None:
             return
         layout = layout_of(self.state)
-        if self.system is None and layout not in (*layouts_of(model), "keras"):
-            layout = "official"  # of another family: nothing fits, and `problems` says what it is
+        if layout not in (*layouts_of(model), "keras"):
+            layout = "official"  # of another kind: nothing fits, and `problems` says what it is
         entries = model_map(model, layout)
         unused = "the model has no place for it"
         own_head = "the model keeps its own new head"
@@ -355,7 +356,12 @@ class Fit:
         wrong = self._wrong(variant, theirs)
         if wrong:
             return f"  this looks like {variant}{wrong}"
-        return "\n".join([*lines, *self._advice(theirs)])
+        if self.system is not None and system_of_state(self.state) is None:
+            return (
+                f"  this is a classifier or a backbone, {variant}, and the model a "
+                f"{self.system.name}: load it into the model's backbone, by `weights`"
+            )
+        return "\n".join([*lines, *self._advice(body)])
 
     def _wrong(self, variant: str, theirs: PVTConfig) -> str:
         """How the row of a checkpoint is not the model's; empty where shapes are the same."""
@@ -373,12 +379,13 @@ class Fit:
         ]
         return f", and the model is {own}: {'; '.join(apart)}" if apart else ""
 
-    def _advice(self, theirs: PVTConfig) -> list[str]:
+    def _advice(self, body: Mapping[str, np.ndarray]) -> list[str]:
         """What would make a checkpoint fit that is of the model's variant."""
-        if "head/bias" in self.variables and theirs.classes != self.config.classes:
+        classes = told_of_state(body, self.config).get("classes")  # none without a head
+        if "head/bias" in self.variables and classes not in (None, self.config.classes):
             return [
-                f"  the checkpoint has {theirs.classes} classes, the model {self.config.classes}: "
-                f"pass classes={theirs.classes}"
+                f"  the checkpoint has {classes} classes, the model {self.config.classes}: "
+                f"pass classes={classes}"
             ]
         return []
 

@@ -58,8 +58,13 @@ def same_settings(
         if longer := _is_more(settings[length], before.get(length)) and extend:
             earlier = [*earlier, {"after_epoch": done, length: before[length]}]
         for name, value in settings.items():
-            if before.get(name) != value and not (longer and name == length):
-                raise ValueError(_differs(out, name, before.get(name), value, length))
+            if name not in before:
+                raise ValueError(
+                    f"{out} was started by a version of keras_pvt without the setting {name}; "
+                    "finish the run with that version, or choose another --out."
+                )
+            if before[name] != value and not (longer and name == length):
+                raise ValueError(_differs(out, name, before[name], value, length))
         if longer:
             written = {**settings, "extended": earlier}
     elif extend:
@@ -76,7 +81,8 @@ def how_to_go_on(out: pathlib.Path, length: str) -> str:
     """What to give to train a run for longer."""
     return (
         f"add --extend and more --{length} to train it for longer, or start another run from its "
-        f"weights with --weights {out / RESULT} and another --out"
+        f"weights with --load-from {out / RESULT} (--weights: those of the backbone) and another "
+        "--out"
     )
 
 

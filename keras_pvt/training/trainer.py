@@ -108,7 +108,7 @@ class Trainer(abc.ABC):
             recipe = dataclasses.replace(recipe, weights="none")
         model, backbone = SYSTEMS[recipe.system].load("build")(recipe, len(self.classes))
         if start:
-            load_whole(model, start)
+            load_whole(model, start, self.classes)
         return model, backbone
 
     def optimizer(self, model: keras.Model, learning_rate, **options) -> keras.optimizers.Optimizer:
