@@ -272,10 +272,11 @@ def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
     ours, theirs = (keras.saving.load_model(f / "model.keras").get_weights() for f in (out, other))
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
-    del written["load_from"]
+    del written["load_from"]  # as by a version without that option
     (out / "settings.json").write_text(json.dumps(written))
-    older = "was started by a version of keras_pvt without the setting load_from; finish the run"
-    fails(capsys, words(data, out, "--epochs=2", *more), older)
+    assert main(words(data, out, "--epochs=2", *more)) == 0
+    changed = "was started with load_from '', now it is"
+    fails(capsys, words(data, out, "--epochs=2", start, *more), changed)
 
 
 @pytest.mark.one_backend("what the run says")

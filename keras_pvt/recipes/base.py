@@ -19,7 +19,10 @@ RANGES: dict[str, Callable[[float], bool]] = {
 
 def option(default, text: str, decides: bool = True):
     """A field of a recipe: its default, what `--help` says, and whether it decides the result; one
-    that does not may be another when a run is resumed."""
+    that does not may be another when a run is resumed.
+
+    The default of a new option must be what was done before there was one: runs that earlier
+    versions started are resumed with it."""
     return dataclasses.field(default=default, metadata={"help": text, "decides": decides})
 
 
@@ -111,6 +114,11 @@ class BaseRecipe:
             for field in dataclasses.fields(self)
             if field.metadata["decides"]
         }
+
+    @classmethod
+    def defaults(cls) -> dict[str, typing.Any]:
+        """The default of each field."""
+        return {field.name: field.default for field in dataclasses.fields(cls)}
 
     def replace(self, **changes) -> typing.Self:
         return dataclasses.replace(self, **changes)

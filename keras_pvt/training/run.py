@@ -74,6 +74,7 @@ class Run:
         run_folder.same_settings(
             out,
             settings,
+            recipe.defaults(),
             strategy,
             done=self.checkpoints.epochs(),
             length=recipe.length,

@@ -32,6 +32,7 @@ def alone(out: pathlib.Path, strategy: Strategy) -> Iterator[None]:
 def same_settings(
     out: pathlib.Path,
     settings: Mapping,
+    defaults: Mapping,
     strategy: Strategy,
     done: int,
     length: str = "epochs",
@@ -42,6 +43,7 @@ def same_settings(
     Args:
         out: folder of the run.
         settings: settings that decide its result.
+        defaults: of settings that the version of keras_pvt that started the run may not have had.
         strategy: lets processes wait for the one that writes.
         done: epochs up to the checkpoint to resume from; 0 if there is none.
         length: name of the setting for the length of the run.
@@ -58,13 +60,9 @@ def same_settings(
         if longer := _is_more(settings[length], before.get(length)) and extend:
             earlier = [*earlier, {"after_epoch": done, length: before[length]}]
         for name, value in settings.items():
-            if name not in before:
-                raise ValueError(
-                    f"{out} was started by a version of keras_pvt without the setting {name}; "
-                    "finish the run with that version, or choose another --out."
-                )
-            if before[name] != value and not (longer and name == length):
-                raise ValueError(_differs(out, name, before[name], value, length))
+            had = before.get(name, defaults.get(name))
+            if had != value and not (longer and name == length):
+                raise ValueError(_differs(out, name, had, value, length))
         if longer:
             written = {**settings, "extended": earlier}
     elif extend:
