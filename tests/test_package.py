@@ -44,7 +44,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspection": {"conversion", "download", "families", "systems", "utils", "variants"},
     "models": {"conversion", "families", "layers", "systems", "utils", "variants", "weights"},
     "hub": {"conversion", "families", "layers", "models", "systems", "utils", "variants"},
-    "training": {"models", "ops", "recipes", "strategies", "systems", "utils", "variants"},
+    "training": {
+        "models", "ops", "recipes", "strategies", "systems", "utils", "variants", "weights",
+    },
     "segmentation": {"layers", "models", "ops", "recipes", "training", "utils", "variants"},
     "detection": {
         "layers", "models", "ops", "recipes", "systems", "training", "utils", "variants",

@@ -202,6 +202,12 @@ class Fit:
         if layout not in (*layouts_of(model), "keras"):
             layout = "official"  # of another kind: nothing fits, and `problems` says what it is
         entries = model_map(model, layout)
+        self.trunk_alone = not any(
+            key in self.state
+            for entry in entries
+            if entry.keras and not entry.keras[0].startswith("stage")
+            for key in entry.torch
+        )
         unused = "the model has no place for it"
         own_head = "the model keeps its own new head"
         keeps_head = new_head and self._other_head(entries)
@@ -356,7 +362,7 @@ class Fit:
         wrong = self._wrong(variant, theirs)
         if wrong:
             return f"  this looks like {variant}{wrong}"
-        if self.system is not None and system_of_state(self.state) is None:
+        if self.system is not None and self.trunk_alone:
             return (
                 f"  this is a classifier or a backbone, {variant}, and the model a "
                 f"{self.system.name}: load it into the model's backbone, by `weights`"
