@@ -198,7 +198,7 @@ def test_the_file_has_what_detecting_needs(run, data):
 
 def test_a_run_starts_from_another_detector(trainer, run, data, tmp_path, capsys):
     """Here with steps that change nothing, and without the weights that are named otherwise."""
-    start = own("retinanet", **{"load-from": run / "model.keras", "weights": "imagenet"})
+    start = own("retinanet", **{"load-from": run, "weights": "imagenet"})  # its model.keras
     still = {"learning-rate": 1e-30, "weight-decay": 0}
     assert trainer(words(data, tmp_path / "more", epochs=1, **start, **still)) == 0
     first, then = (

@@ -17,7 +17,7 @@ KERAS, SAFETENSORS = ".weights.h5", ".safetensors"
 # How the names of lists end.
 LISTS = (".weights.json", ".safetensors.index.json")
 # How libraries call the file of weights in a folder that has no list, the best first.
-WHOLE = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")
+WHOLE = ("model.safetensors", "pytorch_model.bin", "model.weights.h5", "model.keras")
 
 
 class Shards(NamedTuple):
