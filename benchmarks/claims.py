@@ -237,7 +237,7 @@ def run(
     )
     if options.smoke:
         length = {"epochs": 1, "evaluate_every": 1} if task == "bccd" else {"steps": 92}
-        recipe = dataclasses.replace(recipe, **length)
+        recipe = recipe.replace(**length)
     out = folder_of(task, name, seed, options)
     with with_resnet(task) if name == RESNET else contextlib.nullcontext():
         train(recipe, out, limit_steps=2 if options.smoke else 0)

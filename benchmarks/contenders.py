@@ -44,9 +44,9 @@ def prepare(
         upstream: checkout of whai362/PVT; only `UPSTREAM` needs it.
         precision: "float32" or "bfloat16", of weights and images.
     """
-    import keras
-
     if contender in BUILDERS:
+        import keras
+
         keras.config.set_dtype_policy(precision)
         return keras_call(BUILDERS[contender](case), case.images())
     return torch_call(torch_model(contender, case, upstream), case.images(), precision)

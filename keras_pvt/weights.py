@@ -75,7 +75,7 @@ def load_whole(
             f"{os.fspath(source)!r} is no file of a trained model. Pass a file, such as the "
             "model.keras of a run, or hf://OWNER/NAME of a hub."
         )
-    state = read_checkpoint(file_in(path) if path.is_dir() else path)
+    state = read_checkpoint(path)
     try:
         return _load(model, state, [*_doubts(state), *_other_classes(state.classes, classes)])
     except CheckpointError as error:

@@ -177,6 +177,11 @@ def perturb(model: keras.Model) -> None:
         variable.assign(noise.astype("float32"))
 
 
+def values(model: keras.Model) -> dict[str, np.ndarray]:
+    """Copies of the weights, by the paths of their variables."""
+    return {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables}
+
+
 def assert_same(left, right):
     assert left.keys() == right.keys()
     for key in left:

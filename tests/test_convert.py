@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, assert_same, perturb
+from conftest import TINY, assert_same, perturb, values
 
 import keras_pvt
 from keras_pvt import families
@@ -44,10 +44,6 @@ def other(model):
     for variable in model.variables:
         variable.assign(np.full(variable.shape, 0.25, "float32"))
     return model
-
-
-def values(model) -> dict[str, np.ndarray]:
-    return {v.path: np.array(keras.ops.convert_to_numpy(v.value)) for v in model.variables}
 
 
 def assert_untouched(model):

@@ -2,10 +2,9 @@
 
 import argparse
 
-import keras
 import numpy as np
 import pytest
-from conftest import assert_same, perturb
+from conftest import assert_same, perturb, values
 
 import keras_pvt
 from keras_pvt.cli import convert as command
@@ -98,12 +97,8 @@ def test_backbones_of_mmdetection_itself(system, variant, tmp_path, capsys):
     assert run(there, back, "--layout", "official", *told) == 0
     assert_same(read_checkpoint(back), state)
     pyramid = keras_pvt.PVTBackbone(variant, weights=there)
-    for name, array in weights(pyramid).items():
-        np.testing.assert_array_equal(array, weights(backbone)[name], err_msg=name)
-
-
-def weights(model):
-    return {v.path: keras.ops.convert_to_numpy(v.value) for v in model.variables}
+    for name, array in values(pyramid).items():
+        np.testing.assert_array_equal(array, values(backbone)[name], err_msg=name)
 
 
 def test_facebook_layout_is_of_detr(retinanet, tmp_path):

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from conftest import assert_same, perturb
+from conftest import assert_same, perturb, values
 
 import keras_pvt
 from keras_pvt import systems
@@ -51,8 +51,6 @@ SMALL = {
     "mask_rcnn": {"neck_width": 12, "head_width": 24},
     "detr": {"embed_dim": 32, "num_heads": 1, "depth": 1, "num_queries": 3, "hidden_dim": 24},
 }
-
-
 DENSE = [name for name, system in systems.SYSTEMS.items() if system.names]
 
 
@@ -62,11 +60,8 @@ def small(name, classes, side=64, **other):
 
 
 def weights(model):
-    return {
-        v.path: keras.ops.convert_to_numpy(v.value)
-        for v in model.variables
-        if "seed_generator" not in v.path
-    }
+    """Not the states of generators, whose paths are numbered."""
+    return {path: array for path, array in values(model).items() if "seed_generator" not in path}
 
 
 @pytest.mark.one_backend("moves arrays of weights")

@@ -1,7 +1,6 @@
 """What the trainers of all tasks share: a run from its data to its results."""
 
 import abc
-import dataclasses
 import os
 import pathlib
 import typing
@@ -105,7 +104,7 @@ class Trainer(abc.ABC):
         recipe = self.recipe
         start = recipe.load_from
         if start:  # which has the backbone's weights, too
-            recipe = dataclasses.replace(recipe, weights="none")
+            recipe = recipe.replace(weights="none")
         model, backbone = SYSTEMS[recipe.system].load("build")(recipe, len(self.classes))
         if start:
             load_whole(model, start, self.classes)

@@ -45,7 +45,7 @@ def read_checkpoint(path: str | os.PathLike, which: str | None = None) -> Checkp
 
     Args:
         path: of a local file; or of a folder with one list of shards, or `model.safetensors`,
-            `pytorch_model.bin` or `model.weights.h5`.
+            `pytorch_model.bin`, `model.weights.h5` or `model.keras`.
         which: of the state dicts in a torch file: "ema" for the averaged weights, whatever the
             trainer calls them ("state_dict_ema", "model_ema", "ema_state_dict"), or a name in the
             file, such as "model". By default the averaged weights, else "state_dict" or "model",
