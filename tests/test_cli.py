@@ -202,10 +202,10 @@ def test_a_model_that_is_no_file(capsys, tmp_path):
         assert main([*words, str(tmp_path / name)]) == 1
         assert capsys.readouterr().err == f"error: there is no file '{tmp_path / name}'.\n"
     assert main([*words, str(tmp_path)]) == 1
-    assert f"{tmp_path} is a folder, and no file of a model; it has no" in capsys.readouterr().err
+    assert f"{tmp_path} is a folder with no list of shards and no" in capsys.readouterr().err
     (tmp_path / "model.keras").touch()
     assert main([*words, str(tmp_path)]) == 1
-    assert f"; the model in it is {tmp_path / 'model.keras'}." in capsys.readouterr().err
+    assert f"{tmp_path / 'model.keras'} is no trained model, a .keras" in capsys.readouterr().err
 
 
 def test_interrupt(monkeypatch):

@@ -1,6 +1,5 @@
 """Trained models in .keras files that also store how to use them."""
 
-import contextlib
 import dataclasses
 import functools
 import importlib
@@ -214,11 +213,9 @@ def named_file(source: str | os.PathLike) -> pathlib.Path:
     if path.name == WEIGHTS and is_described(path.parent):
         return path.parent
     if path.is_dir():
-        if is_described(path):
-            return path
-        with contextlib.suppress(IsADirectoryError):
-            return file_in(path)
-    check_is_file(path)
+        return path if is_described(path) else file_in(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {os.fspath(path)!r}.")
     return path
 
 
@@ -240,17 +237,6 @@ def keras_reason(error: Exception) -> str:
     """What Keras says is wrong with a file, on a line; around it, it tells the configuration."""
     inner = str(error).split("Exception encountered: ")[-1]
     return " ".join(inner.split("Full object config: ")[0].split()) or type(error).__name__
-
-
-def check_is_file(path: str | os.PathLike) -> None:
-    """Raise OSError where there is no file, or a folder: it may be that of a training run."""
-    file = pathlib.Path(path)
-    if file.is_dir():
-        inside = file / RESULT
-        hint = f"the model in it is {inside}" if inside.is_file() else f"it has no {RESULT}"
-        raise IsADirectoryError(f"{os.fspath(path)} is a folder, and no file of a model; {hint}.")
-    if not file.exists():
-        raise FileNotFoundError(f"there is no file {os.fspath(path)!r}.")
 
 
 def is_described(path: str | os.PathLike) -> bool:
