@@ -17,6 +17,7 @@ import numpy as np
 from keras_pvt.variants import VARIANTS
 
 OURS, ZEROMODELS, HUGGING_FACE, UPSTREAM = "keras_pvt", "zeromodels", "hugging face", "official"
+RATE = 1e-4  # of learning, in a training step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,37 @@ def prepare(
         keras.config.set_dtype_policy(precision)
         return keras_call(BUILDERS[contender](case), case.images())
     return torch_call(torch_model(contender, case, upstream), case.images(), precision)
+
+
+def prepare_step(contender: str, case: Case, upstream: pathlib.Path | None = None) -> Callable:
+    """Build a contender and return its training step, which waits for the loss; see `prepare`."""
+    labels = np.random.default_rng(1).integers(0, 1000, case.batch)
+    if contender not in BUILDERS:
+        return _torch_step(torch_model(contender, case, upstream), case.images(), labels)
+    import keras
+
+    model, images = BUILDERS[contender](case), case.images()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(RATE), loss)
+    return lambda: model.train_on_batch(images, labels)
+
+
+def _torch_step(model, images: np.ndarray, labels: np.ndarray) -> Callable:
+    import torch
+
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), RATE)
+    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    y = torch.from_numpy(labels)
+
+    def step():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
 
 
 def torch_model(contender: str, case: Case, upstream: pathlib.Path | None):

@@ -10,11 +10,10 @@ import functools
 import importlib.metadata
 import pathlib
 import platform
-import subprocess
-import sys
 import time
 
 import contenders
+import memory
 import timing
 from contenders import HUGGING_FACE, OURS, UPSTREAM, ZEROMODELS, Case
 from table import Table
@@ -59,7 +58,7 @@ def main() -> None:
         cases = [Case(variant, 1024) for variant in args.variants]
         if args.smoke:
             cases, names = [Case("pvt_tiny", 64)], names[:2]
-        _memory(cases, names, args.upstream, threads)
+        memory.table(cases, names, args.upstream, threads)
 
 
 def _versions(threads: int) -> str:
@@ -86,20 +85,6 @@ def _build_time(case: Case, seconds: float) -> None:
     calls = {name: functools.partial(build, case) for name, build in builders.items()}
     table = Table("building the model", list(builders), "ms")
     table.row(case.variant, timing.interleave(calls, seconds, min_rounds=3))
-
-
-def _memory(cases, names, upstream, threads) -> None:
-    table = Table("peak memory: model, pixels", names, "MiB")
-    script = pathlib.Path(__file__).with_name("memory.py")
-    for case in cases:
-        figures = {}
-        for name in names:
-            command = [sys.executable, script, name, case.variant, str(case.size)]
-            command += ["--threads", str(threads)]
-            command += ["--upstream", upstream] if upstream else []
-            result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            figures[name] = float(result.stdout.split()[-1])
-        table.row(f"{case.variant}, {case.size}", figures)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,26 @@ def test_gelu_is_its_limit_at_both_ends():
     np.testing.assert_array_equal(gradient(ops.gelu, ends), expected > 0)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow")
+@pytest.mark.parametrize("rows", [3, None])
+@pytest.mark.parametrize("training", [False, True])
+def test_gelu_is_for_xla_only_where_a_cpu_trains(rows, training):
+    """Not in what is exported, and not with open sizes, for each of which XLA would compile."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((rows, 5))])
+    def slope(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = ops.gelu(x)
+        return tape.gradient(y, x)
+
+    plain = tf.function(ops.gelu, input_signature=[tf.TensorSpec((rows, 5))])
+    program = (slope if training else plain).get_concrete_function().graph.as_graph_def()
+    has_xla = any("_XlaMustCompile" in part.attr for part in program.library.function)
+    assert has_xla == (training and rows is not None)
+
+
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="computes it in half precision")
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_gelu_in_half_precision_is_off_by_the_last_rounding(dtype):

@@ -5,7 +5,6 @@ from keras import ops
 
 from keras_pvt.ops.backend import BACKEND, engine
 
-_SQRT_HALF = 0.7071067811865476
 # Score of a key that is masked: its weight is 0, and float16 holds it.
 _MASKED = -6e4
 
@@ -137,11 +136,7 @@ def from_rows(rows, x):
 
 def gelu(x):
     """GELU of a float tensor, not its tanh form; same shape and dtype."""
-    if BACKEND == "tensorflow":
-        # TensorFlow's own exact GELU lowers to Erfc, which ONNX has no operator for, and
-        # only this form of it is fused into the matrix product before.
-        return 0.5 * x * (1.0 + ops.erf(x * _SQRT_HALF))
-    return engine.gelu(x) if BACKEND == "jax" else ops.gelu(x, approximate=False)
+    return ops.gelu(x, approximate=False) if BACKEND == "torch" else engine.gelu(x)
 
 
 def attention(query, key_value, num_heads, batch, drop=None, need_scores=False, visible=None):

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+_SQRT_HALF = 0.7071067811865476
+
 
 def device():
     """See `keras_pvt.ops.device`."""
@@ -44,6 +46,46 @@ def assign_without_copy(variable, array):
     if tensor.dtype != target.dtype:
         tensor = tf.cast(tensor, target.dtype)
     target.assign(tensor, read_value=False)
+
+
+def _in_one_pass(function):
+    """A function of tensors, by XLA while a CPU trains, which then passes over memory once.
+
+    TensorFlow alone passes once for each operation, and keeps what each gives for the gradient.
+    Here the gradient begins from the inputs. Elsewhere the function is as it was: a program that
+    holds a part for XLA can be neither a TFLite file nor an ONNX one. XLA compiles for each shape,
+    so that an open one stays with TensorFlow.
+    """
+    from tensorflow.python.eager.record import could_possibly_record
+
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def slopes(slope, *inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = function(*inputs)
+        return tape.gradient(y, inputs, slope)
+
+    @tf.custom_gradient
+    def recorded(*inputs):
+        return compiled(*inputs), lambda slope: slopes(slope, *inputs)
+
+    def call(*inputs):
+        fits = all(x.shape.is_fully_defined() for x in inputs) and device() == ("cpu", 1)
+        return (recorded if fits and could_possibly_record() else function)(*inputs)
+
+    return call
+
+
+@_in_one_pass
+def gelu(x):
+    """See `keras_pvt.ops.gelu`.
+
+    TensorFlow's own exact GELU lowers to Erfc, which ONNX has no operator for, and only this form
+    of it is fused into the matrix product before.
+    """
+    return 0.5 * x * (1.0 + tf.math.erf(x * _SQRT_HALF))
 
 
 def argmax(x):
