@@ -60,6 +60,8 @@ class System:
             array of the path of a variable. None: the row of the backbone has it.
         per_class: how the paths of the variables begin whose shapes depend on the number of
             classes: what a new set of classes has to learn anew.
+        numbers: paths of the variables with a row for each of what a model may have in another
+            number, and the argument that is it, "num_" and what it counts.
         outline: attributes of the model that a key map asks for, as they are taken to be of a
             checkpoint whose model is not known yet; of what is counted, more than there will be.
         recipe: class of the recipes that train it; None: it is not trained by itself.
@@ -88,6 +90,7 @@ class System:
     mark: str = ""
     classes: Reference = None
     per_class: tuple[str, ...] = ()
+    numbers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     outline: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     recipe: Reference = None
     build: Reference = None
@@ -292,6 +295,7 @@ register(
         mark="queries/table",
         classes="keras_pvt.conversion.maps.detr:classes",
         per_class=("class_logits/",),
+        numbers={"queries/table": "num_queries"},
         outline={"depth": 32},
         untold={"num_heads": 8},
         **_DETECTION,

@@ -60,7 +60,8 @@ def load_whole(
 
     Args:
         model: built by keras_pvt.
-        source: file of a model with the same settings; the number of classes may be another.
+        source: file of a model with the same settings; the numbers of classes and of DETR's
+            queries may be others.
         classes: names of those that the model is to learn. A head for as many is taken; that the
             file names other classes is logged.
     Returns:

@@ -83,6 +83,28 @@ def test_a_model_of_other_classes_takes_all_but_what_is_theirs(name):
 
 
 @pytest.mark.one_backend("moves arrays of weights")
+@pytest.mark.parametrize("layout", ["official", "huggingface"])
+def test_a_detr_of_other_queries_takes_all_but_those(layout):
+    source, target = small("detr", 5), small("detr", 5, num_queries=7)
+    perturb(source)
+    state = to_torch(source, layout)
+    with pytest.raises(CheckpointError, match="mis-shaped"):
+        load_checkpoint(target, state)
+    own = weights(target)["queries/table"]
+    report = load_checkpoint(target, state, new_head=True)
+    assert report.notices == ["the 7 queries are new and untrained; the checkpoint has 3"]
+    kept = [key for key, why in report.skipped.items() if why == "the model keeps its own queries"]
+    assert len(kept) == 1
+    assert "quer" in kept[0]
+    given = weights(source) | {"queries/table": own}
+    for path, array in weights(target).items():
+        np.testing.assert_array_equal(array, given[path], err_msg=path)
+    wider = small("detr", 5, num_queries=7, embed_dim=64)
+    with pytest.raises(CheckpointError, match="mis-shaped"):
+        load_checkpoint(wider, state, new_head=True)
+
+
+@pytest.mark.one_backend("moves arrays of weights")
 def test_of_as_many_classes_the_head_is_taken_too():
     source, target = small("mask_rcnn", 4), small("mask_rcnn", 4)
     perturb(source)
@@ -121,18 +143,18 @@ SETTINGS = {
     "trans2seg": [{"embed_dim": 24}, {"depth": 2}, {"side": 96}],
     "retinanet": [{"neck_width": 20}, {"head_depth": 2}],
     "mask_rcnn": [{"head_width": 16}, {"masks": False}],
-    "detr": [{"num_queries": 5}, {"depth": 2}],
+    "detr": [{"embed_dim": 64}, {"depth": 2}],
 }
 
 
 @pytest.mark.one_backend("what is said")
 @pytest.mark.parametrize("name", DENSE)
 def test_the_setting_that_does_not_fit_is_named(name, tmp_path):
-    """Also of a file that has nothing but weights, and with another number of classes."""
+    """Also of a file that has nothing but weights, and with other numbers of what may differ."""
     file = tmp_path / "x.npz"
     np.savez(file, **to_torch(small(name, 5)))
     for other in SETTINGS[name]:
-        target = small(name, 3, **other)
+        target = small(name, 3, **other, **({"num_queries": 7} if name == "detr" else {}))
         before = weights(target)
         with pytest.raises(CheckpointError) as error:
             load_whole(target, file)

@@ -199,8 +199,8 @@ def built_otherwise(model: keras.Model, state: State) -> list[str]:
         model: built by keras_pvt.
         state: arrays by name, in any layout.
     Returns:
-        Text for each argument but the number of classes; none for a model or a checkpoint that is
-        no such system, or another one.
+        Text for each argument, but for the number of classes and `System.numbers`; none for a
+        model or a checkpoint that is no such system, or another one.
     """
     system, found = systems.of_model(model), recognised(state)
     if system is None or found.system != system.name:
@@ -216,7 +216,7 @@ def built_otherwise(model: keras.Model, state: State) -> list[str]:
     pairs = [
         (name, value, own[name])
         for name, value in arrays.told.items()
-        if name != "num_classes" and not _same(value, own[name])
+        if name not in ("num_classes", *system.numbers.values()) and not _same(value, own[name])
     ]
     theirs, ours = _sides(other), _sides(model)
     if None not in theirs and theirs != ours:

@@ -40,7 +40,8 @@ def load_checkpoint(
         which: which state dict of a torch file, "ema" or its name; see `read_checkpoint`.
         resize_positions: resize position tables of another image size.
         new_head: keep the model's own head where the checkpoint has none, or one of another
-            number of classes. The head of a detector or segmenter is `System.per_class`.
+            number of classes. The head of a detector or segmenter is `System.per_class`. DETR
+            keeps its queries where the checkpoint has more or fewer.
         adapt_channels: make an RGB checkpoint fit another number of input channels.
     Returns:
         A report of what was resized, adapted, kept or skipped.

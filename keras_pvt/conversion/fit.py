@@ -151,7 +151,7 @@ class Fit:
         model: built by keras_pvt.
         state: arrays by name, in any layout.
         resize_positions: see `load_checkpoint`, as for the next two.
-        new_head: keep the model's head where the checkpoint's is another.
+        new_head: keep the model's head, and its queries, where the checkpoint's are others.
         adapt_channels: change the first convolution.
     Attributes:
         variables: of the model, by path.
@@ -187,6 +187,10 @@ class Fit:
         if self.system is None:
             self.state, left = trunk_of(unwrapped)
         self.report = left_out(left, unwrapped.prefix, self.system is None)
+        self.numbers: dict[str, str] = {}
+        if new_head and self.system is not None:
+            numbers = self.system.numbers.items()
+            self.numbers = {path: name.removeprefix("num_") for path, name in numbers}
         self.resize_positions = resize_positions
         self.adapt_channels = adapt_channels
         self.values: dict[str, np.ndarray] = {}
@@ -295,6 +299,9 @@ class Fit:
             if path not in self.variables:
                 self.report.skipped[entry.torch[0]] = f"in part: no place for the row of {path}"
                 continue
+            if self._of_another_number(path, value):
+                self._skip(entry, f"the model keeps its own {self.numbers[path]}")
+                return
             value = self._adapted(path, value)
             variable = self.variables[path]
             if value.shape != self.shapes[path]:
@@ -304,6 +311,15 @@ class Fit:
                 self.infinite += entry.torch
                 return
             self.values[path] = value
+
+    def _of_another_number(self, path: str, value: np.ndarray) -> bool:
+        """Whether a value has more or fewer rows than the model, which may have its own."""
+        have, want = value.shape, self.shapes[path]
+        if path not in self.numbers or have[1:] != want[1:] or have == want:
+            return False
+        own = f"the {want[0]} {self.numbers[path]} are new and untrained"
+        self.report.notices.append(f"{own}; the checkpoint has {have[0]}")
+        return True
 
     def _adapted(self, path: str, value: np.ndarray) -> np.ndarray:
         """The value, changed by the rule that the path allows, if its shape needs one."""

@@ -62,7 +62,8 @@ class BaseRecipe:
     load_from: str = option(
         "",
         "trained model of the same kind to start from, with its neck and head: a file or "
-        "hf://OWNER/NAME; for another number of classes the last layers start anew",
+        "hf://OWNER/NAME; for another number of classes the last layers start anew, for another "
+        "number of queries those",
     )
     batch_size: int = option(32, "images in a step, on all devices together")
     seed: int = option(0, "seed of initial values, order and augmentation")
