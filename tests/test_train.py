@@ -267,11 +267,17 @@ def test_how_to_go_on_with_a_run(data, tmp_path, capsys):
     fails(capsys, words(data, out, "--epochs=3", "--extend", "--seed=1", *more), seed)
     written = json.loads((out / "settings.json").read_text())
     assert written["epochs"] == 2
-    start = f"--load-from={out / 'model.keras'}"
+    file = shutil.copy(out / "model.keras", tmp_path / "start.keras")
+    start = f"--load-from={file}"
     assert main(words(data, other, start, "--epochs=1", "--learning-rate=1e-9", *more)) == 0
     ours, theirs = (keras.saving.load_model(f / "model.keras").get_weights() for f in (out, other))
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+    file.unlink()  # a run that goes on needs it no more
+    assert (
+        main(words(data, other, start, "--epochs=2", "--learning-rate=1e-9", "--extend", *more))
+        == 0
+    )
     del written["load_from"]  # as by a version without that option
     (out / "settings.json").write_text(json.dumps(written))
     assert main(words(data, out, "--epochs=2", *more)) == 0

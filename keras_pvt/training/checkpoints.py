@@ -7,7 +7,13 @@ import keras
 
 from keras_pvt.training.state import load_state, metadata_of, save_state
 
+FOLDER = "checkpoints"  # in that of a run
 BEST = "best.safetensors"
+
+
+def epoch_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints of epochs in a folder, the last epoch last."""
+    return sorted(folder.glob("epoch-*.safetensors"))
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -41,14 +47,6 @@ class Checkpoints(keras.callbacks.Callback):
         self.best = -math.inf
         self.logs: dict[str, float] = {}
 
-    def files(self) -> list[pathlib.Path]:
-        """The checkpoints of epochs.
-
-        Returns:
-            Paths, the last epoch last.
-        """
-        return sorted(self.folder.glob("epoch-*.safetensors"))
-
     def epochs(self) -> int:
         """Whole epochs up to the last checkpoint.
 
@@ -57,7 +55,7 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             ValueError: the checkpoint is damaged.
         """
-        files = self.files()
+        files = epoch_files(self.folder)
         return metadata_of(files[-1])["epoch"] if files else 0
 
     def restore(self, optimizer: keras.optimizers.Optimizer) -> int:
@@ -75,7 +73,7 @@ class Checkpoints(keras.callbacks.Callback):
                 leftover.unlink()
         if not optimizer.built:
             optimizer.build(self.kept.trainable_variables)
-        files = self.files()
+        files = epoch_files(self.folder)
         if not files:
             return 0
         metadata = load_state(files[-1], self.kept, optimizer)
@@ -103,7 +101,7 @@ class Checkpoints(keras.callbacks.Callback):
             path = self.folder / f"epoch-{epoch + 1:04}.safetensors"
             metadata = {"epoch": epoch + 1, "logs": self.logs}
             save_state(path, self.kept, self.model.optimizer, metadata)
-            for old in self.files()[: -self.keep]:
+            for old in epoch_files(self.folder)[: -self.keep]:
                 old.unlink()
 
     def write_best(self, epoch: int, logs: dict[str, float]) -> None:

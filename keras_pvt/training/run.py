@@ -13,7 +13,7 @@ from keras_pvt.ops import BACKEND
 from keras_pvt.recipes.base import BaseRecipe
 from keras_pvt.training import run_folder
 from keras_pvt.training.callbacks import Progress, Speed, StopWhenDiverged, label_loss
-from keras_pvt.training.checkpoints import BEST, Checkpoints
+from keras_pvt.training.checkpoints import BEST, FOLDER, Checkpoints
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.log import Log, cut_log, draw_curves, read_history
 from keras_pvt.training.state import load_state
@@ -64,7 +64,7 @@ class Run:
         self.model, self.whole, self.classes = model, whole, classes
         self.guessing, self.limit_steps = guessing, limit_steps
         self.history = out / "history.csv"
-        self.checkpoints = Checkpoints(out / "checkpoints", model, keep, monitor, strategy.chief)
+        self.checkpoints = Checkpoints(out / FOLDER, model, keep, monitor, strategy.chief)
         settings = recipe.decisive() | {
             "classes": list(classes),
             "image_counts": list(images),
@@ -190,7 +190,7 @@ class Run:
             Its number, from 0.
         """
         self.strategy.barrier()  # its checkpoint is there
-        best = self.out / "checkpoints" / BEST
+        best = self.out / FOLDER / BEST
         return load_state(best, self.model, self.whole.optimizer)["epoch"] - 1
 
     def results(self, epoch: int | None = None) -> dict[str, float]:

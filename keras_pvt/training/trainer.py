@@ -14,6 +14,7 @@ import numpy as np
 from keras_pvt.recipes.base import BaseRecipe
 from keras_pvt.systems import SYSTEMS
 from keras_pvt.training import precision, run_folder
+from keras_pvt.training.checkpoints import FOLDER, epoch_files
 from keras_pvt.training.distribution import Strategy
 from keras_pvt.training.optimizer import make_optimizer
 from keras_pvt.training.run import Run
@@ -100,10 +101,14 @@ class Trainer(abc.ABC):
         return f"{self.recipe.epochs} epochs of {steps} steps"
 
     def build(self) -> tuple[keras.Model, keras.Model]:
-        """The model that the recipe describes, and the backbone in it."""
+        """The model that the recipe describes, and the backbone in it.
+
+        With the weights to start from, unless there is a checkpoint to resume from.
+        """
         recipe = self.recipe
-        start = recipe.load_from
-        if start:  # which has the backbone's weights, too
+        resumes = bool(epoch_files(self.out / FOLDER))
+        start = "" if resumes else recipe.load_from
+        if start or resumes:  # which have the backbone's weights, too
             recipe = recipe.replace(weights="none")
         model, backbone = SYSTEMS[recipe.system].load("build")(recipe, len(self.classes))
         if start:
