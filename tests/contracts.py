@@ -147,11 +147,14 @@ def gradient(function, x):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        x = tf.constant(x)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tape.gradient(y, x).numpy()
+        @tf.function  # as Keras trains
+        def slope(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = function(x)
+            return tape.gradient(y, x)
+
+        return slope(tf.constant(x)).numpy()
     import torch
 
     x = torch.tensor(x, requires_grad=True)

@@ -40,22 +40,29 @@ def test_gelu_is_its_limit_at_both_ends():
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow")
 @pytest.mark.parametrize("rows", [3, None])
+@pytest.mark.parametrize("checked", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-def test_gelu_is_for_xla_only_where_a_cpu_trains(rows, training):
-    """Not in what is exported, and not with open sizes, for each of which XLA would compile."""
+def test_gelu_is_for_xla_only_where_a_cpu_trains(rows, checked, training):
+    """Not in what is exported, not where XLA would compile for each size or cannot, as with checks
+    of numbers."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((rows, 5))])
     def slope(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = ops.gelu(x)
         return tape.gradient(y, x)
 
-    plain = tf.function(ops.gelu, input_signature=[tf.TensorSpec((rows, 5))])
-    program = (slope if training else plain).get_concrete_function().graph.as_graph_def()
-    has_xla = any("_XlaMustCompile" in part.attr for part in program.library.function)
-    assert has_xla == (training and rows is not None)
+    program = tf.function(slope if training else ops.gelu)
+    if checked:
+        tf.debugging.enable_check_numerics()
+    try:
+        program = program.get_concrete_function(tf.TensorSpec((rows, 5))).graph.as_graph_def()
+        has_xla = any("_XlaMustCompile" in part.attr for part in program.library.function)
+        assert has_xla == (training and not checked and rows is not None)
+    finally:
+        if checked:
+            tf.debugging.disable_check_numerics()
 
 
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="computes it in half precision")

@@ -54,9 +54,10 @@ def _in_one_pass(function):
     TensorFlow alone passes once for each operation, and keeps what each gives for the gradient.
     Here the gradient begins from the inputs. Elsewhere the function is as it was: a program that
     holds a part for XLA can be neither a TFLite file nor an ONNX one. XLA compiles for each shape,
-    so that an open one stays with TensorFlow.
+    so that an open one stays with TensorFlow, as does all where `tf.debugging` checks operations.
     """
     from tensorflow.python.eager.record import could_possibly_record
+    from tensorflow.python.framework.op_callbacks import should_invoke_op_callbacks
 
     compiled = tf.function(function, jit_compile=True, autograph=False)
 
@@ -72,8 +73,10 @@ def _in_one_pass(function):
         return compiled(*inputs), lambda slope: slopes(slope, *inputs)
 
     def call(*inputs):
-        fits = all(x.shape.is_fully_defined() for x in inputs) and device() == ("cpu", 1)
-        return (recorded if fits and could_possibly_record() else function)(*inputs)
+        trains = tf.inside_function() and could_possibly_record()
+        fixed = all(x.shape.is_fully_defined() for x in inputs)
+        fits = trains and fixed and device() == ("cpu", 1) and not should_invoke_op_callbacks()
+        return (recorded if fits else function)(*inputs)
 
     return call
 
