@@ -65,6 +65,22 @@ def test_gelu_is_for_xla_only_where_a_cpu_trains(rows, checked, training):
             tf.debugging.disable_check_numerics()
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow")
+def test_gelu_ends_at_zero_where_xla_computes_it():
+    import tensorflow as tf
+
+    @tf.function
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = ops.gelu(x)
+        return y, tape.gradient(y, x)
+
+    ends = tf.repeat(tf.constant([-8.0, -13, -1000, -1e30]), 50)
+    for found in both(ends):
+        np.testing.assert_array_equal(found, np.zeros(200))
+
+
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="computes it in half precision")
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_gelu_in_half_precision_is_off_by_the_last_rounding(dtype):

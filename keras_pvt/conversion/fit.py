@@ -314,13 +314,11 @@ class Fit:
 
     def _of_another_number(self, path: str, value: np.ndarray) -> bool:
         """Whether a value has more or fewer rows than the model, which may have its own."""
-        if path not in self.numbers:
+        have, want = value.shape, self.shapes[path]
+        if path not in self.numbers or have[1:] != want[1:] or have == want:
             return False
-        own, theirs = self.shapes[path][0], len(value)
-        if own == theirs:
-            return False
-        kept = f"the {own} {self.numbers[path]} are new and untrained"
-        self.report.notices.append(f"{kept}; the checkpoint has {theirs}")
+        kept = f"the {want[0]} {self.numbers[path]} are new and untrained"
+        self.report.notices.append(f"{kept}; the checkpoint has {have[0]}")
         return True
 
     def _adapted(self, path: str, value: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager.record import could_possibly_record
+from tensorflow.python.framework.op_callbacks import should_invoke_op_callbacks
 
 _SQRT_HALF = 0.7071067811865476
 
@@ -48,47 +50,44 @@ def assign_without_copy(variable, array):
     target.assign(tensor, read_value=False)
 
 
-def _in_one_pass(function):
-    """A function of tensors, by XLA while a CPU trains, which then passes over memory once.
-
-    TensorFlow alone passes once for each operation, and keeps what each gives for the gradient.
-    Here the gradient begins from the inputs. Elsewhere the function is as it was: a program that
-    holds a part for XLA can be neither a TFLite file nor an ONNX one. XLA compiles for each shape,
-    so that an open one stays with TensorFlow, as does all where `tf.debugging` checks operations.
-    """
-    from tensorflow.python.eager.record import could_possibly_record
-    from tensorflow.python.framework.op_callbacks import should_invoke_op_callbacks
-
-    compiled = tf.function(function, jit_compile=True, autograph=False)
-
-    @tf.function(jit_compile=True, autograph=False)
-    def slopes(slope, *inputs):
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            y = function(*inputs)
-        return tape.gradient(y, inputs, slope)
-
-    @tf.custom_gradient
-    def recorded(*inputs):
-        return compiled(*inputs), lambda slope: slopes(slope, *inputs)
-
-    def call(*inputs):
-        trains = tf.inside_function() and could_possibly_record()
-        fixed = all(x.shape.is_fully_defined() for x in inputs)
-        fits = trains and fixed and device() == ("cpu", 1) and not should_invoke_op_callbacks()
-        return (recorded if fits else function)(*inputs)
-
-    return call
-
-
-@_in_one_pass
 def gelu(x):
     """See `keras_pvt.ops.gelu`.
 
-    TensorFlow's own exact GELU lowers to Erfc, which ONNX has no operator for, and only this form
-    of it is fused into the matrix product before.
+    TensorFlow passes over memory once for each operation, and keeps what each gives for the
+    gradient. Where a CPU trains, XLA computes all in one pass, and the gradient begins from `x`.
+    Elsewhere TensorFlow does: a program that holds a part for XLA can be neither a TFLite file nor
+    an ONNX one. XLA compiles for each shape, so that an open one stays with TensorFlow, as does all
+    where `tf.debugging` checks operations.
     """
+    x = tf.convert_to_tensor(x)
+    trains = tf.inside_function() and could_possibly_record() and not should_invoke_op_callbacks()
+    fits = trains and x.shape.is_fully_defined() and device() == ("cpu", 1)
+    return (_recorded_gelu if fits else _plain_gelu)(x)
+
+
+def _plain_gelu(x):
+    """TensorFlow's own exact GELU lowers to Erfc, which ONNX has no operator for, and only this
+    form of it is fused into the matrix product before."""
     return 0.5 * x * (1.0 + tf.math.erf(x * _SQRT_HALF))
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _gelu(x):
+    # XLA's erf ends short of -1, so that GELU would not end at 0; at -6 it is -6e-9.
+    return tf.where(x < -6.0, tf.zeros_like(x), _plain_gelu(x))
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _gelu_slope(slope, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = _gelu(x)
+    return tape.gradient(y, x, slope)
+
+
+@tf.custom_gradient
+def _recorded_gelu(x):
+    return _gelu(x), lambda slope: _gelu_slope(slope, x)
 
 
 def argmax(x):
