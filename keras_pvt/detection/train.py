@@ -84,7 +84,7 @@ class DetectionTrainer(Trainer):
         if recipe.own:
             built, backbone = self.build()
         else:
-            backbone = PVTBackbone.from_recipe(recipe, input_shape=(*recipe.detector_size, 3))
+            backbone = PVTBackbone.from_recipe(self.plan, input_shape=(*recipe.detector_size, 3))
             built, losses = retinanet(
                 recipe.library, backbone, len(self.classes), recipe.anchor_size
             )

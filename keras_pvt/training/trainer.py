@@ -100,15 +100,17 @@ class Trainer(abc.ABC):
         """How long the run is, in words."""
         return f"{self.recipe.epochs} epochs of {steps} steps"
 
-    def build(self) -> tuple[keras.Model, keras.Model]:
-        """The model that the recipe describes, and the backbone in it.
-
-        With the weights to start from, unless there is a checkpoint to resume from.
-        """
-        recipe = self.recipe
+    @property
+    def plan(self) -> typing.Any:
+        """The recipe to build the model by: of no weights, if a checkpoint has all of them."""
         resumes = bool(epoch_files(self.out / FOLDER))
-        start = "" if resumes else recipe.load_from
-        if start or resumes:  # which have the backbone's weights, too
+        return self.recipe.replace(weights="none", load_from="") if resumes else self.recipe
+
+    def build(self) -> tuple[keras.Model, keras.Model]:
+        """The model that the recipe describes, and the backbone in it."""
+        recipe = self.plan
+        start = recipe.load_from
+        if start:  # which has the backbone's weights, too
             recipe = recipe.replace(weights="none")
         model, backbone = SYSTEMS[recipe.system].load("build")(recipe, len(self.classes))
         if start:
